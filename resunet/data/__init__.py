@@ -1,0 +1,1 @@
+"""Slices and masks: layouts, readers, splits, transforms and the simulator."""

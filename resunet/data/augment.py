@@ -1,0 +1,126 @@
+"""Augmentation in two steps: draw the parameters, then apply them, so that any augmented slice can be made again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from resunet.data.transforms import FloatImage
+
+BoolMask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges to draw from. Angles in degrees, shift as a share of the output size, intensities in normalised units."""
+
+    flip: float = 0.5
+    angle: float = 20.0
+    scale: tuple[float, float] = (0.85, 1.2)
+    shift: float = 0.08
+    shear: float = 0.08
+    gain: float = 0.2
+    offset: float = 0.25
+    gamma: float = 0.25
+    bias_field: float = 0.35
+    noise: float = 0.12
+    missing_channel: float = 0.1
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One drawn augmentation; `apply` is a pure function of it and of the slice."""
+
+    flip: bool
+    angle: float
+    scale: float
+    shift: tuple[float, float]
+    shear: float
+    gain: tuple[float, float, float]
+    offset: tuple[float, float, float]
+    gamma: float
+    bias: tuple[float, ...]
+    noise: float
+    missing: tuple[bool, bool]
+    seed: int
+
+
+NO_CHANGE = Draw(False, 0.0, 1.0, (0.0, 0.0), 0.0, (1.0,) * 3, (0.0,) * 3, 1.0, (0.0,) * 9, 0.0, (False, False), 0)
+
+
+def draw(ranges: Augmentation, rng: np.random.Generator) -> Draw:
+    """Draw parameters; half of the draws leave the intensities alone."""
+    scale = float(np.exp(rng.uniform(*np.log(ranges.scale))))
+    shift = (float(rng.uniform(-ranges.shift, ranges.shift)), float(rng.uniform(-ranges.shift, ranges.shift)))
+    strength = float(rng.random() < 0.5)
+    gains = 1.0 + strength * rng.uniform(-ranges.gain, ranges.gain, 3)
+    offsets = strength * rng.uniform(-ranges.offset, ranges.offset, 3)
+    bias = strength * rng.uniform(-ranges.bias_field, ranges.bias_field, 9)
+    return Draw(
+        flip=bool(rng.random() < ranges.flip),
+        angle=float(rng.uniform(-ranges.angle, ranges.angle)),
+        scale=scale,
+        shift=shift,
+        shear=float(rng.uniform(-ranges.shear, ranges.shear)),
+        gain=(float(gains[0]), float(gains[1]), float(gains[2])),
+        offset=(float(offsets[0]), float(offsets[1]), float(offsets[2])),
+        gamma=float(np.exp(strength * rng.uniform(-ranges.gamma, ranges.gamma))),
+        bias=tuple(float(value) for value in bias),
+        noise=strength * float(rng.uniform(0, ranges.noise)),
+        missing=(bool(rng.random() < ranges.missing_channel), bool(rng.random() < ranges.missing_channel)),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def apply(drawn: Draw, image: FloatImage, mask: BoolMask, size: int) -> tuple[FloatImage, BoolMask]:
+    """Warp image and mask together onto a (size, size) window about the centre, then change the image's intensities.
+
+    Args:
+        drawn: parameters from `draw`.
+        image: (H, W, 3) normalised slice.
+        mask: (H, W) bool.
+        size: side of the window in pixels; smaller than the slice means a crop.
+
+    Returns:
+        image (size, size, 3) float32 and mask (size, size) bool.
+    """
+    matrix = _matrix(drawn, image.shape[:2], size)
+    air = [float(value) for value in image.min(axis=(0, 1))]
+    warped = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=air)
+    outline = cv2.warpAffine(mask.astype(np.uint8) * 255, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    return _intensities(drawn, np.asarray(warped, np.float32)), outline >= 128
+
+
+def _matrix(drawn: Draw, shape: tuple[int, ...], size: int) -> npt.NDArray[np.float64]:
+    """2x3 matrix from slice to window: centre, shear, rotate, scale, mirror, shift."""
+    angle = np.deg2rad(drawn.angle)
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = drawn.scale * rotation @ np.array([[1.0, drawn.shear], [0.0, 1.0]])
+    if drawn.flip:
+        linear = np.diag([-1.0, 1.0]) @ linear
+    centre = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2])
+    target = np.array([(size - 1) / 2, (size - 1) / 2]) + np.array(drawn.shift) * size
+    return np.column_stack([linear, target - linear @ centre])
+
+
+def _intensities(drawn: Draw, image: FloatImage) -> FloatImage:
+    if drawn.missing[0]:
+        image[..., 0] = image[..., 1]  # the data set puts FLAIR where a sequence is missing
+    if drawn.missing[1]:
+        image[..., 2] = image[..., 1]
+    if drawn.gamma != 1.0:
+        low, high = image.min(axis=(0, 1)), image.max(axis=(0, 1))
+        span = np.maximum(high - low, 1e-6)
+        image = ((image - low) / span) ** drawn.gamma * span + low
+    if any(drawn.bias):
+        grid = np.asarray(drawn.bias, np.float32).reshape(3, 3)
+        field = cv2.resize(grid, image.shape[:2], interpolation=cv2.INTER_CUBIC)
+        image = image + (image - image.min(axis=(0, 1))) * field[..., None] * 0.5
+    image = image * np.asarray(drawn.gain, np.float32) + np.asarray(drawn.offset, np.float32)
+    if drawn.noise:
+        noise = np.random.default_rng(drawn.seed).standard_normal(image.shape, dtype=np.float32)
+        image = image + drawn.noise * noise
+    return np.ascontiguousarray(image, dtype=np.float32)

@@ -1,0 +1,73 @@
+"""A folder with images/ and masks/ of equal names: any organ, any 2-D modality, same commands.
+
+The patient is the subfolder of images/ where there is one, else the file name up to its last underscore and number
+(``liver07_012.png`` is slice 12 of patient liver07), else the whole name. An optional split.csv (patient, split) says
+who is in train, val and test; without one, patients are dealt by a hash of their name, 70/15/15.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from resunet.data import splits
+from resunet.data.slices import SliceRecord
+from resunet.errors import InputError
+
+NUMBERED = re.compile(r"^(?P<patient>.+)_(?P<number>\d+)$")
+
+
+def is_folder_dataset(root: Path) -> bool:
+    """Whether `root` holds images/ and masks/."""
+    return (root / "images").is_dir() and (root / "masks").is_dir()
+
+
+def records(root: Path) -> list[SliceRecord]:
+    """Slices of the folder by patient and number. Raises InputError when an image has no mask."""
+    masks = {_key(path, root / "masks"): path for path in sorted((root / "masks").rglob("*")) if _is_picture(path)}
+    found = []
+    for position, image in enumerate(path for path in sorted((root / "images").rglob("*")) if _is_picture(path)):
+        key = _key(image, root / "images")
+        mask = masks.get(key) or masks.get(f"{key}_mask")
+        if mask is None:
+            raise InputError(f"{image} has no mask; a file {key}.png is expected under {root / 'masks'}.")
+        patient, number = _patient_and_number(image, root / "images", position)
+        found.append(SliceRecord(patient, number, image, mask))
+    return sorted(found, key=lambda record: (record.patient, record.number))
+
+
+def _is_picture(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
+
+
+def _key(path: Path, base: Path) -> str:
+    return path.relative_to(base).with_suffix("").as_posix()
+
+
+def _patient_and_number(image: Path, base: Path, position: int) -> tuple[str, int]:
+    numbered = NUMBERED.match(image.stem)
+    number = int(numbered["number"]) if numbered else position
+    if image.parent != base:
+        return image.parent.relative_to(base).as_posix(), number
+    return (numbered["patient"] if numbered else image.stem), number
+
+
+def split_table(root: Path, found: Sequence[SliceRecord]) -> pd.DataFrame:
+    """split.csv of the folder, or the split by hashed patient name. Raises InputError when a patient is unlisted."""
+    patients = sorted({record.patient for record in found})
+    if (root / "split.csv").exists():
+        table = splits.read_split(root / "split.csv")
+        unlisted = sorted(set(patients) - set(table["patient"].astype(str)))
+        if unlisted:
+            raise InputError(f"{root / 'split.csv'} does not list patient {unlisted[0]}; every patient needs a row.")
+        return table.astype({"patient": str})
+    ordered = sorted(patients, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    test, val = max(1, round(0.15 * len(ordered))), max(1, round(0.15 * len(ordered)))
+    if len(ordered) < 3:
+        raise InputError(f"{root} holds {len(ordered)} patients; at least 3 are needed for train, val and test.")
+    parts = ["test"] * test + ["val"] * val + ["train"] * (len(ordered) - test - val)
+    return pd.DataFrame({"patient": ordered, "split": parts}).sort_values("patient", ignore_index=True)

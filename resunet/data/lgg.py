@@ -1,0 +1,70 @@
+"""The LGG data set in the layout that Kaggle ships: kaggle_3m/<patient>/<patient>_<n>.tif and ..._<n>_mask.tif.
+
+Buda, Saha, Mazurowski, Computers in Biology and Medicine 109 (2019). Licence CC BY-NC-SA 4.0.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from resunet.data.slices import SliceRecord
+from resunet.errors import InputError
+
+HOW_TO_GET = (
+    "Download 'mateuszbuda/lgg-mri-segmentation' from Kaggle and pass the folder that holds kaggle_3m with --data "
+    "or in the environment variable LGG_DATA."
+)
+
+
+def find_root(data: str | Path | None = None) -> Path:
+    """The folder of patient folders: the argument, else ``LGG_DATA``. Accepts kaggle_3m itself or a folder above it.
+
+    Raises:
+        InputError: nothing given, or no patient folder there; the message says where to get the data.
+    """
+    given = str(data or os.environ.get("LGG_DATA", ""))
+    if not given:
+        raise InputError(f"No LGG data set given. {HOW_TO_GET}")
+    root = Path(given).expanduser()
+    if not root.is_dir():
+        raise InputError(f"The data folder {root} does not exist. {HOW_TO_GET}")
+    for candidate in (root, root / "kaggle_3m", root / "lgg-mri-segmentation" / "kaggle_3m"):
+        if any(candidate.glob("*/*_mask.tif")):
+            return candidate
+    raise InputError(f"{root} holds no <patient>/<patient>_<n>_mask.tif. {HOW_TO_GET}")
+
+
+def patients(root: Path) -> list[str]:
+    """Names of the patient folders, sorted."""
+    return sorted(folder.name for folder in root.iterdir() if folder.is_dir() and any(folder.glob("*.tif")))
+
+
+def records(root: Path, wanted: list[str] | None = None) -> list[SliceRecord]:
+    """Slices of the wanted patients (all by default), by patient and slice number.
+
+    Raises:
+        InputError: a wanted patient is not there, has no slice, or a slice has no mask.
+    """
+    found: list[SliceRecord] = []
+    for patient in patients(root) if wanted is None else sorted(wanted):
+        found.extend(_patient_records(root / patient))
+    return found
+
+
+def _patient_records(folder: Path) -> list[SliceRecord]:
+    if not folder.is_dir():
+        raise InputError(f"Patient {folder.name} is not in {folder.parent}; the split file expects it.")
+    images = [path for path in folder.glob(f"{folder.name}_*.tif") if not path.stem.endswith("_mask")]
+    if not images:
+        raise InputError(f"Patient folder {folder} holds no slice named {folder.name}_<n>.tif.")
+    found = []
+    for image in images:
+        number = image.stem.removeprefix(f"{folder.name}_")
+        mask = image.with_name(f"{image.stem}_mask.tif")
+        if not number.isdigit():
+            raise InputError(f"{image} is not named {folder.name}_<n>.tif with a slice number n.")
+        if not mask.exists():
+            raise InputError(f"{image} has no mask beside it; {mask.name} is expected.")
+        found.append(SliceRecord(folder.name, int(number), image, mask))
+    return sorted(found, key=lambda record: record.number)

@@ -1,0 +1,104 @@
+"""Which patient is in which part: the committed split by patient, and the random split by slice that shows leakage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from resunet.artifacts import file_sha256
+from resunet.data.slices import SliceRecord
+from resunet.errors import InputError
+
+SPLIT_FILE = Path(__file__).with_name("lgg_split.csv")
+PARTS = ("train", "val", "test")
+FOLDS = 5
+
+# The ten patients on which mateuszbuda/brain-segmentation-pytorch publishes mean volume Dice 0.91, median 0.92.
+BUDA_TEN = (
+    "TCGA_CS_4944_20010208",
+    "TCGA_CS_6667_20011105",
+    "TCGA_CS_6668_20011025",
+    "TCGA_DU_5851_19950428",
+    "TCGA_DU_6404_19850629",
+    "TCGA_DU_6408_19860521",
+    "TCGA_DU_7014_19860618",
+    "TCGA_HT_7616_19940813",
+    "TCGA_HT_7692_19960724",
+    "TCGA_HT_7879_19981009",
+)
+
+
+def site(patient: str) -> str:
+    """The hospital code in a TCGA patient name, e.g. 'CS' for TCGA_CS_4944_20010208."""
+    return patient.split("_")[1]
+
+
+def make_split(patients: Sequence[str], seed: int = 2025) -> pd.DataFrame:
+    """The table behind lgg_split.csv: columns patient, site, split, fold.
+
+    Test: the ten named patients and ten more; validation: ten; each ten drawn by site in proportion. Folds deal the
+    shuffled patients of each site round-robin, so that every site is spread over the five.
+    """
+    rng = np.random.default_rng(seed)
+    left = sorted(set(patients) - set(BUDA_TEN))
+    test = set(BUDA_TEN) | _draw_by_site(left, 10, rng)
+    val = _draw_by_site([patient for patient in left if patient not in test], 10, rng)
+    shuffled = [str(patient) for patient in rng.permutation(sorted(patients))]
+    folds = {patient: index % FOLDS for index, patient in enumerate(sorted(shuffled, key=site))}
+    rows = [
+        {
+            "patient": patient,
+            "site": site(patient),
+            "split": "test" if patient in test else "val" if patient in val else "train",
+            "fold": folds[patient],
+        }
+        for patient in sorted(patients)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _draw_by_site(patients: Sequence[str], count: int, rng: np.random.Generator) -> set[str]:
+    """`count` patients, each site by its share, largest remainders rounded up."""
+    sites = pd.Series([site(patient) for patient in patients]).value_counts().sort_index()
+    exact = sites * count / sites.sum()
+    quota = exact.astype(int)
+    for name in (exact - quota).sort_values(ascending=False, kind="stable").index[: count - int(quota.sum())]:
+        quota[name] += 1
+    drawn: set[str] = set()
+    for name, number in quota.items():
+        pool = [patient for patient in patients if site(patient) == name]
+        drawn.update(str(patient) for patient in rng.choice(pool, size=number, replace=False))
+    return drawn
+
+
+def read_split(path: Path = SPLIT_FILE) -> pd.DataFrame:
+    """The split table. Raises InputError when a column is missing or a patient is listed twice."""
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"The split file {path} cannot be read ({error}).") from error
+    missing = {"patient", "split"} - set(table.columns)
+    if missing or table["patient"].duplicated().any() or not table["split"].isin(PARTS).all():
+        raise InputError(f"{path} must list each patient once, with columns patient and split ({', '.join(PARTS)}).")
+    return table
+
+
+def split_hash(path: Path = SPLIT_FILE) -> str:
+    """SHA-256 of the split file."""
+    return file_sha256(path)
+
+
+def patients_of(part: str, table: pd.DataFrame) -> list[str]:
+    """Patients of 'train', 'val' or 'test', sorted."""
+    return sorted(table.loc[table["split"] == part, "patient"])
+
+
+def split_by_slice(records: Sequence[SliceRecord], seed: int = 2025) -> dict[str, list[SliceRecord]]:
+    """Random slices 70/15/15, slices of one patient on both sides, as the paper's lineage does. For comparison only."""
+    order = np.random.default_rng(seed).permutation(len(records))
+    first, second = int(0.70 * len(records)), int(0.85 * len(records))
+    pieces = {"train": order[:first], "val": order[first:second], "test": order[second:]}
+    return {part: [records[index] for index in sorted(indices)] for part, indices in pieces.items()}

@@ -1,0 +1,46 @@
+"""Overlap metrics from counts. Counts are kept a slice; every aggregation is a sum of them under a name of its own."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class Counts(NamedTuple):
+    """True and false positives and negatives, in pixels; arrays of one shape, one entry a slice or a patient."""
+
+    tp: IntArray
+    fp: IntArray
+    fn: IntArray
+    tn: IntArray
+
+
+def count_pixels(predicted: npt.NDArray[np.bool_], target: npt.NDArray[np.bool_]) -> Counts:
+    """Counts per mask of (N, H, W) bool arrays; each field is (N,)."""
+    over = (1, 2)
+    tp = np.count_nonzero(predicted & target, axis=over)
+    positives, tumour = np.count_nonzero(predicted, axis=over), np.count_nonzero(target, axis=over)
+    fp, fn = positives - tp, tumour - tp
+    tn = predicted[0].size - tp - fp - fn if len(predicted) else tp
+    return Counts(*(np.asarray(part, dtype=np.int64) for part in (tp, fp, fn, tn)))
+
+
+def dice(tp: IntArray, fp: IntArray, fn: IntArray, empty: float = np.nan) -> FloatArray:
+    """2 TP / (2 TP + FP + FN), elementwise; `empty` where both masks are empty."""
+    return ratio(2 * tp, 2 * tp + fp + fn, empty)
+
+
+def iou(tp: IntArray, fp: IntArray, fn: IntArray, empty: float = np.nan) -> FloatArray:
+    """TP / (TP + FP + FN), elementwise; `empty` where both masks are empty."""
+    return ratio(tp, tp + fp + fn, empty)
+
+
+def ratio(part: npt.ArrayLike, whole: npt.ArrayLike, empty: float = np.nan) -> FloatArray:
+    """part / whole, `empty` where the whole is 0."""
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, empty), where=whole > 0)

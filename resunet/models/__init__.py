@@ -1,0 +1,46 @@
+"""Every architecture by name. Adding one is a file beside this and a line in MODELS; the contract tests pick it up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from resunet.errors import InputError
+from resunet.models.classifier import ResNet50Classifier
+from resunet.models.resunet import ResUNet, ResUNetWide
+from resunet.models.unet import UNet
+
+SEGMENTATION: dict[str, Callable[[], nn.Module]] = {
+    "unet": UNet,
+    "resunet": ResUNet,
+    "resunet_wide": ResUNetWide,
+}
+CLASSIFICATION: dict[str, Callable[[], nn.Module]] = {
+    "resnet50": ResNet50Classifier,
+}
+MODELS = {**SEGMENTATION, **CLASSIFICATION}
+
+
+def build_model(architecture: str) -> nn.Module:
+    """A model with fresh weights. Raises InputError for a name that is not in MODELS."""
+    if architecture not in MODELS:
+        raise InputError(f"There is no architecture '{architecture}'; choose one of {', '.join(MODELS)}.")
+    return MODELS[architecture]()
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_gflop(model: nn.Module, size: int) -> float:
+    """Floating-point operations of one forward pass on one (3, size, size) image, in 1e9; a multiply-add counts as two."""
+    was_training = model.training
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model.eval()(torch.zeros(1, 3, size, size))
+    model.train(was_training)
+    return counter.get_total_flops() / 1e9

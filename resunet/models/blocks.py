@@ -1,0 +1,48 @@
+"""Building blocks that the architectures share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def conv_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
+    """3x3 convolution, batch normalisation, ReLU; (B, inputs, H, W) to (B, outputs, H, W)."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+def double_conv(inputs: int, outputs: int) -> nn.Sequential:
+    """Two `conv_bn_relu`: U-Net's block and the first stage of the ResUNets."""
+    return nn.Sequential(conv_bn_relu(inputs, outputs), conv_bn_relu(outputs, outputs))
+
+
+class ResidualBlock(nn.Module):
+    """Main path 1x1 conv, BN, ReLU, 3x3 conv, BN; shortcut 1x1 conv, BN; sum, ReLU. (B, inputs, H, W) to (B, outputs, H, W)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.relu(self.main(features) + self.shortcut(features))
+
+
+class UpConcat(nn.Module):
+    """Double the coarse map (nearest neighbour), concatenate the skip, apply `block` to both."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
+        upsampled: Tensor = nn.functional.interpolate(coarse, size=skip.shape[-2:], mode="nearest")
+        return self.block(torch.cat([upsampled, skip], dim=1))  # type: ignore[no-any-return]

@@ -1,0 +1,60 @@
+"""Stage 1: ResNet-50 (He, Zhang, Ren, Sun, CVPR 2016) with one logit, and the mask help it may be trained with."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchvision.models import ResNet50_Weights, resnet50
+
+
+class ResNet50Classifier(nn.Module):
+    """torchvision's ResNet-50 with a single output: the logit of "this slice shows a tumour".
+
+    Args:
+        imagenet: start from torchvision's ImageNet weights (fetched over the network on first use).
+    """
+
+    def __init__(self, imagenet: bool = False) -> None:
+        super().__init__()
+        self.backbone = resnet50(weights=ResNet50_Weights.DEFAULT if imagenet else None)
+        self.backbone.fc = nn.Linear(self.backbone.fc.in_features, 1)
+
+    @property
+    def last_stage(self) -> nn.Module:
+        """The stage whose maps Grad-CAM explains."""
+        return self.backbone.layer4
+
+    def feature_maps(self, image: Tensor) -> list[Tensor]:
+        """Maps of the last three stages, at strides 8, 16 and 32, with 512, 1024 and 2048 channels."""
+        net = self.backbone
+        features = net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(image)))))
+        maps = []
+        for stage in (net.layer2, net.layer3, net.layer4):
+            features = stage(features)
+            maps.append(features)
+        return maps
+
+    def classify(self, maps: list[Tensor]) -> Tensor:
+        """Logits (B, 1) from the maps of `feature_maps`."""
+        return self.backbone.fc(self.backbone.avgpool(maps[-1]).flatten(1))  # type: ignore[no-any-return]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (B, 1) of a normalised image (B, 3, H, W)."""
+        return self.classify(self.feature_maps(image))
+
+
+class MaskHelp(nn.Module):
+    """A classifier with a 1x1 convolution on each of its last three stages that must say where the tumour is.
+
+    From scratch, a label a slice is a thin signal; the masks of the training slices say which cells of each map hold
+    tumour. The extra heads are dropped after training.
+    """
+
+    def __init__(self, classifier: ResNet50Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.heads = nn.ModuleList(nn.Conv2d(channels, 1, 1) for channels in (512, 1024, 2048))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Logits (B, 1) and cell logits [(B, 1, H/8, W/8), (B, 1, H/16, W/16), (B, 1, H/32, W/32)]."""
+        maps = self.classifier.feature_maps(image)
+        return self.classifier.classify(maps), [head(features) for head, features in zip(self.heads, maps, strict=True)]

@@ -1,0 +1,56 @@
+"""U-Net (Ronneberger, Fischer, Brox, MICCAI 2015) and the encoder-decoder frame that its descendants share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from resunet.models.blocks import UpConcat, double_conv
+
+Block = Callable[[int, int], nn.Module]
+LINEAGE_WIDTHS = (16, 32, 64, 128, 256)
+
+
+class EncoderDecoder(nn.Module):
+    """Max-pooling encoder, upsampling decoder with concatenated skips, 1x1 output.
+
+    Any side that is at least 2 ** (levels - 1) pixels works; odd sides are met by upsampling to the skip's size.
+
+    Args:
+        block: makes a block from (input channels, output channels).
+        widths: channels of each level, finest first; the last is the bottleneck.
+        channels: input channels.
+    """
+
+    def __init__(self, block: Block, widths: Sequence[int] = LINEAGE_WIDTHS, channels: int = 3) -> None:
+        super().__init__()
+        self.stem = double_conv(channels, widths[0])
+        self.pool = nn.MaxPool2d(2)
+        self.encoder = nn.ModuleList(block(finer, coarser) for finer, coarser in zip(widths, widths[1:], strict=False))
+        self.decoder = nn.ModuleList(
+            UpConcat(block(coarser + finer, finer)) for finer, coarser in reversed(list(zip(widths, widths[1:], strict=False)))
+        )
+        self.head = nn.Conv2d(widths[0], 1, 1)
+
+    def features(self, image: Tensor) -> Tensor:
+        """Decoded features (B, widths[0], H, W) of an image (B, C, H, W)."""
+        features = self.stem(image)
+        skips = []
+        for stage in self.encoder:
+            skips.append(features)
+            features = stage(self.pool(features))
+        for stage in self.decoder:
+            features = stage(features, skips.pop())
+        return features  # type: ignore[no-any-return]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (B, 1, H, W) of a normalised image (B, C, H, W)."""
+        return self.head(self.features(image))  # type: ignore[no-any-return]
+
+
+class UNet(EncoderDecoder):
+    """U-Net at this lineage's width 16-32-64-128-256, with padding and batch normalisation (our choice)."""
+
+    def __init__(self) -> None:
+        super().__init__(double_conv)

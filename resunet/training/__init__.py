@@ -1,0 +1,1 @@
+"""Training: recipes, sampling, the loop, exact resume, several processes."""

@@ -1,0 +1,210 @@
+"""The training loop: one recipe, one run folder, exact to the step however often it is interrupted."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn, optim
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from resunet.artifacts import ModelFolder, write_csv
+from resunet.data.slices import SliceCache
+from resunet.losses import Loss, build_loss
+from resunet.models import build_model
+from resunet.models.classifier import MaskHelp, ResNet50Classifier
+from resunet.runtime import compute_dtype, configure_threads, default_device, mixed_precision
+from resunet.training.distributed import mean_over_processes, rank, wait_for_all, with_whole_batch_norm, world
+from resunet.training.publish import RunFacts, publish_best
+from resunet.training.recipes import Recipe
+from resunet.training.sampling import FRAME, Batch, TrainingSet, collate, epoch_plan, simulated_slices
+from resunet.training.snapshots import SnapshotRecorder
+from resunet.training.state import Progress, load_checkpoint, save_checkpoint
+from resunet.training.validation import validate
+
+CHECKPOINT_STEPS = 50
+HELP_WEIGHT = 0.5
+FINAL_RATE = 0.01  # share of the peak learning rate at the end of the cosine
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up, then half a cosine down to FINAL_RATE of the peak; `step` counts from 0 over the whole run."""
+    total, warmup = recipe.epochs * recipe.steps_per_epoch, recipe.warmup_epochs * recipe.steps_per_epoch
+    if step < warmup:
+        return recipe.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / max(1.0, total - warmup)
+    return recipe.learning_rate * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def score(recipe: Recipe, figures: dict[str, float]) -> float:
+    """The validation figure that picks the best epoch; higher is better."""
+    return figures["val_dice" if recipe.task == "segmentation" else "val_auroc"]
+
+
+@dataclass
+class Trainer:
+    """The objects of one run on this process. `Trainer.run` does the work."""
+
+    recipe: Recipe
+    run: ModelFolder
+    facts: RunFacts
+    train: SliceCache
+    val: SliceCache
+
+    def __post_init__(self) -> None:
+        configure_threads()
+        self.device = default_device()
+        self.dtype = compute_dtype(self.device)
+        torch.manual_seed(self.recipe.seed)
+        self.model: nn.Module = build_model(self.recipe.architecture)
+        if self.recipe.mask_help:
+            assert isinstance(self.model, ResNet50Classifier)
+            self.model = MaskHelp(self.model)
+        if world() > 1:
+            with_whole_batch_norm(self.model)
+        self.model.to(self.device, memory_format=torch.channels_last)
+        self.average = AveragedModel(
+            self.model, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.ema_decay), use_buffers=True
+        )
+        self.optimiser = optim.AdamW(
+            self.model.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
+        )
+        self.loss: Loss = build_loss(self.recipe.loss)
+        self.trained = DistributedDataParallel(self.model) if world() > 1 else self.model
+        self.progress = Progress(recipe=self.recipe.describe())
+
+    def resume(self) -> None:
+        """Go back to the last checkpoint of the run folder, if there is one."""
+        if self.run.checkpoint_path.exists():
+            self.progress = load_checkpoint(self.run.checkpoint_path, self.model, self.average, self.optimiser)
+
+    def fit(self) -> None:
+        """Train from where `progress` stands to the last epoch or to early stopping."""
+        simulated = simulated_slices(self.recipe)
+        examples = TrainingSet(self.train, simulated, self.recipe)
+        segments = self.recipe.task == "segmentation" and rank() == 0
+        snapshots = SnapshotRecorder(self.run, self.recipe.input_size, self.progress.epoch) if segments else None
+        total = self.recipe.epochs * self.recipe.steps_per_epoch
+        done = self.progress.epoch * self.recipe.steps_per_epoch + self.progress.step
+        with tqdm(total=total, initial=done, desc=self.recipe.name, disable=rank() > 0, mininterval=5) as bar:
+            while self.progress.epoch < self.recipe.epochs and not self._out_of_patience():
+                self._train_epoch(examples, len(simulated), bar)
+                self._end_epoch(snapshots, bar)
+
+    def _batches(self, examples: TrainingSet, simulated: int) -> Iterator[Batch]:
+        """This process's share of what is left of the epoch's batches."""
+        plan = epoch_plan(self.train.has_tumour, simulated, self.recipe, self.progress.epoch)
+        size = self.recipe.batch_size
+        batches = [plan[start + rank() : start + size : world()] for start in range(0, len(plan), size)]
+        workers = 8 if self.device.type == "cuda" else 0
+        loader = DataLoader(
+            examples, batch_sampler=batches[self.progress.step :], collate_fn=collate, num_workers=workers  # type: ignore[arg-type]
+        )
+        return iter(loader)
+
+    def _train_epoch(self, examples: TrainingSet, simulated: int, bar: tqdm[None]) -> None:
+        self.model.train()
+        progress, started = self.progress, time.monotonic()
+        for batch in self._batches(examples, simulated):
+            step = progress.epoch * self.recipe.steps_per_epoch + progress.step
+            for group in self.optimiser.param_groups:
+                group["lr"] = learning_rate(self.recipe, step)
+            progress.loss_sum += self._step(batch)
+            progress.step += 1
+            bar.update()
+            if progress.step % CHECKPOINT_STEPS == 0 and progress.step < self.recipe.steps_per_epoch:
+                now = time.monotonic()
+                progress.seconds, started = progress.seconds + now - started, now
+                self._checkpoint()
+        progress.seconds += time.monotonic() - started
+
+    def _step(self, batch: Batch) -> float:
+        images, masks, labels = (part.to(self.device, non_blocking=True) for part in batch)
+        with mixed_precision(self.device, self.dtype):
+            outputs = self.trained(images)
+        loss = self._loss(outputs, masks, labels)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        self.optimiser.step()
+        self.average.update_parameters(self.model)
+        return loss.item()
+
+    def _loss(self, outputs: Tensor | tuple[Tensor, list[Tensor]], masks: Tensor, labels: Tensor) -> Tensor:
+        if isinstance(outputs, Tensor):
+            target, loss = (masks, self.loss) if self.recipe.task == "segmentation" else (labels, build_loss("bce"))
+            return loss(outputs, target)
+        logits, cells = outputs
+        help_loss = sum(
+            (self.loss(cell, nn.functional.adaptive_max_pool2d(masks, cell.shape[-2:])) for cell in cells),
+            start=torch.zeros((), device=logits.device),
+        )
+        return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels) + HELP_WEIGHT * help_loss / len(cells)
+
+    def _end_epoch(self, snapshots: SnapshotRecorder | None, bar: tqdm[None]) -> None:
+        """Validate the averaged weights, keep them if they are the best, write the row and the checkpoint."""
+        progress, averaged = self.progress, self.averaged_model()
+        figures = validate(averaged, self.val, self.recipe, self.loss, self.device, self.dtype)
+        row = {
+            "epoch": progress.epoch + 1,
+            "lr": self.optimiser.param_groups[0]["lr"],
+            "train_loss": mean_over_processes(progress.loss_sum / self.recipe.steps_per_epoch),
+            **figures,
+            "seconds": progress.seconds,
+            "input_size": self.recipe.stage_of(progress.epoch).size,
+        }
+        if score(self.recipe, figures) > progress.best_score:
+            progress.best_score, progress.best_epoch = score(self.recipe, figures), progress.epoch
+            if rank() == 0:
+                publish_best(self.run, averaged, self.recipe, self.facts, row)
+        if snapshots is not None:
+            snapshots.record(averaged, self.device, self.dtype)
+        if rank() == 0:
+            self._write_history(row)
+            bar.write("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
+        progress.epoch, progress.step, progress.loss_sum, progress.seconds = progress.epoch + 1, 0, 0.0, 0.0
+        self._checkpoint()
+
+    def averaged_model(self) -> nn.Module:
+        """The exponential moving average of the network itself, without training-only heads."""
+        module = self.average.module
+        return module.classifier if isinstance(module, MaskHelp) else module
+
+    def _write_history(self, row: dict[str, float]) -> None:
+        table = self.run.history() if row["epoch"] > 1 else None
+        earlier = [] if table is None else table[table["epoch"] < row["epoch"]].to_dict("records")
+        write_csv(self.run.history_path, pd.DataFrame([*earlier, row]))
+
+    def _out_of_patience(self) -> bool:
+        """Whether the last stage has gone `patience` epochs without improvement."""
+        last_starts = self.recipe.epochs - self.recipe.stages[-1].epochs
+        waited = self.progress.epoch - 1 - max(self.progress.best_epoch, last_starts)
+        return self.progress.epoch > last_starts and waited >= self.recipe.patience
+
+    def _checkpoint(self) -> None:
+        if rank() == 0:
+            save_checkpoint(self.run.checkpoint_path, self.progress, self.model, self.average, self.optimiser)
+        wait_for_all()
+
+
+def train(recipe: Recipe, data: str | Path | None, out: Path, resume: bool = False) -> ModelFolder:
+    """Train `recipe` into the run folder `out`; with `resume`, go on from its last checkpoint.
+
+    Raises:
+        InputError: no data, or a checkpoint that cannot be used.
+    """
+    run = ModelFolder(out)
+    facts, parts = RunFacts.collect(data, recipe)
+    trainer = Trainer(recipe, run, facts, SliceCache(parts.train, FRAME), SliceCache(parts.val, FRAME))
+    if resume:
+        trainer.resume()
+    trainer.fit()
+    return run

@@ -1,0 +1,42 @@
+"""What the model made of the bundled samples after each epoch: the pictures that the training replay plays."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from resunet.artifacts import ModelFolder, atomic_path, pack_masks, unpack_masks
+from resunet.data.samples import load_samples
+from resunet.data.transforms import fit_to_grid, normalise
+from resunet.runtime import mixed_precision
+
+THRESHOLD = 0.5
+
+
+class SnapshotRecorder:
+    """Appends one set of masks (samples, S, S) an epoch to snapshots.npz; after a resume, later epochs are dropped."""
+
+    def __init__(self, run: ModelFolder, size: int, epochs_done: int) -> None:
+        self._path = run.snapshots_path
+        self._names = [sample.name for sample in load_samples()]
+        self._images = _stack([fit_to_grid(normalise(sample.image), size) for sample in load_samples()])
+        self._epochs: list[npt.NDArray[np.bool_]] = []
+        if epochs_done and self._path.exists():
+            with np.load(self._path) as arrays:
+                self._epochs = list(unpack_masks(dict(arrays)))[:epochs_done]
+
+    @torch.no_grad()
+    def record(self, model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+        """Segment every sample and rewrite the file."""
+        with mixed_precision(device, dtype):
+            logits = model.eval()(self._images.to(device)).float().cpu()
+        self._epochs.append((torch.sigmoid(logits[:, 0]) > THRESHOLD).numpy())
+        packed = pack_masks(np.stack(self._epochs))
+        with atomic_path(self._path) as temporary:
+            np.savez_compressed(temporary, names=np.array(self._names), **packed)
+
+
+def _stack(images: list[npt.NDArray[np.float32]]) -> Tensor:
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,82 @@
+"""One pass over the validation slices with the averaged weights: the figures of a row of history.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import accuracy_score, roc_auc_score
+from torch import nn
+
+from resunet.data.slices import SliceCache
+from resunet.evaluation.metrics import count_pixels, dice, iou
+from resunet.losses import Loss
+from resunet.runtime import mixed_precision
+from resunet.training.distributed import gather, rank, world
+from resunet.training.recipes import Recipe
+from resunet.training.sampling import Batch, collate, to_tensors
+
+BATCH = 32
+
+
+def validation_batches(cache: SliceCache, size: int) -> Iterator[tuple[list[int], Batch]]:
+    """This process's share of the slices, in batches, with their positions; the last batch may be short."""
+    mine = list(range(rank(), len(cache), world()))
+    for start in range(0, len(mine), BATCH):
+        positions = mine[start : start + BATCH]
+        yield positions, collate([to_tensors(*cache[position], size) for position in positions])
+
+
+@torch.no_grad()
+def validate(
+    model: nn.Module, cache: SliceCache, recipe: Recipe, loss: Loss, device: torch.device, dtype: torch.dtype
+) -> dict[str, float]:
+    """Validation figures by name; the same on every process.
+
+    Segmentation: val_loss (mean over slices), val_dice and val_iou (mean over patients of the volume's, at 0.5).
+    Classification: val_loss, val_accuracy (at 0.5) and val_auroc over slices.
+    """
+    model.eval()
+    rows: list[dict[str, object]] = []
+    for positions, batch in validation_batches(cache, recipe.input_size):
+        with mixed_precision(device, dtype):
+            logits = model(batch.images.to(device)).float().cpu()
+        if recipe.task == "segmentation":
+            counts = count_pixels((logits[:, 0] > 0).numpy(), batch.masks[:, 0].numpy() > 0.5)
+            rows += [
+                {
+                    "patient": cache.records[position].patient,
+                    "loss": float(loss(logits[i : i + 1], batch.masks[i : i + 1])),
+                    **{name: getattr(counts, name)[i] for name in ("tp", "fp", "fn")},
+                }
+                for i, position in enumerate(positions)
+            ]
+        else:
+            losses = nn.functional.binary_cross_entropy_with_logits(logits, batch.labels, reduction="none")
+            rows += [
+                {"loss": float(value), "logit": float(logit), "label": bool(label)}
+                for value, logit, label in zip(losses, logits, batch.labels, strict=True)
+            ]
+    table = pd.DataFrame(gather(rows))
+    return _segmentation(table) if recipe.task == "segmentation" else _classification(table)
+
+
+def _segmentation(table: pd.DataFrame) -> dict[str, float]:
+    volumes = table.groupby("patient")[["tp", "fp", "fn"]].sum()
+    counts = [volumes[name].to_numpy() for name in ("tp", "fp", "fn")]
+    return {
+        "val_loss": float(table["loss"].mean()),
+        "val_dice": float(np.nanmean(dice(*counts))),
+        "val_iou": float(np.nanmean(iou(*counts))),
+    }
+
+
+def _classification(table: pd.DataFrame) -> dict[str, float]:
+    both = table["label"].nunique() == 2
+    return {
+        "val_loss": float(table["loss"].mean()),
+        "val_accuracy": float(accuracy_score(table["label"], table["logit"] > 0)),
+        "val_auroc": float(roc_auc_score(table["label"], table["logit"])) if both else float("nan"),
+    }
