@@ -75,7 +75,7 @@ class Recipe:
 
 # Crops of 192 from slices shrunk by up to a third show most heads whole at 1.8 times the speed; the last epochs see
 # slices as they are.
-PROGRESSIVE = (Stage(30, 192, (0.65, 1.15)), Stage(16, 256))
+PROGRESSIVE = (Stage(26, 192, (0.65, 1.15)), Stage(14, 256))
 
 _ALL = (
     Recipe("resunet_wide", "resunet_wide", "segmentation", PROGRESSIVE),
@@ -85,7 +85,7 @@ _ALL = (
         "resnet50",
         "resnet50",
         "classification",
-        (Stage(36, 128), Stage(14, 192)),
+        (Stage(24, 128), Stage(10, 192)),
         learning_rate=1e-3,
         weight_decay=5e-2,
         mask_help=True,
