@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -44,6 +45,15 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
+def warmed_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Exponential moving average whose decay grows to `decay`: the first steps, still near chance, are soon forgotten."""
+
+    def update(average: Any, current: Any, count: Any) -> None:
+        get_ema_multi_avg_fn(min(decay, (1 + int(count)) / (10 + int(count))))(average, current, count)
+
+    return update
+
+
 def score(recipe: Recipe, figures: dict[str, float]) -> float:
     """The validation figure that picks the best epoch; higher is better."""
     return figures["val_dice" if recipe.task == "segmentation" else "val_auroc"]
@@ -72,7 +82,7 @@ class Trainer:
             with_whole_batch_norm(self.model)
         self.model.to(self.device, memory_format=torch.channels_last)
         self.average = AveragedModel(
-            self.model, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.ema_decay), use_buffers=True
+            self.model, multi_avg_fn=warmed_average(self.recipe.ema_decay), use_buffers=True
         )
         self.optimiser = optim.AdamW(
             self.model.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay

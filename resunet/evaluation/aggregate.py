@@ -1,0 +1,220 @@
+"""From slices.csv to summary.json: every figure under a name that says how it was aggregated.
+
+Most figures are a sum over a sum, with one contribution a patient; the confidence interval resamples patients, because
+slices of one patient are not independent. `SUMMARY_RULES` states what each name means, for screens and cards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from resunet.evaluation.metrics import FloatArray, dice, iou, ratio
+from resunet.evaluation.surface import read_lesions
+
+RESAMPLES = 2000
+SEED = 2025
+ECE_BINS = 10
+
+SUMMARY_RULES = {
+    "volume_dice_mean": "Dice of each patient's whole volume, mean over patients",
+    "volume_dice_median": "Dice of each patient's whole volume, median over patients",
+    "tumour_slice_dice": "Dice of each slice that shows a tumour, mean over those slices",
+    "tumour_slice_iou": "IoU of each slice that shows a tumour, mean over those slices",
+    "pooled_dice": "Dice of all pixels of all slices together",
+    "pooled_iou": "IoU of all pixels of all slices together",
+    "all_slice_dice": "Dice of every slice, 1 where truth and prediction are both empty, mean over slices",
+    "precision": "share of predicted tumour pixels that are tumour",
+    "recall": "share of tumour pixels that were predicted",
+    "empty_slice_fp_rate": "share of slices without tumour on which some pixel was predicted",
+    "lesion_sensitivity_q1": "share of lesions in the smallest quarter by area with at least one predicted pixel",
+    "lesion_sensitivity_q2": "the same for the second quarter",
+    "lesion_sensitivity_q3": "the same for the third quarter",
+    "lesion_sensitivity_q4": "the same for the largest quarter",
+    "hd95_px": "95th percentile Hausdorff distance in pixels, mean over slices where truth and prediction both exist",
+    "surface_dice_2px": "share of both outlines within 2 pixels of the other, mean over the same slices",
+    "accuracy": "share of slices that stage 1 judged right",
+    "sensitivity": "share of slices with tumour that stage 1 passed on",
+    "specificity": "share of slices without tumour that stage 1 stopped",
+    "f1": "harmonic mean of stage 1's precision and sensitivity",
+    "auroc": "area under stage 1's ROC curve over slices",
+    "auprc": "average precision of stage 1 over slices",
+    "ece": "expected calibration error of stage 1 over slices, ten bins of equal width",
+}
+EMPTY_RULE = {"all_slice_dice": "1 when truth and prediction are both empty", "others": "slices without tumour are left out"}
+
+
+class Ratio(NamedTuple):
+    """One figure as sum(part) / sum(whole), with an entry a patient in each; n counts `unit`s."""
+
+    part: FloatArray
+    whole: FloatArray
+    n: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How often each patient was drawn in each bootstrap resample: (resamples, patients)."""
+
+    weights: FloatArray
+
+    @classmethod
+    def of_patients(cls, patients: int, resamples: int = RESAMPLES, seed: int = SEED) -> Resampling:
+        """Draw `patients` patients with replacement, `resamples` times."""
+        rng = np.random.default_rng(seed)
+        return cls(rng.multinomial(patients, np.full(patients, 1 / patients), size=resamples).astype(np.float64))
+
+    def interval(self, values: FloatArray) -> tuple[float, float]:
+        """2.5 % and 97.5 % quantiles, resamples without a value left out."""
+        kept = values[np.isfinite(values)]
+        if kept.size == 0:
+            return float("nan"), float("nan")
+        low, high = np.percentile(kept, (2.5, 97.5))
+        return float(low), float(high)
+
+
+def gate_slices(slices: pd.DataFrame, gate: float) -> pd.DataFrame:
+    """The two-stage result: slices with p_tumour below the gate become empty predictions."""
+    stopped = slices["p_tumour"] < gate
+    gated = slices.copy()
+    gated.loc[stopped, "fn"] += gated.loc[stopped, "tp"]
+    gated.loc[stopped, "tn"] += gated.loc[stopped, "fp"]
+    gated.loc[stopped, ["tp", "fp"]] = 0
+    gated.loc[stopped, ["hd95", "surface_dice"]] = np.nan
+    gated.loc[stopped, "lesions"] = gated.loc[stopped, "lesions"].str.replace("+", "-", regex=False)
+    return gated
+
+
+def summarise_segmentation(slices: pd.DataFrame, resampling: Resampling | None = None) -> dict[str, dict[str, Any]]:
+    """Metrics by name for a table with patient, tumour_pixels, tp, fp, fn, tn, hd95, surface_dice, lesions."""
+    patients = slices["patient"].nunique()
+    resampling = resampling or Resampling.of_patients(patients)
+    figures = {name: _figure(ratio_, resampling) for name, ratio_ in _segmentation_ratios(slices).items()}
+    volumes = slices.groupby("patient")[["tp", "fp", "fn"]].sum()
+    volume_dice = dice(*(volumes[name].to_numpy() for name in ("tp", "fp", "fn")))
+    figures["volume_dice_median"] = _median(volume_dice, resampling)
+    return {name: figures[name] for name in SUMMARY_RULES if name in figures}
+
+
+def _segmentation_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
+    groups = slices["patient"]
+    tp, fp, fn, tn = (slices[name].to_numpy() for name in ("tp", "fp", "fn", "tn"))
+    tumour = slices["tumour_pixels"].to_numpy() > 0
+    pixels = int((tp + fp + fn + tn).sum())
+
+    def mean(values: FloatArray, where: FloatArray, unit: str = "slice") -> Ratio:
+        counted = where & np.isfinite(values)
+        table = pd.DataFrame({"part": np.where(counted, values, 0.0), "whole": counted.astype(float)})
+        sums = table.groupby(groups.to_numpy()).sum()
+        return Ratio(sums["part"].to_numpy(), sums["whole"].to_numpy(), int(counted.sum()), unit)
+
+    def share(part: FloatArray, whole: FloatArray, n: int, unit: str) -> Ratio:
+        sums = pd.DataFrame({"part": part, "whole": whole}, dtype=float).groupby(groups.to_numpy()).sum()
+        return Ratio(sums["part"].to_numpy(), sums["whole"].to_numpy(), n, unit)
+
+    volumes = slices.groupby("patient")[["tp", "fp", "fn"]].sum()
+    volume_dice = dice(*(volumes[name].to_numpy() for name in ("tp", "fp", "fn")))
+    known = np.isfinite(volume_dice)
+    every = np.ones(len(slices), bool)
+    ratios = {
+        "volume_dice_mean": Ratio(np.nan_to_num(volume_dice), known.astype(float), int(known.sum()), "patient"),
+        "tumour_slice_dice": mean(dice(tp, fp, fn), tumour),
+        "tumour_slice_iou": mean(iou(tp, fp, fn), tumour),
+        "pooled_dice": share(2 * tp, 2 * tp + fp + fn, pixels, "pixel"),
+        "pooled_iou": share(tp, tp + fp + fn, pixels, "pixel"),
+        "all_slice_dice": mean(dice(tp, fp, fn, empty=1.0), every),
+        "precision": share(tp, tp + fp, int((tp + fp).sum()), "pixel"),
+        "recall": share(tp, tp + fn, int((tp + fn).sum()), "pixel"),
+        "empty_slice_fp_rate": mean((fp > 0).astype(float), ~tumour),
+        "hd95_px": mean(slices["hd95"].to_numpy(float), tumour),
+        "surface_dice_2px": mean(slices["surface_dice"].to_numpy(float), tumour),
+    }
+    return ratios | _lesion_ratios(slices)
+
+
+def _lesion_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
+    """Sensitivity by quarter of lesion area; the quarters are those of the lesions in this table."""
+    rows = [
+        (patient, hit.pixels, float(hit.found))
+        for patient, text in zip(slices["patient"], slices["lesions"], strict=True)
+        for hit in read_lesions(text)
+    ]
+    if not rows:
+        return {}
+    lesions = pd.DataFrame(rows, columns=["patient", "pixels", "found"])
+    edges = np.percentile(lesions["pixels"], (25, 50, 75))
+    lesions["quarter"] = np.searchsorted(edges, lesions["pixels"], side="left")
+    order = pd.Index(sorted(slices["patient"].unique()))
+    ratios = {}
+    for quarter in range(4):
+        part = lesions[lesions["quarter"] == quarter].groupby("patient")["found"].agg(["sum", "count"])
+        part = part.reindex(order, fill_value=0)
+        n = int(part["count"].sum())
+        ratios[f"lesion_sensitivity_q{quarter + 1}"] = Ratio(
+            part["sum"].to_numpy(float), part["count"].to_numpy(float), n, "lesion"
+        )
+    return ratios
+
+
+def summarise_classification(
+    slices: pd.DataFrame, threshold: float, resampling: Resampling | None = None
+) -> dict[str, dict[str, Any]]:
+    """Stage 1's metrics by name for a table with patient, tumour_pixels, p_tumour."""
+    resampling = resampling or Resampling.of_patients(slices["patient"].nunique())
+    truth, probability = slices["tumour_pixels"].to_numpy() > 0, slices["p_tumour"].to_numpy(float)
+    said = probability >= threshold
+    patients = pd.factorize(slices["patient"], sort=True)[0]
+
+    def share(part: FloatArray, whole: FloatArray) -> Ratio:
+        sums = [np.bincount(patients, weights=np.asarray(values, float)) for values in (part, whole)]
+        return Ratio(sums[0], sums[1], len(slices), "slice")
+
+    hits = truth & said
+    ratios = {
+        "accuracy": share(truth == said, np.ones(len(slices))),
+        "sensitivity": share(hits, truth),
+        "specificity": share(~truth & ~said, ~truth),
+        "precision": share(hits, said),
+        "f1": share(2.0 * hits, truth.astype(float) + said),
+    }
+    figures = {name: _figure(ratio_, resampling) for name, ratio_ in ratios.items()}
+    for name, rule in (("auroc", roc_auc_score), ("auprc", average_precision_score), ("ece", calibration_error)):
+        draws = [
+            float(rule(truth, probability, sample_weight=weights)) if 0 < weights[truth].sum() < weights.sum() else np.nan
+            for weights in resampling.weights[:, patients]
+        ]
+        low, high = resampling.interval(np.array(draws))
+        value = float(rule(truth, probability)) if 0 < truth.sum() < len(truth) else float("nan")
+        figures[name] = {"value": value, "low": low, "high": high, "n": len(slices), "unit": "slice"}
+    return figures
+
+
+def calibration_error(truth: FloatArray, probability: FloatArray, sample_weight: FloatArray | None = None) -> float:
+    """Expected calibration error (Guo et al., ICML 2017) of the positive class, ECE_BINS bins of equal width."""
+    weights = np.ones(len(truth)) if sample_weight is None else sample_weight
+    bins = np.minimum((probability * ECE_BINS).astype(int), ECE_BINS - 1)
+    gaps = np.bincount(bins, weights * (truth.astype(float) - probability), minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / weights.sum())
+
+
+def _figure(ratio_: Ratio, resampling: Resampling) -> dict[str, Any]:
+    value = float(ratio(ratio_.part.sum(), ratio_.whole.sum()))
+    low, high = resampling.interval(ratio(resampling.weights @ ratio_.part, resampling.weights @ ratio_.whole))
+    return {"value": value, "low": low, "high": high, "n": ratio_.n, "unit": ratio_.unit}
+
+
+def _median(values: FloatArray, resampling: Resampling) -> dict[str, Any]:
+    """Median over patients; a resample repeats each value as often as its patient was drawn."""
+    order = np.argsort(values)
+    counts = resampling.weights[:, order].cumsum(axis=1)
+    total = counts[:, -1:]
+    lower = (counts > (total - 1) // 2).argmax(axis=1)
+    upper = (counts > total // 2).argmax(axis=1)
+    ranked = values[order]
+    low, high = resampling.interval((ranked[lower] + ranked[upper]) / 2)
+    return {"value": float(np.nanmedian(values)), "low": low, "high": high, "n": int(values.size), "unit": "patient"}

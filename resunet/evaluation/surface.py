@@ -1,0 +1,75 @@
+"""Distances between outlines, in pixels (the data set's files carry no spacing), and lesions found or missed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+BoolMask = npt.NDArray[np.bool_]
+CROSS = ndimage.generate_binary_structure(2, 1)
+TOLERANCE_PX = 2.0
+
+
+class SurfaceScores(NamedTuple):
+    """hd95 in pixels and surface Dice in [0, 1]; both NaN where either mask is empty."""
+
+    hd95: float
+    surface_dice: float
+
+
+def surface_scores(predicted: BoolMask, target: BoolMask, tolerance: float = TOLERANCE_PX) -> SurfaceScores:
+    """95th percentile Hausdorff distance and surface Dice of two masks (H, W).
+
+    An outline is the mask's pixels with a 4-neighbour outside it. hd95 is the larger of the two directed 95th
+    percentiles; surface Dice is the share of both outlines within `tolerance` pixels of the other (Nikolov et al. 2018).
+    """
+    if not predicted.any() or not target.any():
+        return SurfaceScores(float("nan"), float("nan"))
+    window = _window(predicted | target)
+    first, second = _outline(predicted[window]), _outline(target[window])
+    # float64 exact distances; both maps live on the masks' common bounding box only.
+    there = ndimage.distance_transform_edt(~second)[first]
+    back = ndimage.distance_transform_edt(~first)[second]
+    hd95 = max(float(np.percentile(there, 95)), float(np.percentile(back, 95)))
+    close = np.count_nonzero(there <= tolerance) + np.count_nonzero(back <= tolerance)
+    return SurfaceScores(hd95, close / (there.size + back.size))
+
+
+def _window(mask: BoolMask) -> tuple[slice, slice]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _outline(mask: BoolMask) -> BoolMask:
+    return np.asarray(mask & ~ndimage.binary_erosion(mask, CROSS))
+
+
+class LesionHit(NamedTuple):
+    """One lesion, an 8-connected part of the true mask in a slice: its pixels, and whether any of them was predicted."""
+
+    pixels: int
+    found: bool
+
+
+def lesion_hits(predicted: BoolMask, target: BoolMask) -> list[LesionHit]:
+    """Every lesion of the true mask (H, W), largest first."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(target.astype(np.uint8), connectivity=8)
+    touched = set(np.unique(labels[predicted & target]))
+    hits = [LesionHit(int(stats[label, cv2.CC_STAT_AREA]), label in touched) for label in range(1, count)]
+    return sorted(hits, reverse=True)
+
+
+def write_lesions(hits: list[LesionHit]) -> str:
+    """Text for a cell of slices.csv: pixels, then + for found or - for missed, e.g. '812+ 34-'."""
+    return " ".join(f"{hit.pixels}{'+' if hit.found else '-'}" for hit in hits)
+
+
+def read_lesions(text: object) -> list[LesionHit]:
+    """The inverse of `write_lesions`; a missing cell is no lesion."""
+    if not isinstance(text, str):
+        return []
+    return [LesionHit(int(part[:-1]), part.endswith("+")) for part in text.split()]
