@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from resunet.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+SLICES, SUMMARY = "slices.csv", "summary.json"
 
 
 @contextmanager
@@ -43,6 +45,23 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new, empty neighbour folder that takes the place of `path` when the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    retired = temporary.with_name(f"{temporary.name}.old")
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        if path.exists():
+            path.replace(retired)
+        temporary.replace(path)
+    finally:
+        for folder in (temporary, retired):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -129,14 +148,14 @@ class ModelFolder:
         return self.path / "checkpoint.safetensors"
 
     def slices_path(self, protocol: str) -> Path:
-        return self.path / "evaluation" / protocol / "slices.csv"
+        return self.path / "evaluation" / protocol / SLICES
 
     def summary_path(self, protocol: str) -> Path:
-        return self.path / "evaluation" / protocol / "summary.json"
+        return self.path / "evaluation" / protocol / SUMMARY
 
     def protocols(self) -> list[str]:
         """Names of the evaluations that have a summary, sorted."""
-        return sorted(path.parent.name for path in self.path.glob("evaluation/*/summary.json"))
+        return sorted(path.parent.name for path in self.path.glob(f"evaluation/*/{SUMMARY}"))
 
     def config(self) -> dict[str, Any]:
         """config.json as a dictionary. Raises InputError when it is missing or damaged."""

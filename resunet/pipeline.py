@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from resunet.artifacts import ModelFolder
-from resunet.data.readers import ONE_CHANNEL, checked
-from resunet.data.transforms import FloatImage, fit_back, fit_to_grid, normalise, resize
-from resunet.engine import Engine, ExplainedClassifier
+from resunet.data.readers import check_size, checked
+from resunet.data.transforms import FloatImage, fit_back, normalise
 from resunet.errors import InputError
 from resunet.hub import find_model
-from resunet.models import CLASSIFICATION, build_model
-from resunet.models.classifier import ResNet50Classifier
 from resunet.postprocess import CleanUp, to_mask
-from resunet.runtime import compute_dtype, configure_threads, default_device
+from resunet.runtime import configure_threads
+from resunet.stages import FRAME, ProbabilityMap, Stage1, Stage2
 
 FLAGSHIP = "resunet_wide"
 STAGE_1 = "resnet50"
-FRAME = 256  # side of the frame on which stage 1's input is prepared, as in training
 
 
 @dataclass(frozen=True)
@@ -86,25 +80,10 @@ class Prediction:
 class TumourPipeline:
     """Stage 1 and stage 2 with their preprocessing. Thread-safe: forward passes take turns."""
 
-    def __init__(self, segmenter: ModelFolder, classifier: ModelFolder | None, dtype: torch.dtype | None = None) -> None:
-        configure_threads()
-        self.device = default_device()
-        self.dtype = dtype or compute_dtype(self.device)
-        self.config = segmenter.config()
-        self.size = int(self.config["input_size"])
-        self.threshold = float(self.config["threshold"])
-        self.clean_up = CleanUp(**self.config["postprocessing"])
-        self._segment = Engine(load_model(segmenter), self.size, self.device, self.dtype)
-        self.classifier_config = classifier.config() if classifier else {}
-        self.gate = float(self.config.get("gate", {}).get("threshold", 0.0)) if classifier else 0.0
-        self._classify: Engine | None = None
-        if classifier:
-            network = load_model(classifier)
-            if not isinstance(network, ResNet50Classifier):
-                raise InputError(f"{classifier.path} is not a stage 1 model; give a folder whose task is classification.")
-            size = int(self.classifier_config["input_size"])
-            self._classify = Engine(ExplainedClassifier(network), size, self.device, self.dtype)
-        self._turn = threading.Lock()
+    def __init__(self, stage_2: Stage2, stage_1: Stage1 | None) -> None:
+        self.stage_1, self.stage_2 = stage_1, stage_2
+        self.threshold, self.clean_up = stage_2.threshold, stage_2.clean_up
+        self.gate = stage_2.gate if stage_1 else 0.0
 
     @classmethod
     def load(
@@ -115,8 +94,9 @@ class TumourPipeline:
         Raises:
             InputError: a model is missing, damaged or of the wrong kind.
         """
-        stage_1 = find_model(classifier) if classifier is not None else None
-        return cls(find_model(segmenter), stage_1, dtype)
+        configure_threads()
+        stage_1 = None if classifier is None else Stage1(find_model(classifier), dtype)
+        return cls(Stage2(find_model(segmenter), dtype), stage_1)
 
     def predict(self, image: npt.NDArray[np.generic], segment_all: bool = False, tta: bool = False) -> Prediction:
         """Both stages on one slice.
@@ -142,92 +122,50 @@ class TumourPipeline:
         self, images: Sequence[npt.NDArray[np.generic]], segment_all: bool = False, tta: bool = False
     ) -> list[Prediction]:
         """`predict` for several slices at once; sizes may differ. Raises InputError."""
-        started = time.perf_counter()
+        clock = [time.perf_counter()]
         slices, notes = zip(*(_as_slice(image) for image in images), strict=True)
         normalised = [normalise(image) for image in slices]
-        prepared = time.perf_counter()
-        p_tumour, attention = self._stage_1(normalised)
-        classified = time.perf_counter()
+        clock.append(time.perf_counter())
+        p_tumour, attention = self._classify(normalised)
+        clock.append(time.perf_counter())
         wanted = [index for index, p in enumerate(p_tumour) if segment_all or p >= self.gate]
-        maps = self._stage_2([normalised[index] for index in wanted], tta)
-        segmented = time.perf_counter()
-        seconds = {
-            "prepare": (prepared - started) / len(slices),
-            "stage_1": (classified - prepared) / len(slices),
-            "stage_2": (segmented - classified) / max(1, len(wanted)),
-        }
-        by_index = dict(zip(wanted, maps, strict=True))
+        maps = dict(zip(wanted, self.stage_2([normalised[index] for index in wanted], tta), strict=True))
+        clock.append(time.perf_counter())
+        spent = [after - before for before, after in zip(clock, clock[1:], strict=False)]
+        seconds = {"prepare": spent[0] / len(slices), "stage_1": spent[1] / len(slices), "stage_2": spent[2] / max(1, len(wanted))}
         return [
-            self._prediction(p_tumour[index], attention[index], by_index.get(index), image.shape, seconds, notes[index])
+            self._prediction(p_tumour[index], attention[index], maps.get(index), image.shape, seconds, notes[index])
             for index, image in enumerate(slices)
         ]
+
+    def _classify(self, images: list[FloatImage]) -> tuple[list[float], list[FloatImage]]:
+        """Stage 1; without one everything passes."""
+        if self.stage_1 is None:
+            return [1.0] * len(images), [np.zeros((FRAME, FRAME), np.float32)] * len(images)
+        return self.stage_1(images)
 
     def _prediction(
         self,
         p_tumour: float,
         attention: FloatImage,
-        maps: tuple[FloatImage, FloatImage | None] | None,
+        maps: ProbabilityMap | None,
         shape: tuple[int, ...],
         seconds: dict[str, float],
         notes: tuple[str, ...],
     ) -> Prediction:
         height, width = shape[:2]
-        probability, uncertainty = maps if maps else (None, None)
+        deviation = maps.deviation if maps else None
         return Prediction(
             p_tumour=p_tumour,
             gate=self.gate,
             threshold=self.threshold,
             clean_up=self.clean_up,
-            probability=None if probability is None else fit_back(probability, height, width),
+            probability=fit_back(maps.mean, height, width) if maps else None,
             attention=fit_back(attention, height, width),
-            uncertainty=None if uncertainty is None else fit_back(uncertainty, height, width),
+            uncertainty=None if deviation is None else fit_back(deviation, height, width),
             seconds=seconds if maps else {name: value for name, value in seconds.items() if name != "stage_2"},
             notes=notes,
         )
-
-    def _stage_1(self, images: list[FloatImage]) -> tuple[list[float], list[FloatImage]]:
-        """Calibrated probabilities and Grad-CAM maps on the frame; without a classifier everything passes."""
-        if self._classify is None:
-            return [1.0] * len(images), [np.zeros((FRAME, FRAME), np.float32)] * len(images)
-        inputs = [resize(fit_to_grid(image, FRAME), self._classify.size) for image in images]
-        with self._turn:
-            logits, cams = self._classify(_to_batch(inputs))
-        calibration = self.classifier_config.get("calibration", {"scale": 1.0, "shift": 0.0})
-        p_tumour = torch.sigmoid(calibration["scale"] * logits[:, 0] + calibration["shift"]).tolist()
-        return p_tumour, [_spread(cam) for cam in cams.numpy()]
-
-    def _stage_2(self, images: list[FloatImage], tta: bool) -> list[tuple[FloatImage, FloatImage | None]]:
-        """Probability maps (S, S) and, with `tta`, their standard deviation over the flips."""
-        if not images:
-            return []
-        batch = _to_batch([fit_to_grid(image, self.size) for image in images])
-        views = [(), (3,), (2,), (2, 3)] if tta else [()]
-        maps = []
-        for axes in views:
-            with self._turn:
-                logits = self._segment(torch.flip(batch, axes) if axes else batch)[0]
-            maps.append(torch.sigmoid(torch.flip(logits, axes) if axes else logits)[:, 0].numpy())
-        stacked = np.stack(maps)
-        if not tta:
-            return [(plane, None) for plane in stacked[0]]
-        return list(zip(stacked.mean(axis=0), stacked.std(axis=0), strict=True))
-
-
-def load_model(folder: ModelFolder) -> torch.nn.Module:
-    """The trained network of a model folder, in float32, weights checked and loaded strictly. Raises InputError."""
-    config: dict[str, Any] = folder.config()
-    model = build_model(str(config.get("architecture")))
-    try:
-        model.load_state_dict(folder.weights(), strict=True)
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise InputError(f"The weights in {folder.path} do not fit {config['architecture']} ({first}).") from error
-    return model.eval()
-
-
-def is_classifier(folder: ModelFolder) -> bool:
-    """Whether the folder holds a stage 1 model."""
-    return folder.config().get("architecture") in CLASSIFICATION
 
 
 def _as_slice(image: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.generic], tuple[str, ...]]:
@@ -236,15 +174,6 @@ def _as_slice(image: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.generic], 
         image = image[..., None]
     if image.ndim != 3:
         raise InputError(f"The image has shape {image.shape}; a slice (H, W) or (H, W, 3) is expected.")
+    check_size("The image", 1, *image.shape)
     scan = checked("The image", image[None])
-    return scan.slices[0], tuple(note for note in scan.notes if note == ONE_CHANNEL)
-
-
-def _to_batch(images: list[FloatImage]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-
-
-def _spread(cam: FloatImage) -> FloatImage:
-    """A coarse Grad-CAM map on the frame, scaled to a maximum of 1; all zero stays zero."""
-    highest = float(cam.max())
-    return resize(np.ascontiguousarray(cam / highest if highest > 0 else cam, np.float32), FRAME)
+    return scan.slices[0], scan.notes

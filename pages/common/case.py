@@ -1,0 +1,37 @@
+"""What the viewer shows: one slice, where it came from, and what is known about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from resunet.data.membership import Known
+
+
+@dataclass(frozen=True)
+class Case:
+    """One slice on screen.
+
+    Attributes:
+        title: what to call it.
+        digest: SHA-256 of the file it came from.
+        number: its index in that file.
+        image: (H, W, 3) as stored.
+        truth: (H, W) bool where the mask is known.
+        simulated: drawn by the simulator.
+        known: its place in the LGG set, where it is one of its slices.
+        spacing: millimetres between rows and columns, where the file says so.
+        notes: sentences about what was done to the file.
+    """
+
+    title: str
+    digest: str
+    number: int
+    image: npt.NDArray[np.generic]
+    truth: npt.NDArray[np.bool_] | None = None
+    simulated: bool = False
+    known: Known | None = None
+    spacing: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()

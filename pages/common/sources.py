@@ -1,0 +1,167 @@
+"""The three ways to choose a slice: a bundled sample, an upload, a patient of the data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.common import loaders
+from pages.common.case import Case
+from resunet.data.membership import find_slice
+from resunet.data.readers import FORMATS, Scan
+from resunet.data.samples import Sample, load_samples
+from resunet.data.splits import site
+from resunet.errors import InputError
+
+KIND_LABELS = {
+    "typical": "Typical",
+    "large": "Large",
+    "small": "Small",
+    "faint": "Faint",
+    "cavity": "Cavity",
+    "none": "No tumour",
+}
+FIRST_SAMPLE = "large_1"
+THUMBNAIL = 116
+VOLUME_BATCH = 8
+PART_WORDS = {"train": "in the training set", "val": "in the validation set", "test": "held out for the test"}
+
+
+def sample_label(sample: Sample) -> str:
+    """'Small 2' for small_2."""
+    kind, _, number = sample.name.rpartition("_")
+    return f"{KIND_LABELS[kind]} {number}"
+
+
+def choose_sample() -> Case:
+    """A strip of thumbnails, one button each."""
+    samples = {sample.name: sample for sample in load_samples()}
+    with st.container(horizontal=True, wrap=False, gap="small", key="gallery"):
+        for name, sample in samples.items():
+            _thumbnail(sample, chosen=st.session_state.get("sample", FIRST_SAMPLE) == name)
+    sample = samples[st.session_state.get("sample", FIRST_SAMPLE)]
+    title = f"Simulated sample: {sample_label(sample)}"
+    return Case(title, loaders.digest(sample.png), 0, sample.image, sample.mask, simulated=True)
+
+
+def _thumbnail(sample: Sample, chosen: bool) -> None:
+    with st.container(width=THUMBNAIL, gap="xxsmall"):
+        st.image(sample.image[..., 1], width=THUMBNAIL, alt=f"Thumbnail of {sample_label(sample)}")
+        st.button(
+            sample_label(sample),
+            key=f"sample_{sample.name}",
+            type="primary" if chosen else "secondary",
+            width="stretch",
+            on_click=lambda: st.session_state.update(sample=sample.name),
+        )
+
+
+def choose_upload() -> Case | None:
+    """A drop zone for files, a table of what became of each, and the chosen row's slice."""
+    files = st.file_uploader(
+        f"Drop MRI slices here ({FORMATS})",
+        accept_multiple_files=True,
+        max_upload_size=200,
+        help="Greyscale FLAIR or three channels (pre-contrast, FLAIR, post-contrast). Nothing is stored on the server.",
+    )
+    if not files:
+        st.info("Nothing uploaded yet. Drop one or more files above; each is read, judged and outlined at once.")
+        return None
+    contents = [(file.name, file.getvalue()) for file in files]
+    table, scans = _judge(contents)
+    row = _select_row(table) if len(contents) > 1 or not scans else 0
+    name, content = contents[row]
+    scan = scans.get(row)
+    if scan is None:
+        st.error(str(table.loc[row, "problem"]))
+        return None
+    number = _choose_slice(len(scan.slices))
+    image = scan.slices[number]
+    title = name if len(scan.slices) == 1 else f"{name}, slice {number + 1} of {len(scan.slices)}"
+    return Case(
+        title, loaders.digest(content), number, image, known=find_slice(image), spacing=scan.spacing, notes=scan.notes
+    )
+
+
+def _choose_slice(count: int) -> int:
+    if count == 1:
+        return 0
+    return st.slider("Slice", 1, count, value=(count + 1) // 2, key=f"slice_of_{count}") - 1
+
+
+def _judge(contents: list[tuple[str, bytes]]) -> tuple[pd.DataFrame, dict[int, Scan]]:
+    """Read and predict every file with a progress bar; one row a file, and the scans of those that could be read."""
+    rows: list[dict[str, Any]] = []
+    scans: dict[int, Scan] = {}
+    bar = st.progress(0.0, text="Reading") if len(contents) > 1 else None
+    for position, (name, content) in enumerate(contents):
+        if bar is not None:
+            bar.progress(position / len(contents), text=f"{name} ({position + 1} of {len(contents)})")
+        try:
+            scan = loaders.decode(content, name)
+            rows.append({"file": name, **_judge_scan(scan, loaders.digest(content)), "problem": ""})
+            scans[position] = scan
+        except InputError as error:
+            rows.append({"file": name, "verdict": "Not readable", "problem": str(error)})
+    if bar is not None:
+        bar.empty()
+    columns = ["file", "verdict", "p_tumour", "tumour_pixels", "slices", "problem"]
+    return pd.DataFrame(rows).reindex(columns=columns), scans
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _volume_row(content_digest: str, revision: str, _slices: Any) -> dict[str, Any]:
+    found = loaders.pipeline().predict_volume(_slices, batch=VOLUME_BATCH)
+    return {
+        "verdict": "No tumour found" if all(prediction.gated for prediction in found) else "Tumour found",
+        "p_tumour": max(prediction.p_tumour for prediction in found),
+        "tumour_pixels": int(sum(np.count_nonzero(prediction.mask) for prediction in found)),
+        "slices": len(found),
+    }
+
+
+def _judge_scan(scan: Scan, content_digest: str) -> dict[str, Any]:
+    return _volume_row(content_digest, loaders.revision(), scan.slices)
+
+
+def _select_row(table: pd.DataFrame) -> int:
+    """The uploads as a table; returns the selected row, the first readable one until somebody selects."""
+    event = st.dataframe(
+        table,
+        key="uploads",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "file": st.column_config.TextColumn("File", pinned=True),
+            "verdict": st.column_config.TextColumn("Verdict"),
+            "p_tumour": st.column_config.ProgressColumn("P(tumour)", min_value=0, max_value=1, format="percent"),
+            "tumour_pixels": st.column_config.NumberColumn("Tumour, pixels", format="localized"),
+            "slices": st.column_config.NumberColumn("Slices"),
+            "problem": st.column_config.TextColumn("Problem", width="large"),
+        },
+    )
+    chosen = event["selection"]["rows"]
+    readable = table.index[table["problem"] == ""]
+    return int(chosen[0]) if chosen else int(readable[0]) if len(readable) else 0
+
+
+def choose_patient() -> Case:
+    """Patient and slice of the LGG set, with its true mask."""
+    patients = loaders.lgg_patients()
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    patient = left.selectbox("Patient", sorted(patients), format_func=_patient_label, key="patient")
+    records = patients[patient]
+    numbers = [record.number for record in records]
+    number = right.select_slider("Slice", numbers, value=loaders.largest_slice(patient), key=f"slice_{patient}")
+    record = records[numbers.index(number)]
+    image = record.image()
+    content = record.image_path.read_bytes()
+    return Case(f"{patient}, slice {number}", loaders.digest(content), 0, image, record.mask(), known=find_slice(image))
+
+
+def _patient_label(patient: str) -> str:
+    return f"{patient} ({site(patient)})"

@@ -1,0 +1,90 @@
+"""Overview: what the system does, how well, and the way in."""
+
+import streamlit as st
+
+from pages.common import loaders
+from resunet import charts, overlay
+from resunet.data.samples import load_samples
+from resunet.errors import InputError
+from resunet.evaluation.aggregate import SUMMARY_RULES
+from resunet.pipeline import FLAGSHIP, STAGE_1
+from resunet.report import verdict
+
+SHOWN = "large_2"
+PICTURE = 420
+HEADLINES = (
+    (FLAGSHIP, "volume_dice_mean", "Volume Dice, mean"),
+    (FLAGSHIP, "tumour_slice_dice", "Dice on tumour slices"),
+    (STAGE_1, "accuracy", "Stage 1 accuracy"),
+    (STAGE_1, "auroc", "Stage 1 AUROC"),
+)
+
+
+def steps() -> None:
+    """A bundled sample on its way through the two stages."""
+    sample = next(sample for sample in load_samples() if sample.name == SHOWN)
+    found = loaders.predict(loaders.digest(sample.png), 0, sample.image, tta=False)
+    plain = overlay.render(sample.image, "FLAIR", overlay.Window(), PICTURE)
+    attention = overlay.draw(plain, found.mask, found.attention, "heat", 0.7)
+    outlined = overlay.draw(plain, found.mask, found.probability, "outline", 1.0)
+    texts = (
+        ("A slice goes in", plain, "Three channels: pre-contrast, FLAIR, post-contrast. This one is simulated."),
+        ("Stage 1 asks: is there a tumour?", attention, f"ResNet-50. P(tumour) {found.p_tumour:.1%}; bright is where it looked."),
+        ("Stage 2 asks: where?", outlined, verdict(found)),
+    )
+    for column, (title, picture, caption) in zip(st.columns(3), texts, strict=True):
+        with column:
+            st.markdown(f"#### {title}")
+            st.image(picture, width="stretch", alt=title)
+            st.caption(caption)
+
+
+def headline(model: str, name: str, label: str) -> None:
+    """One figure of the test patients with its interval, or the plain words that it is not there."""
+    summary = loaders.model_summary(model, "test")
+    if summary is None:
+        st.metric(label, "not evaluated yet", border=True)
+        return
+    figure = summary["metrics"][name]
+    command = f"Re-derive: resunet evaluate {model} --data DIR --split test"
+    st.metric(
+        label,
+        f"{figure['value']:.3f}",
+        delta=f"95 % interval {figure['low']:.3f} to {figure['high']:.3f}",
+        delta_color="off",
+        delta_arrow="off",
+        help=f"{SUMMARY_RULES[name]}, n = {figure['n']} {figure['unit']}s of {summary['n_patients']} test patients. {command}",
+        border=True,
+    )
+
+
+def patients() -> None:
+    """The chart of all test patients."""
+    slices = loaders.model_slices(FLAGSHIP, "test")
+    if slices is None:
+        st.info(f"The test patients are not evaluated yet. Run: resunet evaluate {FLAGSHIP} --data DIR --split test")
+        return
+    st.plotly_chart(charts.patient_dice(slices), key="patients", alt="Volume Dice of each test patient")
+    st.caption(
+        "Dice of each test patient's whole volume against the size of the tumour. Filled: the ten patients on which the "
+        "public U-Net of mateuszbuda/brain-segmentation-pytorch reports a mean of 0.91 (it was selected on them)."
+    )
+
+
+st.title("Brain-tumour segmentation in two stages", anchor=False)
+if st.button("Try it on a slice", type="primary", icon=":material/radiology:"):
+    st.switch_page("pages/demo/single_image.py")
+try:
+    steps()
+    st.subheader("On patients it has never seen", anchor=False)
+    for column, figure in zip(st.columns(4), HEADLINES, strict=True):
+        with column:
+            headline(*figure)
+    patients()
+except InputError as error:
+    st.error(str(error))
+st.caption(
+    "Research use only, not a medical device. Trained on 70 patients of the LGG MRI segmentation set (Buda et al. 2019, "
+    "CC BY-NC-SA 4.0), split by patient. After the QPAIN 2025 paper, DOI 10.1109/QPAIN66474.2025.11171708, which reports "
+    "Dice 0.98 on a split that, as far as stated, does not keep a patient's slices together."
+)

@@ -1,0 +1,24 @@
+"""Single image: choose or drop in a slice, see at once whether there is a tumour, how sure the system is, and where."""
+
+import streamlit as st
+
+from pages.common import loaders, sources, viewer
+from resunet.errors import InputError
+
+CHOICES = {
+    "Samples": sources.choose_sample,
+    "Upload": sources.choose_upload,
+    "LGG patients": sources.choose_patient,
+}
+
+offered = [name for name in CHOICES if name != "LGG patients" or loaders.lgg_patients()]
+choice = st.segmented_control(
+    "Where the slice comes from", offered, default="Samples", required=True, key="source", label_visibility="collapsed"
+)
+try:
+    loaders.pipeline()
+    case = CHOICES[choice]()
+    if case is not None:
+        viewer.show(case)
+except InputError as error:
+    st.error(str(error))

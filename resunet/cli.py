@@ -1,0 +1,145 @@
+"""The ``resunet`` command. Exit status 0: done; 2: wrong use or unreadable input, with one sentence on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from resunet.errors import InputError
+
+DESCRIPTION = "Brain-tumour segmentation in two stages: a ResNet-50 gate and a ResUNet."
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line as a parser; every subcommand sets `run`."""
+    parser = argparse.ArgumentParser(prog="resunet", description=DESCRIPTION)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    predict = commands.add_parser("predict", help="segment image files or folders of them")
+    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
+    predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="where <stem>_mask.png goes")
+    predict.add_argument("--model", default=None, help="model folder or name (default: the flagship)")
+    predict.add_argument("--tta", action="store_true", help="average over four flips: slower, a little better")
+    predict.add_argument("--threshold", type=_share, default=None, help="pixel threshold in [0, 1] (default: the model's)")
+    predict.add_argument("--gate", type=_share, default=None, help="gate in [0, 1]; 0 segments everything (default: the model's)")
+    predict.set_defaults(run=_predict)
+
+    train = commands.add_parser("train", help="train a recipe into runs/NAME")
+    train.add_argument("--recipe", required=True, metavar="NAME")
+    _add_data(train)
+    train.add_argument("--out", type=Path, default=None, metavar="DIR", help="run folder (default: runs/NAME)")
+    train.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    train.add_argument("--seed", type=int, default=None)
+    train.set_defaults(run=_train)
+
+    evaluate = commands.add_parser("evaluate", help="measure a model on one part of the data")
+    evaluate.add_argument("model", metavar="MODEL", help="model folder or name")
+    _add_data(evaluate)
+    evaluate.add_argument("--split", choices=("test", "val", "train", "all", "buda10"), default="test")
+    evaluate.add_argument("--out", type=Path, default=None, metavar="DIR", help="default: MODEL/evaluation/SPLIT")
+    evaluate.add_argument("--tta", action="store_true", help="average over four flips")
+    evaluate.add_argument("--threshold", type=_share, default=None, help="default: the model's, chosen on validation")
+    evaluate.add_argument("--gate", type=_share, default=None, help="default: the model's, chosen on validation")
+    evaluate.set_defaults(run=_evaluate)
+
+    tune = commands.add_parser("tune", help="choose threshold, clean-up, gate and calibration on validation")
+    tune.add_argument("model", metavar="MODEL", help="model folder or name")
+    _add_data(tune)
+    tune.set_defaults(run=_tune)
+
+    promote = commands.add_parser("promote", help="copy a finished run to weights/ and write its card")
+    promote.add_argument("run_folder", type=Path, metavar="RUN")
+    promote.add_argument("--to", type=Path, default=None, metavar="DIR", help="default: weights/<run's name>")
+    promote.set_defaults(run=_promote)
+
+    simulate = commands.add_parser("simulate", help="draw simulated slices with exact masks (needs nilearn)")
+    simulate.add_argument("--out", type=Path, default=None, metavar="DIR", help="default: the bundled samples")
+    simulate.set_defaults(run=_simulate)
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, default=None, metavar="DIR", help="data folder (default: LGG_DATA)")
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number between 0 and 1")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = build_parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        return status
+    except InputError as error:
+        print(f"resunet: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        target = f" ({error.filename})" if error.filename else ""
+        print(f"resunet: {error.strerror or error}{target}; nothing that was complete has been changed.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("resunet: stopped; finished files are whole and a training goes on with --resume.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+# Each command imports what it needs, so that --help and wrong use answer at once.
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from resunet.commands import predict_files
+
+    return predict_files(options.images, options.out, options.model, options.tta, options.threshold, options.gate)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from resunet.training.distributed import process_group
+    from resunet.training.loop import train
+    from resunet.training.recipes import find_recipe
+
+    changes = {} if options.seed is None else {"seed": options.seed}
+    recipe = find_recipe(options.recipe, **changes)
+    with process_group():
+        train(recipe, options.data, options.out or Path("runs") / recipe.name, options.resume)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from resunet.commands import evaluate_model
+
+    return evaluate_model(
+        options.model, options.data, options.split, options.out, options.tta, options.threshold, options.gate
+    )
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from resunet.commands import tune_model
+
+    return tune_model(options.model, options.data)
+
+
+def _promote(options: argparse.Namespace) -> int:
+    from resunet.commands import promote_run
+
+    return promote_run(options.run_folder, options.to)
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from resunet.data.samples import SAMPLES, write_samples
+
+    folder = options.out or SAMPLES
+    print(f"{write_samples(folder)} simulated slices in {folder}")
+    return 0

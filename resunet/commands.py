@@ -1,0 +1,170 @@
+"""What the subcommands do: files in, files and lines out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from resunet.artifacts import ModelFolder, atomic_folder, atomic_path, write_text
+from resunet.cards import model_card
+from resunet.data.readers import read_scan
+from resunet.data.slices import SliceRecord
+from resunet.data.sources import all_records, open_parts
+from resunet.data.splits import BUDA_TEN
+from resunet.errors import InputError
+from resunet.evaluation.run import Protocol, classification_table, segmentation_table, write_evaluation
+from resunet.evaluation.tune import tune_stage_1, tune_stage_2
+from resunet.hub import WEIGHTS, find_model, list_models
+from resunet.overlay import encode_mask
+from resunet.pipeline import FLAGSHIP, STAGE_1, TumourPipeline
+from resunet.runtime import configure_threads
+from resunet.stages import Stage1, Stage2
+from resunet.training.distributed import process_group, rank
+
+CHECKPOINTS = "checkpoint.*"
+
+
+def predict_files(
+    images: Sequence[Path],
+    out: Path,
+    model: str | None = None,
+    tta: bool = False,
+    threshold: float | None = None,
+    gate: float | None = None,
+) -> int:
+    """Segment files; one JSON line each. Returns 2 when any file could not be read, after doing all others.
+
+    A single slice gives <stem>_mask.png, slice n of a volume <stem>_<n>_mask.png, at the input's size, 0 or 255.
+    """
+    files = list(_files(images))
+    pipeline = TumourPipeline.load(model or FLAGSHIP)
+    pipeline.threshold = pipeline.threshold if threshold is None else threshold
+    pipeline.gate = pipeline.gate if gate is None else gate
+    failed = False
+    for file in files:
+        try:
+            line = _predict_file(pipeline, file, out, tta)
+        except InputError as error:
+            failed, line = True, {"file": str(file), "error": str(error)}
+        print(json.dumps(line), flush=True)
+    return 2 if failed else 0
+
+
+def _files(images: Sequence[Path]) -> Iterator[Path]:
+    """The files named, and those directly in the folders named, hidden ones and masks left out."""
+    for path in images:
+        if path.is_dir():
+            found = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
+            found = [file for file in found if not file.stem.endswith("_mask")]
+            if not found:
+                raise InputError(f"The folder {path} holds no image file.")
+            yield from found
+        else:
+            yield path
+
+
+def _predict_file(pipeline: TumourPipeline, file: Path, out: Path, tta: bool) -> dict[str, Any]:
+    started = time.perf_counter()
+    scan = read_scan(file)
+    found = pipeline.predict_volume(scan.slices, tta)
+    stem = stem_of(file.name)
+    names = [f"{stem}_mask.png"] if len(found) == 1 else [f"{stem}_{n}_mask.png" for n in range(1, len(found) + 1)]
+    masks = [prediction.mask for prediction in found]
+    for name, mask in zip(names, masks, strict=True):
+        with atomic_path(out / name) as temporary:
+            temporary.write_bytes(encode_mask(mask))
+    return {
+        "file": str(file),
+        "p_tumour": round(max(prediction.p_tumour for prediction in found), 6),
+        "gated": all(prediction.gated for prediction in found),
+        "tumour_pixels": int(sum(mask.sum() for mask in masks)),
+        "seconds": round(time.perf_counter() - started, 4),
+    }
+
+
+def stem_of(name: str) -> str:
+    """The file name without its ending; .nii.gz counts as one ending."""
+    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else Path(name).stem
+
+
+def evaluate_model(
+    model: str,
+    data: Path | None,
+    split: str,
+    out: Path | None = None,
+    tta: bool = False,
+    threshold: float | None = None,
+    gate: float | None = None,
+) -> int:
+    """Measure a model on a part of the data, write slices.csv and summary.json, print the figures."""
+    configure_threads()
+    folder = find_model(model)
+    records = _records(data, split)
+    name = f"{split}_tta" if tta else split
+    out = out or folder.path / "evaluation" / name
+    with process_group():
+        if folder.config().get("task") == "classification":
+            stage_1 = Stage1(folder)
+            protocol = Protocol(name, stage_1.threshold if threshold is None else threshold)
+            table = classification_table(stage_1, records)
+        else:
+            stage_2 = Stage2(folder)
+            gate_model = Stage1(find_model(STAGE_1)) if STAGE_1 in list_models() else None
+            protocol = Protocol(
+                name,
+                stage_2.threshold if threshold is None else threshold,
+                (stage_2.gate if gate is None else gate) if gate_model else None,
+                stage_2.clean_up,
+                tta,
+            )
+            table = segmentation_table(stage_2, gate_model, records, protocol)
+        if rank() == 0:
+            _print_summary(write_evaluation(out, table, folder.name, protocol), out)
+    return 0
+
+
+def _records(data: Path | None, split: str) -> list[SliceRecord]:
+    if split == "all":
+        return all_records(data)
+    records = open_parts(data).part("test" if split == "buda10" else split)
+    records = [record for record in records if split != "buda10" or record.patient in BUDA_TEN]
+    if not records:
+        raise InputError(f"The data holds no slice of the part '{split}'.")
+    return records
+
+
+def _print_summary(summary: dict[str, Any], out: Path) -> None:
+    print(f"{summary['model']}, {summary['protocol']}: {summary['n_patients']} patients, {summary['n_slices']} slices")
+    for name, figure in summary["metrics"].items():
+        print(f"  {name:32s} {figure['value']:8.4f}  [{figure['low']:.4f}, {figure['high']:.4f}]  n={figure['n']} {figure['unit']}s")
+    print(f"written to {out}")
+
+
+def tune_model(model: str, data: Path | None) -> int:
+    """Choose what is chosen on validation, write it to config.json and print it."""
+    configure_threads()
+    folder, records = find_model(model), open_parts(data).val
+    if folder.config().get("task") == "classification":
+        chosen = tune_stage_1(folder, records)
+    else:
+        gate_model = Stage1(find_model(STAGE_1)) if STAGE_1 in list_models() else None
+        chosen = tune_stage_2(folder, gate_model, records)
+    print(json.dumps(chosen, indent=2))
+    return 0
+
+
+def promote_run(run: Path, to: Path | None = None) -> int:
+    """Copy a run without its checkpoint to weights/, and write its card."""
+    source = ModelFolder(run)
+    source.weights()  # refuses a run whose weights are missing or damaged
+    target = to or WEIGHTS / run.resolve().name
+    with atomic_folder(target) as temporary:
+        shutil.copytree(run, temporary, ignore=shutil.ignore_patterns(CHECKPOINTS, ".*"), dirs_exist_ok=True)
+        promoted = ModelFolder(temporary)
+        write_text(promoted.card_path, model_card(promoted, target.name))
+    print(f"{run} is now {target}")
+    return 0

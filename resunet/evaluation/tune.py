@@ -1,0 +1,140 @@
+"""Choices made on the validation patients after training: threshold, clean-up, gate, calibration. Test is not touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from tqdm import tqdm
+
+from resunet.artifacts import ModelFolder, write_json
+from resunet.data.slices import SliceRecord
+from resunet.data.transforms import fit_back, normalise
+from resunet.evaluation.metrics import count_pixels, dice
+from resunet.postprocess import CleanUp, to_mask
+from resunet.stages import Stage1, Stage2
+
+THRESHOLDS = tuple(round(0.20 + 0.05 * step, 2) for step in range(15))
+CLEAN_UPS = tuple(CleanUp(area, only) for area, only in product((0, 20, 40, 60, 80, 120), (False, True)))
+BATCH = 16
+EVEN_HANDED = 1e-4  # figures closer than this are a tie; the earlier, simpler choice stays
+
+
+def tune_stage_1(folder: ModelFolder, records: Sequence[SliceRecord]) -> dict[str, Any]:
+    """Calibrate p_tumour (Platt 1999) and pick the threshold of highest accuracy; write both into config.json.
+
+    Returns what was written.
+    """
+    config = folder.config() | {"calibration": {"scale": 1.0, "shift": 0.0}}
+    write_json(folder.config_path, config)
+    p_tumour, truth = _stage_1_outputs(Stage1(folder), records)
+    clipped = np.clip(p_tumour, 1e-6, 1 - 1e-6)
+    logits = np.log(clipped / (1 - clipped))
+    fitted = LogisticRegression(C=np.inf).fit(logits[:, None], truth)
+    scale, shift = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    calibrated = 1 / (1 + np.exp(-(scale * logits + shift)))
+    accuracy = {threshold: float(np.mean((calibrated >= threshold) == truth)) for threshold in THRESHOLDS}
+    best = max(accuracy, key=lambda threshold: (round(accuracy[threshold], 4), -abs(threshold - 0.5)))
+    chosen = {
+        "calibration": {"scale": scale, "shift": shift},
+        "threshold": best,
+        "threshold_split": "val",
+        "threshold_figures": {"val_accuracy": accuracy[best]},
+    }
+    write_json(folder.config_path, config | chosen)
+    return chosen
+
+
+def _stage_1_outputs(
+    stage_1: Stage1, records: Sequence[SliceRecord]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    p_tumour: list[float] = []
+    for start in range(0, len(records), BATCH):
+        p_tumour += stage_1([normalise(record.image()) for record in records[start : start + BATCH]])[0]
+    return np.array(p_tumour), np.array([bool(record.mask().any()) for record in records])
+
+
+def tune_stage_2(folder: ModelFolder, stage_1: Stage1 | None, records: Sequence[SliceRecord]) -> dict[str, Any]:
+    """Pick threshold and clean-up by mean volume Dice, then the gate by the gated one; write them into config.json.
+
+    Returns what was written.
+    """
+    config = folder.config()
+    maps = _stage_2_outputs(Stage2(folder), records)
+    truths = [record.mask() for record in records]
+    patients = np.array([record.patient for record in records])
+    figures: dict[tuple[float, CleanUp], float] = {}
+    counts: dict[tuple[float, CleanUp], npt.NDArray[np.int64]] = {}
+    choices = list(product(THRESHOLDS, CLEAN_UPS))
+    for choice in tqdm(choices, desc="threshold and clean-up"):
+        counts[choice] = np.array([_count(probability, truth, *choice) for probability, truth in zip(maps, truths, strict=True)])
+        figures[choice] = mean_volume_dice(patients, counts[choice])
+    threshold, clean_up = best_choice(figures)
+    best = threshold, clean_up
+    chosen: dict[str, Any] = {
+        "threshold": threshold,
+        "postprocessing": clean_up.describe(),
+        "threshold_split": "val",
+        "threshold_figures": {
+            "val_volume_dice_mean": figures[best],
+            "val_volume_dice_mean_at_half_without_clean_up": figures[0.5, CleanUp()],
+        },
+    }
+    if stage_1 is not None:
+        chosen["gate"] = _gate(stage_1, records, patients, counts[best])
+    write_json(folder.config_path, config | chosen)
+    return chosen
+
+
+def best_choice(figures: dict[tuple[float, CleanUp], float]) -> tuple[float, CleanUp]:
+    """The choice of highest figure; among ties the one with least clean-up and a threshold nearest one half."""
+    top = max(figures.values())
+    ties = [choice for choice, value in figures.items() if value >= top - EVEN_HANDED]
+    return min(ties, key=lambda choice: (choice[1].largest_only, choice[1].min_area, abs(choice[0] - 0.5)))
+
+
+def _stage_2_outputs(stage_2: Stage2, records: Sequence[SliceRecord]) -> list[npt.NDArray[np.float16]]:
+    """Probability maps at each slice's own size, held as float16: validation is small enough to keep."""
+    maps: list[npt.NDArray[np.float16]] = []
+    for start in range(0, len(records), BATCH):
+        images = [record.image() for record in records[start : start + BATCH]]
+        for image, found in zip(images, stage_2([normalise(image) for image in images]), strict=True):
+            maps.append(fit_back(found.mean, *image.shape[:2]).astype(np.float16))
+    return maps
+
+
+def _count(
+    probability: npt.NDArray[np.float16], truth: npt.NDArray[np.bool_], threshold: float, clean_up: CleanUp
+) -> list[int]:
+    mask = to_mask(probability.astype(np.float32), threshold, clean_up)
+    counts = count_pixels(mask[None], truth[None])
+    return [int(counts.tp[0]), int(counts.fp[0]), int(counts.fn[0])]
+
+
+def mean_volume_dice(patients: npt.NDArray[np.str_], counts: npt.NDArray[np.int64]) -> float:
+    """Mean over patients of the Dice of all their slices; `counts` is (slices, 3) of tp, fp, fn."""
+    volumes = pd.DataFrame(counts, columns=["tp", "fp", "fn"]).groupby(patients).sum()
+    return float(np.nanmean(dice(*(volumes[name].to_numpy() for name in ("tp", "fp", "fn")))))
+
+
+def _gate(
+    stage_1: Stage1, records: Sequence[SliceRecord], patients: npt.NDArray[np.str_], counts: npt.NDArray[np.int64]
+) -> dict[str, Any]:
+    """The gate of highest gated mean volume Dice; among ties the lowest, which loses the fewest tumours."""
+    p_tumour, _ = _stage_1_outputs(stage_1, records)
+    figures: dict[float, float] = {}
+    for gate in (0.02, 0.05, *THRESHOLDS):
+        gated = counts.copy()
+        stopped = p_tumour < gate
+        gated[stopped, 2] += gated[stopped, 0]
+        gated[stopped, :2] = 0
+        figures[gate] = mean_volume_dice(patients, gated)
+    top = max(figures.values())
+    gate = min(gate for gate, value in figures.items() if value >= top - EVEN_HANDED)
+    name = str(stage_1.config.get("name", "stage 1"))
+    return {"model": name, "threshold": gate, "split": "val", "val_gated_volume_dice_mean": figures[gate]}
