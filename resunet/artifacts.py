@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from resunet.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SLICES, SUMMARY = "slices.csv", "summary.json"
@@ -101,6 +101,8 @@ def file_sha256(path: Path) -> str:
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write tensors as safetensors (no pickle), atomically."""
+    from safetensors.torch import save_file  # torch takes seconds to import, and readers of tables do not need it
+
     with atomic_path(path) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
@@ -203,6 +205,9 @@ class ModelFolder:
         Raises:
             InputError: the file is missing, damaged or not the one that config.json names.
         """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
         if not self.weights_path.exists():
             raise InputError(f"{self.path} has no weights: model.safetensors is missing.")
         expected = self.config().get("sha256")

@@ -7,7 +7,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from resunet.artifacts import ModelFolder
-from resunet.evaluation.aggregate import SUMMARY_RULES
+from resunet.evaluation.rules import SUMMARY_RULES
 
 DATASET = "LGG MRI segmentation (Buda, Saha, Mazurowski 2019; TCGA-LGG)"
 HEADLINES = {

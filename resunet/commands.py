@@ -18,9 +18,9 @@ from resunet.data.splits import BUDA_TEN
 from resunet.errors import InputError
 from resunet.evaluation.run import Protocol, classification_table, segmentation_table, write_evaluation
 from resunet.evaluation.tune import tune_stage_1, tune_stage_2
-from resunet.hub import WEIGHTS, find_model, list_models
+from resunet.hub import FLAGSHIP, STAGE_1, WEIGHTS, find_model, list_models
 from resunet.overlay import encode_mask
-from resunet.pipeline import FLAGSHIP, STAGE_1, TumourPipeline
+from resunet.pipeline import TumourPipeline
 from resunet.runtime import configure_threads
 from resunet.stages import Stage1, Stage2
 from resunet.training.distributed import process_group, rank

@@ -8,6 +8,8 @@ from resunet.artifacts import REPOSITORY, ModelFolder
 from resunet.errors import InputError
 
 WEIGHTS = REPOSITORY / "weights"
+FLAGSHIP = "resunet_wide"  # the ResUNet that won on validation
+STAGE_1 = "resnet50"
 
 
 def find_model(name: str | Path, weights: Path | None = None) -> ModelFolder:

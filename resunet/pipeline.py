@@ -14,13 +14,10 @@ import torch
 from resunet.data.readers import check_size, checked
 from resunet.data.transforms import FloatImage, fit_back, normalise
 from resunet.errors import InputError
-from resunet.hub import find_model
+from resunet.hub import FLAGSHIP, STAGE_1, find_model
 from resunet.postprocess import CleanUp, to_mask
 from resunet.runtime import configure_threads
 from resunet.stages import FRAME, ProbabilityMap, Stage1, Stage2
-
-FLAGSHIP = "resunet_wide"
-STAGE_1 = "resnet50"
 
 
 @dataclass(frozen=True)

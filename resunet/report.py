@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from resunet.evaluation.metrics import count_pixels, dice, iou, ratio
-from resunet.pipeline import Prediction
 from resunet.regions import measure_regions
+
+if TYPE_CHECKING:
+    from resunet.pipeline import Prediction
 
 BoolMask = npt.NDArray[np.bool_]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,10 @@ from resunet.data import lgg
 from resunet.data.readers import Scan, read_scan
 from resunet.data.slices import SliceRecord
 from resunet.errors import InputError
-from resunet.hub import find_model
-from resunet.pipeline import FLAGSHIP, STAGE_1, Prediction, TumourPipeline
+from resunet.hub import FLAGSHIP, STAGE_1, find_model
+
+if TYPE_CHECKING:
+    from resunet.pipeline import Prediction, TumourPipeline
 
 KEPT_PREDICTIONS = 24  # a prediction of 256x256 holds 0.8 MB
 KEPT_SCANS = 8
@@ -25,6 +27,8 @@ KEPT_SCANS = 8
 @st.cache_resource(show_spinner="Loading the models, once for all visitors")
 def pipeline() -> TumourPipeline:
     """The shared pipeline. Raises InputError, which is not kept, when a model cannot be loaded."""
+    from resunet.pipeline import TumourPipeline  # torch takes seconds to import; dashboards do without it
+
     return TumourPipeline.load()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -12,9 +12,12 @@ from pages.common.case import Case
 from pages.common.sources import PART_WORDS
 from resunet import overlay
 from resunet.overlay import Picture, Window
-from resunet.pipeline import FLAGSHIP, Prediction
+from resunet.hub import FLAGSHIP
 from resunet.regions import measure_regions
 from resunet.report import Scores, report, score_slice, verdict
+
+if TYPE_CHECKING:
+    from resunet.pipeline import Prediction
 
 PICTURE = 720  # pixels, longer side of the main picture
 SMALL_PICTURE = 360

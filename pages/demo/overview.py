@@ -6,8 +6,8 @@ from pages.common import loaders
 from resunet import charts, overlay
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
-from resunet.evaluation.aggregate import SUMMARY_RULES
-from resunet.pipeline import FLAGSHIP, STAGE_1
+from resunet.evaluation.rules import SUMMARY_RULES
+from resunet.hub import FLAGSHIP, STAGE_1
 from resunet.report import verdict
 
 SHOWN = "large_2"
@@ -74,13 +74,15 @@ def patients() -> None:
 st.title("Brain-tumour segmentation in two stages", anchor=False)
 if st.button("Try it on a slice", type="primary", icon=":material/radiology:"):
     st.switch_page("pages/demo/single_image.py")
+pictures = st.container()
 try:
-    steps()
     st.subheader("On patients it has never seen", anchor=False)
     for column, figure in zip(st.columns(4), HEADLINES, strict=True):
         with column:
             headline(*figure)
     patients()
+    with pictures:  # last, because the first visitor waits here for the models to load
+        steps()
 except InputError as error:
     st.error(str(error))
 st.caption(

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from resunet.artifacts import atomic_path, write_text
-from resunet.data.simulator import simulate
 from resunet.errors import InputError
 
 SAMPLES = Path(__file__).with_name("samples")
@@ -41,6 +40,8 @@ class Sample:
 
 def write_samples(folder: Path = SAMPLES) -> int:
     """Simulate the chosen slices into `folder` as images/, masks/ and index.csv. Returns how many."""
+    from resunet.data.simulator import simulate  # drawing needs more than reading does
+
     rows = ["name,kind,seed,tumour_pixels"]
     for kind, seeds in CHOSEN.items():
         for number, seed in enumerate(seeds, start=1):

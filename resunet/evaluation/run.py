@@ -14,8 +14,9 @@ from tqdm import tqdm
 from resunet.artifacts import SLICES, SUMMARY, ModelFolder, write_csv, write_json
 from resunet.data.slices import SliceRecord
 from resunet.data.transforms import FloatImage, fit_back, normalise
-from resunet.evaluation.aggregate import EMPTY_RULE, gate_slices, summarise_classification, summarise_segmentation
+from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.metrics import count_pixels
+from resunet.evaluation.rules import EMPTY_RULE
 from resunet.evaluation.surface import lesion_hits, surface_scores, write_lesions
 from resunet.postprocess import CleanUp, to_mask
 from resunet.stages import Stage1, Stage2

@@ -1,0 +1,61 @@
+"""A small data set in Kaggle's layout, made of the bundled simulated slices under names from the split file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resunet.data.samples import load_samples
+from resunet.data.splits import patients_of, read_split
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SLICES_A_PATIENT = 3
+PATIENTS = {"train": 4, "val": 2, "test": 2}
+
+
+def write_kaggle(root: Path) -> Path:
+    """Write eight patients of three slices; every patient has one slice without tumour. Returns the data folder."""
+    samples = load_samples()
+    with_tumour = [sample for sample in samples if sample.mask.any()]
+    without = [sample for sample in samples if not sample.mask.any()]
+    table = read_split()
+    patients = [patient for part, count in PATIENTS.items() for patient in patients_of(part, table)[:count]]
+    for index, patient in enumerate(patients):
+        chosen = [without[index % len(without)], with_tumour[2 * index], with_tumour[2 * index + 1]]
+        folder = root / "kaggle_3m" / patient
+        folder.mkdir(parents=True)
+        for number, sample in enumerate(chosen, start=1):
+            Image.fromarray(sample.image).save(folder / f"{patient}_{number}.tif")
+            Image.fromarray(sample.mask.astype(np.uint8) * 255).save(folder / f"{patient}_{number}_mask.tif")
+    return root
+
+
+@pytest.fixture(scope="session")
+def kaggle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_kaggle(tmp_path_factory.mktemp("lgg"))
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs ``python -m resunet`` with the given arguments as its own process, in an empty folder."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
+        env.pop("LGG_DATA", None)
+        return subprocess.run(
+            [sys.executable, "-m", "resunet", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=env,
+            cwd=tmp_path,
+            timeout=240,
+        )
+
+    return run

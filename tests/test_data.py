@@ -1,0 +1,162 @@
+"""The LGG layout, the committed split, the generic folder, membership and the bundled samples."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resunet.data import lgg
+from resunet.data.membership import find_slice, pixel_hash
+from resunet.data.samples import load_samples
+from resunet.data.slices import SliceCache, fingerprint, load
+from resunet.data.sources import all_records, open_parts
+from resunet.data.splits import BUDA_TEN, PARTS, make_split, patients_of, read_split, site, split_by_slice
+from resunet.errors import InputError
+
+SAMPLES = load_samples()
+
+
+def test_reads_kaggles_layout(kaggle: Path):
+    records = lgg.records(lgg.find_root(kaggle))
+    assert len(records) == 24
+    assert records == lgg.records(lgg.find_root(kaggle / "kaggle_3m"))
+    first = records[0]
+    assert first.image().shape == (256, 256, 3) and first.image().dtype == np.uint8
+    assert first.mask().dtype == bool
+    assert [record.number for record in records[:3]] == [1, 2, 3]
+    assert load(records[1], 256).mask.any()
+
+
+def test_data_folder_comes_from_the_environment(kaggle: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LGG_DATA", str(kaggle))
+    assert lgg.find_root().name == "kaggle_3m"
+    monkeypatch.delenv("LGG_DATA")
+    with pytest.raises(InputError, match="Kaggle.*LGG_DATA"):
+        lgg.find_root()
+
+
+def test_missing_data_says_where_to_get_it(tmp_path: Path):
+    with pytest.raises(InputError, match="does not exist.*Kaggle"):
+        lgg.find_root(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="holds no.*Kaggle"):
+        lgg.find_root(tmp_path)
+
+
+def test_a_slice_without_its_mask_is_named(kaggle: Path, tmp_path: Path):
+    copy = tmp_path / "copy"
+    shutil.copytree(kaggle, copy)
+    victim = next(copy.glob("kaggle_3m/*/*_2_mask.tif"))
+    victim.unlink()
+    with pytest.raises(InputError, match=f"no mask beside it; {victim.name}"):
+        lgg.records(lgg.find_root(copy))
+
+
+def test_mask_of_another_size_is_refused(kaggle: Path, tmp_path: Path):
+    copy = tmp_path / "copy"
+    shutil.copytree(kaggle, copy)
+    victim = next(copy.glob("kaggle_3m/*/*_2_mask.tif"))
+    Image.new("L", (64, 64)).save(victim)
+    record = next(record for record in lgg.records(lgg.find_root(copy)) if record.mask_path == victim)
+    with pytest.raises(InputError, match="64x64 pixels but its image is 256x256"):
+        load(record, 256)
+
+
+def test_committed_split_is_what_the_rule_gives():
+    table = read_split()
+    assert make_split(list(table["patient"])).equals(table)
+
+
+def test_committed_split_keeps_its_promises():
+    table = read_split()
+    assert {part: len(patients_of(part, table)) for part in PARTS} == {"train": 70, "val": 10, "test": 20}
+    assert set(BUDA_TEN) <= set(patients_of("test", table))
+    assert sorted(table["fold"].value_counts()) == [20] * 5
+    assert (table["patient"].map(site) == table["site"]).all()
+    others = [patient for patient in patients_of("test", table) if patient not in BUDA_TEN]
+    assert {site(patient) for patient in others} >= {"CS", "DU", "FG", "HT"}
+
+
+def test_parts_share_no_patient_but_the_slice_split_does(kaggle: Path):
+    parts = open_parts(kaggle)
+    patients = [{record.patient for record in parts.part(part)} for part in PARTS]
+    assert [len(part) for part in patients] == [4, 2, 2]
+    assert not patients[0] & patients[1] and not patients[0] & patients[2] and not patients[1] & patients[2]
+    pieces = split_by_slice(all_records(kaggle))
+    assert [len(pieces[part]) for part in PARTS] == [16, 4, 4]
+    assert {record.patient for record in pieces["train"]} & {record.patient for record in pieces["test"]}
+
+
+def test_fingerprint_follows_pixels_not_files(kaggle: Path, tmp_path: Path):
+    records = all_records(kaggle)
+    copy = tmp_path / "copy"
+    shutil.copytree(kaggle, copy)
+    for path in copy.rglob("*_1.tif"):
+        Image.open(path).save(path, compression="tiff_lzw")
+    assert fingerprint(all_records(copy)) == fingerprint(records)
+    changed = next(copy.rglob("*_3.tif"))
+    pixels = np.asarray(Image.open(changed)).copy()
+    pixels[0, 0, 0] ^= 1
+    Image.fromarray(pixels).save(changed)
+    assert fingerprint(all_records(copy)) != fingerprint(records)
+
+
+def test_cache_holds_what_loading_gives(kaggle: Path):
+    records = all_records(kaggle)[:4]
+    cache = SliceCache(records, 256)
+    assert cache.has_tumour.tolist() == [False, True, True, False]
+    np.testing.assert_allclose(cache[1].image, load(records[1], 256).image, atol=4e-3)
+    with pytest.raises(InputError, match="holds no slice"):
+        SliceCache([], 256)
+
+
+def write_folder(root: Path, patients: int = 4) -> Path:
+    for number in range(patients):
+        for kind, array in (("images", SAMPLES[number].image), ("masks", SAMPLES[number].mask.astype(np.uint8))):
+            (root / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).resize((96, 80)).save(root / kind / f"liver{number}_7.png")
+    return root
+
+
+def test_a_folder_of_images_and_masks_is_a_data_set(tmp_path: Path):
+    parts = open_parts(write_folder(tmp_path))
+    records = parts.part("all")
+    assert sorted(record.patient for record in records) == ["liver0", "liver1", "liver2", "liver3"]
+    assert {record.number for record in records} == {7}
+    assert [len(parts.part(part)) for part in PARTS] == [2, 1, 1]
+    assert load(records[0], 64).image.shape == (64, 64, 3)
+    assert records[0].mask().any()  # label maps of 0 and 1 count too
+
+
+def test_folder_split_file_wins_and_must_list_everybody(tmp_path: Path):
+    write_folder(tmp_path)
+    rows = "patient,split\nliver0,test\nliver1,train\nliver2,val\n"
+    (tmp_path / "split.csv").write_text(rows)
+    with pytest.raises(InputError, match="does not list patient liver3"):
+        open_parts(tmp_path)
+    (tmp_path / "split.csv").write_text(rows + "liver3,train\n")
+    assert [record.patient for record in open_parts(tmp_path).test] == ["liver0"]
+
+
+def test_folder_image_without_mask_is_named(tmp_path: Path):
+    write_folder(tmp_path)
+    (tmp_path / "masks" / "liver2_7.png").unlink()
+    with pytest.raises(InputError, match=r"liver2_7.png has no mask"):
+        open_parts(tmp_path)
+
+
+def test_bundled_samples_cover_the_difficulties():
+    sizes = {sample.name: int(sample.mask.sum()) for sample in SAMPLES}
+    assert len(SAMPLES) == 24
+    assert sum(size == 0 for size in sizes.values()) >= 6
+    assert sum(0 < size < 150 for size in sizes.values()) >= 6
+    assert {"cavity", "faint"} <= {sample.kind for sample in SAMPLES}
+    assert all(sample.image.shape == (256, 256, 3) and sample.mask.shape == (256, 256) for sample in SAMPLES)
+
+
+def test_a_foreign_slice_is_in_no_part_and_hashes_follow_pixels():
+    assert find_slice(SAMPLES[0].image) is None
+    changed = SAMPLES[0].image.copy()
+    changed[100, 100, 1] ^= 1
+    assert pixel_hash(changed) != pixel_hash(SAMPLES[0].image)

@@ -1,0 +1,148 @@
+import gzip
+import io
+from pathlib import Path
+
+import cv2
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from resunet.data.readers import ONE_CHANNEL, read_mask, read_scan
+from resunet.errors import InputError
+from tests.hostile import BAD, RGB, SAMPLE, dicom, nifti, npy, picture
+
+GREY = Image.fromarray(SAMPLE.image[..., 1])
+DEEP = SAMPLE.image[..., 1].astype(np.uint16) * 257
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_gets_one_sentence(name: str, tmp_path: Path):
+    build, expected = BAD[name]
+    content = build()
+    with pytest.raises(InputError, match=expected) as told:
+        read_scan(content, name)
+    sentence = str(told.value)
+    assert sentence.startswith(name)
+    assert sentence.endswith(".") and "\n" not in sentence and len(sentence) < 250
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=expected):
+        read_scan(path)
+
+
+def test_missing_file_and_folder_are_named(tmp_path: Path):
+    with pytest.raises(InputError, match="gone.png does not exist"):
+        read_scan(tmp_path / "gone.png")
+    with pytest.raises(InputError, match="is a folder"):
+        read_scan(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_lossless_pictures_come_back_pixel_for_pixel(kind: str):
+    scan = read_scan(picture(RGB, kind))
+    np.testing.assert_array_equal(scan.slices[0], SAMPLE.image)
+    assert scan.notes == () and scan.spacing is None
+
+
+def test_jpeg_comes_back_nearly():
+    scan = read_scan(picture(RGB, "JPEG", quality=95, subsampling=0))
+    assert np.abs(scan.slices[0].astype(int) - SAMPLE.image).mean() < 4
+
+
+def test_one_channel_is_used_for_three_and_says_so():
+    scan = read_scan(picture(GREY, "PNG"))
+    assert scan.notes == (ONE_CHANNEL,)
+    for channel in range(3):
+        np.testing.assert_array_equal(scan.slices[0, ..., channel], SAMPLE.image[..., 1])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_keep_their_depth(kind: str):
+    scan = read_scan(picture(Image.fromarray(DEEP), kind))
+    assert scan.slices.max() == DEEP.max() > 255
+    np.testing.assert_array_equal(scan.slices[0, ..., 0], DEEP)
+
+
+def test_sixteen_bit_colour_is_read():
+    encoded = cv2.imencode(".tif", SAMPLE.image[..., ::-1].astype(np.uint16) * 257)[1].tobytes()
+    np.testing.assert_array_equal(read_scan(encoded).slices[0], SAMPLE.image)
+
+
+def test_pages_of_a_tiff_are_slices():
+    stream = io.BytesIO()
+    RGB.save(stream, "TIFF", save_all=True, append_images=[RGB.rotate(180), RGB])
+    scan = read_scan(stream.getvalue())
+    assert scan.slices.shape == (3, 256, 256, 3)
+    np.testing.assert_array_equal(scan.slices[1], SAMPLE.image[::-1, ::-1])
+
+
+def test_pages_of_different_size_are_refused():
+    stream = io.BytesIO()
+    RGB.save(stream, "TIFF", save_all=True, append_images=[RGB.resize((64, 64))])
+    with pytest.raises(InputError, match="pages of different sizes"):
+        read_scan(stream.getvalue())
+
+
+def test_transparency_is_left_out_and_palette_expanded():
+    scan = read_scan(picture(RGB.convert("RGBA"), "PNG"))
+    np.testing.assert_array_equal(scan.slices[0], SAMPLE.image)
+    assert "transparency" in scan.notes[0]
+    palette = read_scan(picture(GREY.convert("P"), "PNG"))
+    assert palette.slices.shape == (1, 256, 256, 3) and "palette" in palette.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("array", "shape"),
+    [
+        (SAMPLE.image, (1, 256, 256, 3)),
+        (SAMPLE.image[..., 1], (1, 256, 256, 3)),
+        (SAMPLE.image.transpose(2, 0, 1), (1, 256, 256, 3)),
+        (SAMPLE.image[None].repeat(4, axis=0), (4, 256, 256, 3)),
+        (SAMPLE.image[None, ..., 1].repeat(5, axis=0), (5, 256, 256, 3)),
+        (SAMPLE.image.astype(np.float64) / 255, (1, 256, 256, 3)),
+        (SAMPLE.image[..., :1] > 50, (1, 256, 256, 3)),
+    ],
+)
+def test_numpy_shapes(array: np.ndarray, shape: tuple[int, ...]):
+    assert read_scan(npy(array)).slices.shape == shape
+
+
+def test_dicom_brings_pixels_spacing_and_frames():
+    scan = read_scan(dicom(DEEP, PixelSpacing=[0.5, 0.75]))
+    np.testing.assert_array_equal(scan.slices[0, ..., 0], DEEP)
+    assert scan.spacing == (0.5, 0.75)
+    assert read_scan(dicom(np.stack([DEEP, DEEP]))).slices.shape == (2, 256, 256, 3)
+
+
+def test_dicom_monochrome1_is_turned_over():
+    scan = read_scan(dicom(DEEP, PhotometricInterpretation="MONOCHROME1"))
+    np.testing.assert_array_equal(scan.slices[0, ..., 0], DEEP.max() - DEEP)
+
+
+def test_nifti_is_shown_as_radiologists_see_it():
+    # Axes to the patient's right, front and head; one bright voxel at right, front, second slice from below.
+    volume = np.zeros((40, 50, 3), np.float32)
+    volume[39, 49, 1] = 100
+    volume[0, 0, :] = 1
+    scan = read_scan(nifti(volume, np.diag([0.9, 1.1, 5.0, 1.0])))
+    assert scan.slices.shape == (3, 50, 40, 3)
+    assert scan.slices[1, 0, 0, 0] == 100  # front is up, the patient's right is on the left
+    assert scan.spacing == pytest.approx((1.1, 0.9))
+    flipped = read_scan(gzip.compress(nifti(volume[::-1], np.diag([-0.9, 1.1, 5.0, 1.0]))))
+    np.testing.assert_array_equal(flipped.slices, scan.slices)
+
+
+def test_nifti_with_three_channels_and_with_one_volume():
+    channels = np.random.default_rng(0).random((32, 36, 4, 3)).astype(np.float32)
+    scan = read_scan(nifti(channels))
+    assert scan.slices.shape == (4, 36, 32, 3)
+    assert scan.slices[2, 35, 31, 1] == channels[0, 0, 2, 1]
+    assert read_scan(nifti(channels[..., :1])).slices.shape == (4, 36, 32, 3)
+    assert read_scan(nibabel.Nifti2Image(channels[..., 0], np.eye(4)).to_bytes()).slices.shape == (4, 36, 32, 3)
+
+
+def test_masks_of_0_and_255_and_of_labels(tmp_path: Path):
+    for name, array in (("a.png", SAMPLE.mask.astype(np.uint8) * 255), ("b.png", SAMPLE.mask.astype(np.uint8) * 2)):
+        Image.fromarray(array).save(tmp_path / name)
+        np.testing.assert_array_equal(read_mask(tmp_path / name), SAMPLE.mask)
