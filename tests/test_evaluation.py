@@ -1,0 +1,208 @@
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+from sklearn.metrics import roc_auc_score
+from torchmetrics.functional.classification import binary_calibration_error, binary_f1_score, binary_jaccard_index
+
+from resunet.data.samples import load_samples
+from resunet.evaluation.aggregate import (
+    Resampling,
+    calibration_error,
+    gate_slices,
+    summarise_classification,
+    summarise_segmentation,
+)
+from resunet.evaluation.metrics import count_pixels, dice, iou
+from resunet.evaluation.rules import SUMMARY_RULES
+from resunet.evaluation.surface import LesionHit, lesion_hits, read_lesions, surface_scores, write_lesions
+from resunet.evaluation.tune import best_choice, mean_volume_dice
+from resunet.postprocess import CleanUp, to_mask
+
+
+def square(top: int, left: int, side: int) -> np.ndarray:
+    mask = np.zeros((64, 64), bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+def pairs() -> list[tuple[np.ndarray, np.ndarray]]:
+    masks = [sample.mask for sample in load_samples() if sample.mask.any()]
+    return [(np.roll(mask, (index % 5, -index % 3), axis=(0, 1)), mask) for index, mask in enumerate(masks)]
+
+
+def test_counts_by_hand():
+    counts = count_pixels(np.stack([square(0, 0, 4)]), np.stack([square(2, 2, 4)]))
+    assert [int(part[0]) for part in counts] == [4, 12, 12, 64 * 64 - 28]
+    assert dice(*counts[:3])[0] == pytest.approx(8 / 32)
+    assert iou(*counts[:3])[0] == pytest.approx(4 / 28)
+
+
+def test_two_empty_masks_follow_the_named_rule():
+    zero = np.zeros(1, np.int64)
+    assert np.isnan(dice(zero, zero, zero)[0]) and dice(zero, zero, zero, empty=1.0)[0] == 1.0
+    assert dice(zero, zero + 5, zero)[0] == 0.0
+
+
+def test_overlap_equals_torchmetrics():
+    for predicted, truth in pairs():
+        counts = count_pixels(predicted[None], truth[None])
+        tensors = torch.from_numpy(predicted).int(), torch.from_numpy(truth).int()
+        assert dice(*counts[:3])[0] == pytest.approx(binary_f1_score(*tensors).item(), abs=1e-6)
+        assert iou(*counts[:3])[0] == pytest.approx(binary_jaccard_index(*tensors).item(), abs=1e-6)
+
+
+def test_surface_scores_equal_monai():
+    for predicted, truth in pairs():
+        ours = surface_scores(predicted, truth)
+        tensors = [torch.from_numpy(mask[None, None]).float() for mask in (predicted, truth)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            hd95 = compute_hausdorff_distance(*tensors, include_background=True, percentile=95).item()
+            surface = compute_surface_dice(*tensors, class_thresholds=[2.0], include_background=True).item()
+        assert ours.hd95 == pytest.approx(hd95, abs=1e-5)
+        assert ours.surface_dice == pytest.approx(surface, abs=1e-5)
+
+
+def test_surface_scores_by_hand():
+    assert surface_scores(square(10, 10, 8), square(10, 10, 8)) == (0.0, 1.0)
+    shifted = surface_scores(square(10, 10, 8), square(10, 15, 8))
+    assert shifted.hd95 == 5.0
+    assert np.isnan(surface_scores(square(0, 0, 3), np.zeros((64, 64), bool)).hd95)
+
+
+def test_lesions_are_found_by_any_pixel_and_survive_the_table():
+    truth = square(0, 0, 5) | square(20, 20, 3) | square(40, 40, 2)
+    hits = lesion_hits(square(4, 4, 10) | square(41, 41, 1), truth)
+    assert hits == [LesionHit(25, True), LesionHit(9, False), LesionHit(4, True)]
+    assert write_lesions(hits) == "25+ 9- 4+" and read_lesions("25+ 9- 4+") == hits
+    assert read_lesions(float("nan")) == []
+
+
+# Two patients; a: one tumour slice with tp 6, fp 2, fn 2 and one empty slice with 4 false positives;
+# b: one tumour slice missed whole (fn 10) and one empty slice left empty.
+TABLE = pd.DataFrame(
+    {
+        "patient": ["a", "a", "b", "b"],
+        "slice": [1, 2, 1, 2],
+        "tumour_pixels": [8, 0, 10, 0],
+        "tp": [6, 0, 0, 0],
+        "fp": [2, 4, 0, 0],
+        "fn": [2, 0, 10, 0],
+        "tn": [90, 96, 90, 100],
+        "p_tumour": [0.9, 0.6, 0.3, 0.2],
+        "hd95": [1.5, np.nan, np.nan, np.nan],
+        "surface_dice": [0.8, np.nan, np.nan, np.nan],
+        "lesions": ["8+", None, "10-", None],
+    }
+)
+
+
+def test_every_aggregation_by_hand():
+    figures = {name: figure["value"] for name, figure in summarise_segmentation(TABLE).items()}
+    assert figures["volume_dice_mean"] == pytest.approx((12 / 20 + 0) / 2)
+    assert figures["volume_dice_median"] == pytest.approx(0.3)
+    assert figures["tumour_slice_dice"] == pytest.approx((12 / 16 + 0) / 2)
+    assert figures["tumour_slice_iou"] == pytest.approx((6 / 10 + 0) / 2)
+    assert figures["pooled_dice"] == pytest.approx(12 / (12 + 6 + 12))
+    assert figures["pooled_iou"] == pytest.approx(6 / 24)
+    assert figures["all_slice_dice"] == pytest.approx((12 / 16 + 0 + 0 + 1) / 4)
+    assert figures["precision"] == pytest.approx(6 / 12)
+    assert figures["recall"] == pytest.approx(6 / 18)
+    assert figures["empty_slice_fp_rate"] == pytest.approx(1 / 2)
+    assert figures["hd95_px"] == 1.5 and figures["surface_dice_2px"] == 0.8
+    assert figures["lesion_sensitivity_q1"] == 1.0 and figures["lesion_sensitivity_q4"] == 0.0
+
+
+def test_n_and_unit_say_what_was_counted():
+    figures = summarise_segmentation(TABLE)
+    assert (figures["volume_dice_mean"]["n"], figures["volume_dice_mean"]["unit"]) == (2, "patient")
+    assert (figures["tumour_slice_dice"]["n"], figures["tumour_slice_dice"]["unit"]) == (2, "slice")
+    assert (figures["pooled_dice"]["n"], figures["pooled_dice"]["unit"]) == (400, "pixel")
+    assert figures["hd95_px"]["n"] == 1
+    assert set(figures) <= set(SUMMARY_RULES)
+
+
+def test_the_gate_empties_what_it_stops():
+    gated = gate_slices(TABLE, 0.5)
+    assert gated["fn"].tolist() == [2, 0, 10, 0] and gated["fp"].tolist() == [2, 4, 0, 0]
+    stricter = gate_slices(TABLE, 0.95)
+    assert stricter["tp"].sum() == stricter["fp"].sum() == 0
+    assert stricter["fn"].tolist() == TABLE["tumour_pixels"].tolist()
+    assert stricter["tn"].tolist() == [92, 100, 90, 100]
+    assert stricter.loc[0, "lesions"] == "8-" and np.isnan(stricter.loc[0, "hd95"])
+    assert TABLE["tp"].sum() == 6  # the table itself is untouched
+
+
+def test_predicting_nothing_scores_the_share_of_empty_slices():
+    nothing = gate_slices(TABLE, 1.1)
+    assert summarise_segmentation(nothing)["all_slice_dice"]["value"] == 0.5
+
+
+def test_intervals_resample_patients():
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(50, 500, 40)
+    hits = (sizes * rng.uniform(0.5, 1.0, 40)).astype(int)
+    table = pd.DataFrame({"patient": np.arange(40), "tumour_pixels": sizes, "tp": hits, "fp": 0, "fn": sizes - hits})
+    table = table.assign(tn=1000, hd95=1.0, surface_dice=1.0, lesions=[f"{size}+" for size in sizes])
+    figure = summarise_segmentation(table)["volume_dice_mean"]
+    values = 2 * hits / (hits + sizes)
+    error = values.std(ddof=1) / np.sqrt(40)
+    assert figure["value"] == pytest.approx(values.mean())
+    assert figure["high"] - figure["low"] == pytest.approx(2 * 1.96 * error, rel=0.12)
+    # The same slices under half as many patients give a wider interval: patients are what is drawn.
+    paired = summarise_segmentation(table.assign(patient=np.arange(40) // 20))["tumour_slice_dice"]
+    assert paired["high"] - paired["low"] < 0.2
+
+
+def test_median_interval_equals_resampling_by_hand():
+    values = np.array([0.2, 0.5, 0.6, 0.9, 0.95])
+    resampling = Resampling.of_patients(5, resamples=200)
+    table = pd.DataFrame({"patient": range(5), "tumour_pixels": 100, "tp": 0, "fp": 0, "fn": 0, "tn": 0})
+    table["tp"] = (values * 1000).astype(int)
+    table["fp"] = table["fn"] = 1000 - table["tp"]
+    table = table.assign(hd95=1.0, surface_dice=1.0, lesions="5+")
+    by_hand = [np.median(np.repeat(values, weights.astype(int))) for weights in resampling.weights]
+    low, high = np.percentile(by_hand, (2.5, 97.5))
+    figure = summarise_segmentation(table, resampling)["volume_dice_median"]
+    assert (figure["value"], figure["low"], figure["high"]) == pytest.approx((0.6, low, high))
+
+
+def test_stage_1_by_hand():
+    figures = {name: figure["value"] for name, figure in summarise_classification(TABLE, 0.5).items()}
+    assert figures["accuracy"] == 0.5 and figures["sensitivity"] == 0.5 and figures["specificity"] == 0.5
+    assert figures["precision"] == 0.5 and figures["f1"] == 0.5
+    assert figures["auroc"] == roc_auc_score([1, 0, 1, 0], TABLE["p_tumour"]) == 0.75
+
+
+def test_calibration_error_equals_torchmetrics_on_the_positive_class():
+    rng = np.random.default_rng(1)
+    probability = rng.random(4000)
+    truth = rng.random(4000) < probability**1.5
+    positive = probability > 0.5  # torchmetrics bins the winning class; above one half that is the positive one
+    ours = calibration_error(truth[positive], probability[positive])
+    theirs = binary_calibration_error(
+        torch.from_numpy(probability[positive]), torch.from_numpy(truth[positive]).int(), n_bins=10, norm="l1"
+    )
+    assert ours == pytest.approx(theirs.item(), abs=1e-6)
+    assert calibration_error(np.array([True, False]), np.array([1.0, 0.0])) == 0.0
+
+
+def test_clean_up_keeps_what_it_should():
+    probability = np.where(square(0, 0, 6) | square(20, 20, 3), 0.8, 0.1).astype(np.float32)
+    assert to_mask(probability, 0.5, CleanUp()).sum() == 45
+    assert to_mask(probability, 0.5, CleanUp(min_area=10)).sum() == 36
+    assert to_mask(probability, 0.5, CleanUp(min_area=9)).sum() == 45
+    assert to_mask(probability, 0.5, CleanUp(largest_only=True)).sum() == 36
+    assert to_mask(probability, 0.5, CleanUp(min_area=40)).sum() == 0
+    assert to_mask(probability, 0.8, CleanUp()).sum() == 45  # a pixel at the threshold belongs to the mask
+
+
+def test_tuning_prefers_the_simplest_of_equals():
+    figures = {(0.5, CleanUp()): 0.9, (0.6, CleanUp()): 0.90005, (0.5, CleanUp(40)): 0.90009, (0.3, CleanUp()): 0.85}
+    assert best_choice(figures) == (0.5, CleanUp())
+    counts = np.array([[5, 0, 5], [5, 0, 0], [0, 1, 1]])
+    assert mean_volume_dice(np.array(["a", "a", "b"]), counts) == pytest.approx((20 / 25 + 0) / 2)
