@@ -24,7 +24,9 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--model", default=None, help="model folder or name (default: the flagship)")
     predict.add_argument("--tta", action="store_true", help="average over four flips: slower, a little better")
     predict.add_argument("--threshold", type=_share, default=None, help="pixel threshold in [0, 1] (default: the model's)")
-    predict.add_argument("--gate", type=_share, default=None, help="gate in [0, 1]; 0 segments everything (default: the model's)")
+    predict.add_argument(
+        "--gate", type=_share, default=None, help="gate in [0, 1]; 0 segments everything (default: the model's)"
+    )
     predict.set_defaults(run=_predict)
 
     train = commands.add_parser("train", help="train a recipe into runs/NAME")
@@ -120,9 +122,7 @@ def _train(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from resunet.commands import evaluate_model
 
-    return evaluate_model(
-        options.model, options.data, options.split, options.out, options.tta, options.threshold, options.gate
-    )
+    return evaluate_model(options.model, options.data, options.split, options.out, options.tta, options.threshold, options.gate)
 
 
 def _tune(options: argparse.Namespace) -> int:

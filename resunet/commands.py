@@ -140,7 +140,10 @@ def _records(data: Path | None, split: str) -> list[SliceRecord]:
 def _print_summary(summary: dict[str, Any], out: Path) -> None:
     print(f"{summary['model']}, {summary['protocol']}: {summary['n_patients']} patients, {summary['n_slices']} slices")
     for name, figure in summary["metrics"].items():
-        print(f"  {name:32s} {figure['value']:8.4f}  [{figure['low']:.4f}, {figure['high']:.4f}]  n={figure['n']} {figure['unit']}s")
+        print(
+            f"  {name:32s} {figure['value']:8.4f}  [{figure['low']:.4f}, {figure['high']:.4f}]"
+            f"  n={figure['n']} {figure['unit']}s"
+        )
     print(f"written to {out}")
 
 

@@ -49,7 +49,7 @@ class Engine:
     def __init__(self, model: nn.Module, size: int, device: torch.device, dtype: torch.dtype) -> None:
         self.size, self.device, self.dtype = size, device, dtype
         folded = fold_batch_norms(copy.deepcopy(model).eval())
-        prepared = folded.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+        prepared = folded.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         example = self._place(torch.zeros(1, 3, size, size))
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")

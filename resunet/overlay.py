@@ -48,7 +48,7 @@ def _windowed(plane: npt.NDArray[np.float32], window: Window) -> Picture:
     return np.clip((plane - start) / (max(window.width, 1e-3) * span) * 255, 0, 255).astype(np.uint8)
 
 
-def _enlarge(picture: npt.NDArray[np.generic], size: int, method: int) -> Picture:
+def _enlarge(picture: Picture, size: int, method: int) -> Picture:
     scale = size / max(picture.shape[:2])
     target = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
     return np.asarray(cv2.resize(picture, target, interpolation=method), np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -128,8 +129,12 @@ class TumourPipeline:
         wanted = [index for index, p in enumerate(p_tumour) if segment_all or p >= self.gate]
         maps = dict(zip(wanted, self.stage_2([normalised[index] for index in wanted], tta), strict=True))
         clock.append(time.perf_counter())
-        spent = [after - before for before, after in zip(clock, clock[1:], strict=False)]
-        seconds = {"prepare": spent[0] / len(slices), "stage_1": spent[1] / len(slices), "stage_2": spent[2] / max(1, len(wanted))}
+        spent = [after - before for before, after in itertools.pairwise(clock)]
+        seconds = {
+            "prepare": spent[0] / len(slices),
+            "stage_1": spent[1] / len(slices),
+            "stage_2": spent[2] / max(1, len(wanted)),
+        }
         return [
             self._prediction(p_tumour[index], attention[index], maps.get(index), image.shape, seconds, notes[index])
             for index, image in enumerate(slices)

@@ -44,9 +44,7 @@ def verdict(prediction: Prediction) -> str:
     return f"Tumour found. {sure}, {area:,} pixels, {area / prediction.mask.size:.1%} of the slice."
 
 
-def report(
-    name: str, prediction: Prediction, model: str, spacing: tuple[float, float] | None, truth: BoolMask | None
-) -> str:
+def report(name: str, prediction: Prediction, model: str, spacing: tuple[float, float] | None, truth: BoolMask | None) -> str:
     """Everything about one slice as JSON: settings, figures, regions; scores where the truth is known."""
     mask = prediction.mask
     content: dict[str, Any] = {

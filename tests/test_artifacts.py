@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,10 @@ from resunet.errors import InputError
 from resunet.stages import load_model
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     target = tmp_path / "file.txt"
     target.write_text("old")
@@ -29,7 +32,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path):
         temporary.write_text("half")
         raise RuntimeError
     assert target.read_text() == "old"
-    assert os.listdir(tmp_path) == ["file.txt"]
+    assert names(tmp_path) == ["file.txt"]
 
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path):
@@ -39,10 +42,10 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path):
     with pytest.raises(RuntimeError), atomic_folder(target) as temporary:
         (temporary / "new").touch()
         raise RuntimeError
-    assert os.listdir(target) == ["old"]
+    assert names(target) == ["old"]
     with atomic_folder(target) as temporary:
         (temporary / "new").touch()
-    assert os.listdir(target) == ["new"] and os.listdir(tmp_path) == ["model"]
+    assert names(target) == ["new"] and names(tmp_path) == ["model"]
 
 
 def test_json_has_no_bare_nan(tmp_path: Path):

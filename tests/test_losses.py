@@ -50,9 +50,7 @@ def test_which_weight_weighs_which_error():
 def test_parity_with_monai():
     torch.manual_seed(1)
     logits, target = torch.randn(3, 1, 16, 16), (torch.rand(3, 1, 16, 16) > 0.8).float()
-    theirs = TverskyLoss(
-        sigmoid=True, alpha=FP_WEIGHT, beta=FN_WEIGHT, batch=True, smooth_nr=SMOOTH, smooth_dr=SMOOTH
-    )
+    theirs = TverskyLoss(sigmoid=True, alpha=FP_WEIGHT, beta=FN_WEIGHT, batch=True, smooth_nr=SMOOTH, smooth_dr=SMOOTH)
     assert tversky_loss(logits, target).item() == pytest.approx(theirs(logits, target).item(), abs=1e-6)
     dice = DiceLoss(sigmoid=True, batch=True, smooth_nr=2 * SMOOTH, smooth_dr=2 * SMOOTH)
     assert dice_loss(logits, target).item() == pytest.approx(dice(logits, target).item(), abs=1e-6)

@@ -1,4 +1,5 @@
 import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -32,7 +33,7 @@ def test_schedule_warms_up_then_falls_along_a_cosine():
     rates = [learning_rate(recipe, step) for step in range(40)]
     assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert rates[22] == pytest.approx(0.01 + 0.99 * 0.5, abs=1e-9)
-    assert all(later < earlier for earlier, later in zip(rates[4:], rates[5:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates))
     assert 0.01 < rates[-1] < 0.02
 
 

@@ -81,9 +81,7 @@ def choose_upload() -> Case | None:
     number = _choose_slice(len(scan.slices))
     image = scan.slices[number]
     title = name if len(scan.slices) == 1 else f"{name}, slice {number + 1} of {len(scan.slices)}"
-    return Case(
-        title, loaders.digest(content), number, image, known=find_slice(image), spacing=scan.spacing, notes=scan.notes
-    )
+    return Case(title, loaders.digest(content), number, image, known=find_slice(image), spacing=scan.spacing, notes=scan.notes)
 
 
 def _choose_slice(count: int) -> int:

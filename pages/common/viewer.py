@@ -11,8 +11,8 @@ from pages.common import loaders
 from pages.common.case import Case
 from pages.common.sources import PART_WORDS
 from resunet import overlay
-from resunet.overlay import Picture, Window
 from resunet.hub import FLAGSHIP
+from resunet.overlay import Picture, Window
 from resunet.regions import measure_regions
 from resunet.report import Scores, report, score_slice, verdict
 

@@ -29,7 +29,11 @@ def steps() -> None:
     outlined = overlay.draw(plain, found.mask, found.probability, "outline", 1.0)
     texts = (
         ("A slice goes in", plain, "Three channels: pre-contrast, FLAIR, post-contrast. This one is simulated."),
-        ("Stage 1 asks: is there a tumour?", attention, f"ResNet-50. P(tumour) {found.p_tumour:.1%}; bright is where it looked."),
+        (
+            "Stage 1 asks: is there a tumour?",
+            attention,
+            f"ResNet-50. P(tumour) {found.p_tumour:.1%}; bright is where it looked.",
+        ),
         ("Stage 2 asks: where?", outlined, verdict(found)),
     )
     for column, (title, picture, caption) in zip(st.columns(3), texts, strict=True):

@@ -24,7 +24,8 @@ def looks_like_nifti(content: bytes) -> bool:
 def read_dicom(content: bytes, name: str) -> Scan:
     """A DICOM image, single or multi-frame. Raises InputError."""
     import pydicom
-    from pydicom.pixels import apply_rescale, pixel_array
+    from pydicom.pixels.processing import apply_rescale
+    from pydicom.pixels.utils import pixel_array
 
     dataset = pydicom.dcmread(io.BytesIO(content))
     if "PixelData" not in dataset and "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
@@ -52,7 +53,11 @@ def read_nifti(content: bytes, name: str) -> Scan:
     import nibabel
 
     content = _inflate(content, name)
-    kind = nibabel.Nifti2Image if 540 in (int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")) else nibabel.Nifti1Image
+    kind = (
+        nibabel.Nifti2Image
+        if 540 in (int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big"))
+        else nibabel.Nifti1Image
+    )
     image = kind.from_bytes(content)
     check_numbers(name, image.get_data_dtype())
     shape = tuple(image.shape)

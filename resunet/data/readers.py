@@ -9,6 +9,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ MAX_BYTES = 512 * 1024 * 1024
 FORMATS = "PNG, JPEG, TIFF, NumPy (.npy), DICOM or NIfTI"
 ONE_CHANNEL = "One channel: it is used for all three (pre-contrast, FLAIR, post-contrast)."
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -181,9 +182,7 @@ def check_numbers(name: str, dtype: np.dtype[np.generic]) -> None:
         raise InputError(f"{name} holds {dtype} values; a slice must hold real numbers.")
 
 
-def checked(
-    name: str, slices: Array, spacing: tuple[float, float] | None = None, notes: list[str] | None = None
-) -> Scan:
+def checked(name: str, slices: Array, spacing: tuple[float, float] | None = None, notes: list[str] | None = None) -> Scan:
     """A Scan from (N, H, W, 1 or 3), its values checked and one channel repeated.
 
     Raises:
@@ -191,7 +190,9 @@ def checked(
     """
     check_numbers(name, slices.dtype)
     if slices.shape[-1] not in (1, 3):
-        raise InputError(f"{name} has {slices.shape[-1]} channels; 1 (FLAIR) or 3 (pre-contrast, FLAIR, post-contrast) are expected.")
+        raise InputError(
+            f"{name} has {slices.shape[-1]} channels; 1 (FLAIR) or 3 (pre-contrast, FLAIR, post-contrast) are expected."
+        )
     if slices.dtype.kind == "b":
         slices = slices.astype(np.uint8)
     if slices.dtype.kind == "f" and not np.isfinite(slices).all():

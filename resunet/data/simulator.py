@@ -101,8 +101,8 @@ def _anatomy(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     inside = ndimage.binary_closing(inside, iterations=16)
     brain = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 0.8)
     fluid = np.clip(brain - warped[0] - warped[1], 0, 1)
-    outside = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 5)
-    outside += 1.5 * _smooth_noise(rng, 12)
+    outside = np.asarray(cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 5), np.float32)
+    outside = outside + np.float32(1.5) * _smooth_noise(rng, 12)
     skull_width, scalp_width = rng.uniform(4, 7), rng.uniform(4, 8)
     skull = _band(outside, 0.5, skull_width)
     scalp = _band(outside, skull_width, skull_width + scalp_width)
@@ -118,9 +118,9 @@ def _placement(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[
     """2x3 matrix that puts the template plane on the canvas, turned and scaled a little."""
     height, width = shape
     scale = 210 / height * rng.uniform(0.95, 1.12)
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), float(rng.uniform(-8, 8)), scale)
+    matrix = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), float(rng.uniform(-8, 8)), scale), np.float64)
     matrix[:, 2] += np.array([SIZE - width, SIZE - height]) / 2 + rng.uniform(-6, 6, 2)
-    return np.asarray(matrix)
+    return matrix
 
 
 def _deformation(rng: np.random.Generator) -> tuple[Plane, Plane]:

@@ -85,7 +85,7 @@ class SliceCache:
         self._masks = np.empty((len(records), size, size), bool)
         for position, record in enumerate(records):
             self._images[position], self._masks[position] = load(record, size)
-        self.has_tumour: BoolMask = self._masks.any(axis=(1, 2))
+        self.has_tumour: BoolMask = np.asarray(self._masks.any(axis=(1, 2)))
 
     def __len__(self) -> int:
         return len(self.records)

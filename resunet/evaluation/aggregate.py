@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from resunet.evaluation.metrics import FloatArray, dice, iou, ratio
+from resunet.evaluation.metrics import Array, FloatArray, dice, iou, ratio, table_dice, volumes
 from resunet.evaluation.rules import SUMMARY_RULES
 from resunet.evaluation.surface import read_lesions
 
@@ -25,8 +25,8 @@ ECE_BINS = 10
 class Ratio(NamedTuple):
     """One figure as sum(part) / sum(whole), with an entry a patient in each; n counts `unit`s."""
 
-    part: FloatArray
-    whole: FloatArray
+    part: Array
+    whole: Array
     n: int
     unit: str
 
@@ -69,9 +69,7 @@ def summarise_segmentation(slices: pd.DataFrame, resampling: Resampling | None =
     patients = slices["patient"].nunique()
     resampling = resampling or Resampling.of_patients(patients)
     figures = {name: _figure(ratio_, resampling) for name, ratio_ in _segmentation_ratios(slices).items()}
-    volumes = slices.groupby("patient")[["tp", "fp", "fn"]].sum()
-    volume_dice = dice(*(volumes[name].to_numpy() for name in ("tp", "fp", "fn")))
-    figures["volume_dice_median"] = _median(volume_dice, resampling)
+    figures["volume_dice_median"] = _median(table_dice(volumes(slices)), resampling)
     return {name: figures[name] for name in SUMMARY_RULES if name in figures}
 
 
@@ -81,18 +79,17 @@ def _segmentation_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
     tumour = slices["tumour_pixels"].to_numpy() > 0
     pixels = int((tp + fp + fn + tn).sum())
 
-    def mean(values: FloatArray, where: FloatArray, unit: str = "slice") -> Ratio:
+    def mean(values: Array, where: Array, unit: str = "slice") -> Ratio:
         counted = where & np.isfinite(values)
         table = pd.DataFrame({"part": np.where(counted, values, 0.0), "whole": counted.astype(float)})
         sums = table.groupby(groups.to_numpy()).sum()
         return Ratio(sums["part"].to_numpy(), sums["whole"].to_numpy(), int(counted.sum()), unit)
 
-    def share(part: FloatArray, whole: FloatArray, n: int, unit: str) -> Ratio:
+    def share(part: Array, whole: Array, n: int, unit: str) -> Ratio:
         sums = pd.DataFrame({"part": part, "whole": whole}, dtype=float).groupby(groups.to_numpy()).sum()
         return Ratio(sums["part"].to_numpy(), sums["whole"].to_numpy(), n, unit)
 
-    volumes = slices.groupby("patient")[["tp", "fp", "fn"]].sum()
-    volume_dice = dice(*(volumes[name].to_numpy() for name in ("tp", "fp", "fn")))
+    volume_dice = table_dice(volumes(slices))
     known = np.isfinite(volume_dice)
     every = np.ones(len(slices), bool)
     ratios = {
@@ -144,7 +141,7 @@ def summarise_classification(
     said = probability >= threshold
     patients = pd.factorize(slices["patient"], sort=True)[0]
 
-    def share(part: FloatArray, whole: FloatArray) -> Ratio:
+    def share(part: Array, whole: Array) -> Ratio:
         sums = [np.bincount(patients, weights=np.asarray(values, float)) for values in (part, whole)]
         return Ratio(sums[0], sums[1], len(slices), "slice")
 
@@ -168,7 +165,7 @@ def summarise_classification(
     return figures
 
 
-def calibration_error(truth: FloatArray, probability: FloatArray, sample_weight: FloatArray | None = None) -> float:
+def calibration_error(truth: Array, probability: Array, sample_weight: Array | None = None) -> float:
     """Expected calibration error (Guo et al., ICML 2017) of the positive class, ECE_BINS bins of equal width."""
     weights = np.ones(len(truth)) if sample_weight is None else sample_weight
     bins = np.minimum((probability * ECE_BINS).astype(int), ECE_BINS - 1)

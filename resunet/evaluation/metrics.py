@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
 
 
 class Counts(NamedTuple):
@@ -30,12 +32,12 @@ def count_pixels(predicted: npt.NDArray[np.bool_], target: npt.NDArray[np.bool_]
     return Counts(*(np.asarray(part, dtype=np.int64) for part in (tp, fp, fn, tn)))
 
 
-def dice(tp: IntArray, fp: IntArray, fn: IntArray, empty: float = np.nan) -> FloatArray:
+def dice(tp: Array, fp: Array, fn: Array, empty: float = np.nan) -> FloatArray:
     """2 TP / (2 TP + FP + FN), elementwise; `empty` where both masks are empty."""
     return ratio(2 * tp, 2 * tp + fp + fn, empty)
 
 
-def iou(tp: IntArray, fp: IntArray, fn: IntArray, empty: float = np.nan) -> FloatArray:
+def iou(tp: Array, fp: Array, fn: Array, empty: float = np.nan) -> FloatArray:
     """TP / (TP + FP + FN), elementwise; `empty` where both masks are empty."""
     return ratio(tp, tp + fp + fn, empty)
 
@@ -44,3 +46,18 @@ def ratio(part: npt.ArrayLike, whole: npt.ArrayLike, empty: float = np.nan) -> F
     """part / whole, `empty` where the whole is 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, empty), where=whole > 0)
+
+
+def volumes(slices: pd.DataFrame) -> pd.DataFrame:
+    """Counts tp, fp, fn of each patient's whole volume, indexed by patient, from a table with one row a slice."""
+    return slices.groupby("patient")[["tp", "fp", "fn"]].sum()
+
+
+def table_dice(table: pd.DataFrame) -> FloatArray:
+    """Dice of each row of a table with columns tp, fp, fn; NaN where both masks are empty."""
+    return dice(table["tp"].to_numpy(), table["fp"].to_numpy(), table["fn"].to_numpy())
+
+
+def table_iou(table: pd.DataFrame) -> FloatArray:
+    """IoU of each row of a table with columns tp, fp, fn; NaN where both masks are empty."""
+    return iou(table["tp"].to_numpy(), table["fp"].to_numpy(), table["fn"].to_numpy())

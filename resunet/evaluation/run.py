@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Protocol:
     name: str
     threshold: float
     gate: float | None = None
-    clean_up: CleanUp = CleanUp()
+    clean_up: CleanUp = field(default_factory=CleanUp)
     tta: bool = False
 
 
@@ -61,7 +61,7 @@ def segmentation_table(
     Masks are ungated; `p_tumour` (empty without stage 1) lets the gate be applied to the rows. Under torchrun every
     process does its share and all return the whole table. Raises InputError for files that cannot be read.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[Any] = []
     for batch in _batches(records):
         images = [looked.image for looked in batch]
         p_tumour = stage_1(images)[0] if stage_1 else [np.nan] * len(batch)
@@ -88,7 +88,7 @@ def _slice_row(looked: Looked, mask: Any) -> dict[str, Any]:
 
 def classification_table(stage_1: Stage1, records: Sequence[SliceRecord]) -> pd.DataFrame:
     """One row a slice: patient, slice, tumour_pixels, p_tumour. Raises InputError for files that cannot be read."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Any] = []
     for batch in _batches(records):
         for looked, p in zip(batch, stage_1([looked.image for looked in batch])[0], strict=True):
             rows.append(
@@ -102,7 +102,7 @@ def classification_table(stage_1: Stage1, records: Sequence[SliceRecord]) -> pd.
     return _ordered(rows)
 
 
-def _ordered(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _ordered(rows: list[Any]) -> pd.DataFrame:
     return pd.DataFrame(gather(rows)).sort_values(["patient", "slice"], ignore_index=True)
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from resunet.artifacts import ModelFolder, write_json
 from resunet.data.slices import SliceRecord
 from resunet.data.transforms import fit_back, normalise
-from resunet.evaluation.metrics import count_pixels, dice
+from resunet.evaluation.metrics import count_pixels, table_dice, volumes
 from resunet.postprocess import CleanUp, to_mask
 from resunet.stages import Stage1, Stage2
 
@@ -50,9 +50,7 @@ def tune_stage_1(folder: ModelFolder, records: Sequence[SliceRecord]) -> dict[st
     return chosen
 
 
-def _stage_1_outputs(
-    stage_1: Stage1, records: Sequence[SliceRecord]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+def _stage_1_outputs(stage_1: Stage1, records: Sequence[SliceRecord]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     p_tumour: list[float] = []
     for start in range(0, len(records), BATCH):
         p_tumour += stage_1([normalise(record.image()) for record in records[start : start + BATCH]])[0]
@@ -72,7 +70,9 @@ def tune_stage_2(folder: ModelFolder, stage_1: Stage1 | None, records: Sequence[
     counts: dict[tuple[float, CleanUp], npt.NDArray[np.int64]] = {}
     choices = list(product(THRESHOLDS, CLEAN_UPS))
     for choice in tqdm(choices, desc="threshold and clean-up"):
-        counts[choice] = np.array([_count(probability, truth, *choice) for probability, truth in zip(maps, truths, strict=True)])
+        counts[choice] = np.array(
+            [_count(probability, truth, *choice) for probability, truth in zip(maps, truths, strict=True)]
+        )
         figures[choice] = mean_volume_dice(patients, counts[choice])
     threshold, clean_up = best_choice(figures)
     best = threshold, clean_up
@@ -118,8 +118,8 @@ def _count(
 
 def mean_volume_dice(patients: npt.NDArray[np.str_], counts: npt.NDArray[np.int64]) -> float:
     """Mean over patients of the Dice of all their slices; `counts` is (slices, 3) of tp, fp, fn."""
-    volumes = pd.DataFrame(counts, columns=["tp", "fp", "fn"]).groupby(patients).sum()
-    return float(np.nanmean(dice(*(volumes[name].to_numpy() for name in ("tp", "fp", "fn")))))
+    table = pd.DataFrame(counts, columns=["tp", "fp", "fn"]).assign(patient=patients)
+    return float(np.nanmean(table_dice(volumes(table))))
 
 
 def _gate(

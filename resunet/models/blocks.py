@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 def conv_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
     """3x3 convolution, batch normalisation, ReLU; (B, inputs, H, W) to (B, outputs, H, W)."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def double_conv(inputs: int, outputs: int) -> nn.Sequential:

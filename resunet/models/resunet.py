@@ -22,9 +22,9 @@ class ResUNetWide(nn.Module):
     """ResUNet of twice the width that sees 2x2 pixels at a time (our design).
 
     Each 2x2 patch of the image becomes one position with four times the channels; the same residual encoder-decoder
-    runs on that half-size grid, and a 3x3 head writes 2x2 logits a position. It costs as much arithmetic as the lineage's ResUNet
-    but keeps processors busy: at 256x256 on a CPU with AVX512-BF16 it trained 1.9 times faster per slice. Its bottleneck
-    is 8x8, so every output sees the whole head.
+    runs on that half-size grid, and a 3x3 head writes 2x2 logits a position. It costs as much arithmetic as the
+    lineage's ResUNet but keeps processors busy: at 256x256 on a CPU with AVX512-BF16 it trained 1.9 times faster per
+    slice. Its bottleneck is 8x8, so every output sees the whole head.
     """
 
     WIDTHS = (32, 64, 128, 256, 256)

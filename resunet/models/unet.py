@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
@@ -27,9 +28,9 @@ class EncoderDecoder(nn.Module):
         super().__init__()
         self.stem = double_conv(channels, widths[0])
         self.pool = nn.MaxPool2d(2)
-        self.encoder = nn.ModuleList(block(finer, coarser) for finer, coarser in zip(widths, widths[1:], strict=False))
+        self.encoder = nn.ModuleList(block(finer, coarser) for finer, coarser in itertools.pairwise(widths))
         self.decoder = nn.ModuleList(
-            UpConcat(block(coarser + finer, finer)) for finer, coarser in reversed(list(zip(widths, widths[1:], strict=False)))
+            UpConcat(block(coarser + finer, finer)) for finer, coarser in reversed(list(itertools.pairwise(widths)))
         )
         self.head = nn.Conv2d(widths[0], 1, 1)
 

@@ -80,10 +80,8 @@ class Trainer:
             self.model = MaskHelp(self.model)
         if world() > 1:
             with_whole_batch_norm(self.model)
-        self.model.to(self.device, memory_format=torch.channels_last)
-        self.average = AveragedModel(
-            self.model, multi_avg_fn=warmed_average(self.recipe.ema_decay), use_buffers=True
-        )
+        self.model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = AveragedModel(self.model, multi_avg_fn=warmed_average(self.recipe.ema_decay), use_buffers=True)
         self.optimiser = optim.AdamW(
             self.model.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
         )
@@ -116,11 +114,14 @@ class Trainer:
         batches = [plan[start + rank() : start + size : world()] for start in range(0, len(plan), size)]
         workers = 8 if self.device.type == "cuda" else 0
         loader = DataLoader(
-            examples, batch_sampler=batches[self.progress.step :], collate_fn=collate, num_workers=workers  # type: ignore[arg-type]
+            examples,
+            batch_sampler=batches[self.progress.step :],
+            collate_fn=collate,
+            num_workers=workers,  # type: ignore[arg-type]
         )
         return iter(loader)
 
-    def _train_epoch(self, examples: TrainingSet, simulated: int, bar: tqdm[None]) -> None:
+    def _train_epoch(self, examples: TrainingSet, simulated: int, bar: tqdm[Any]) -> None:
         self.model.train()
         progress, started = self.progress, time.monotonic()
         for batch in self._batches(examples, simulated):
@@ -159,7 +160,7 @@ class Trainer:
         )
         return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels) + HELP_WEIGHT * help_loss / len(cells)
 
-    def _end_epoch(self, snapshots: SnapshotRecorder | None, bar: tqdm[None]) -> None:
+    def _end_epoch(self, snapshots: SnapshotRecorder | None, bar: tqdm[Any]) -> None:
         """Validate the averaged weights, keep them if they are the best, write the row and the checkpoint."""
         progress, averaged = self.progress, self.averaged_model()
         figures = validate(averaged, self.val, self.recipe, self.loss, self.device, self.dtype)

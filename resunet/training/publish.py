@@ -49,17 +49,13 @@ class RunFacts:
         return facts, parts
 
 
-def publish_best(
-    run: ModelFolder, model: nn.Module, recipe: Recipe, facts: RunFacts, row: dict[str, float]
-) -> None:
+def publish_best(run: ModelFolder, model: nn.Module, recipe: Recipe, facts: RunFacts, row: dict[str, float]) -> None:
     """Write model.safetensors and config.json for the epoch of history row `row`."""
     save_tensors(run.weights_path, disk_tensors(model))
     write_json(run.config_path, _config(run, model, recipe, facts, row))
 
 
-def _config(
-    run: ModelFolder, model: nn.Module, recipe: Recipe, facts: RunFacts, row: dict[str, float]
-) -> dict[str, Any]:
+def _config(run: ModelFolder, model: nn.Module, recipe: Recipe, facts: RunFacts, row: dict[str, float]) -> dict[str, Any]:
     return {
         "name": run.name,
         "architecture": recipe.architecture,

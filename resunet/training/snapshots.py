@@ -35,7 +35,7 @@ class SnapshotRecorder:
         self._epochs.append((torch.sigmoid(logits[:, 0]) > THRESHOLD).numpy())
         packed = pack_masks(np.stack(self._epochs))
         with atomic_path(self._path) as temporary:
-            np.savez_compressed(temporary, names=np.array(self._names), **packed)
+            np.savez_compressed(temporary, names=np.array(self._names), bits=packed["bits"], shape=packed["shape"])
 
 
 def _stack(images: list[npt.NDArray[np.float32]]) -> Tensor:

@@ -27,9 +27,7 @@ class Progress:
     recipe: dict[str, object] = field(default_factory=dict)
 
 
-def save_checkpoint(
-    path: Path, progress: Progress, model: nn.Module, average: nn.Module, optimiser: optim.Optimizer
-) -> None:
+def save_checkpoint(path: Path, progress: Progress, model: nn.Module, average: nn.Module, optimiser: optim.Optimizer) -> None:
     """Write the state of a run; the old checkpoint survives until the new one is whole."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}

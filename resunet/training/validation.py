@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from torch import nn
 
 from resunet.data.slices import SliceCache
-from resunet.evaluation.metrics import count_pixels, dice, iou
+from resunet.evaluation.metrics import count_pixels, table_dice, table_iou, volumes
 from resunet.losses import Loss
 from resunet.runtime import mixed_precision
 from resunet.training.distributed import gather, rank, world
@@ -39,7 +40,7 @@ def validate(
     Classification: val_loss, val_accuracy (at 0.5) and val_auroc over slices.
     """
     model.eval()
-    rows: list[dict[str, object]] = []
+    rows: list[Any] = []
     for positions, batch in validation_batches(cache, recipe.input_size):
         with mixed_precision(device, dtype):
             logits = model(batch.images.to(device)).float().cpu()
@@ -64,12 +65,11 @@ def validate(
 
 
 def _segmentation(table: pd.DataFrame) -> dict[str, float]:
-    volumes = table.groupby("patient")[["tp", "fp", "fn"]].sum()
-    counts = [volumes[name].to_numpy() for name in ("tp", "fp", "fn")]
+    patients = volumes(table)
     return {
         "val_loss": float(table["loss"].mean()),
-        "val_dice": float(np.nanmean(dice(*counts))),
-        "val_iou": float(np.nanmean(iou(*counts))),
+        "val_dice": float(np.nanmean(table_dice(patients))),
+        "val_iou": float(np.nanmean(table_iou(patients))),
     }
 
 

@@ -1,0 +1,146 @@
+"""The command line as other programs see it: a process with arguments, files, lines and an exit status."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from resunet.data.samples import SAMPLES, load_samples
+from resunet.hub import WEIGHTS
+from tests.hostile import BAD, dicom
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+LARGE = next(sample for sample in load_samples() if sample.name == "large_1")
+
+
+def lines(done: subprocess.CompletedProcess[str]) -> list[dict]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_predict_writes_masks_and_one_json_line_a_file(command: Command, tmp_path: Path):
+    (tmp_path / "one.png").write_bytes(LARGE.png)
+    (tmp_path / "broken.png").write_bytes(LARGE.png[:5000])
+    deep = LARGE.image[..., 1].astype(np.uint16) * 200
+    (tmp_path / "volume.dcm").write_bytes(dicom(np.stack([deep, deep[:, ::-1]])))
+    files = [tmp_path / name for name in ("one.png", "broken.png", "volume.dcm")]
+    done = command("predict", *files, "--out", tmp_path / "out", "--gate", "0")
+    assert done.returncode == 2 and done.stderr.count("Traceback") == 0
+    one, broken, volume = lines(done)
+    assert one["file"] == str(files[0]) and set(one) == {"file", "p_tumour", "gated", "tumour_pixels", "seconds"}
+    assert set(broken) == {"file", "error"} and "damaged or incomplete" in broken["error"]
+    mask = cv2.imread(str(tmp_path / "out" / "one_mask.png"), cv2.IMREAD_UNCHANGED)
+    assert mask.shape == (256, 256) and set(np.unique(mask)) == {0, 255}
+    assert int((mask > 0).sum()) == one["tumour_pixels"] > 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["one_mask.png", "volume_1_mask.png", "volume_2_mask.png"]
+    sizes = [int((cv2.imread(str(tmp_path / "out" / name), 0) > 0).sum()) for name in names[1:]]
+    assert sum(sizes) == volume["tumour_pixels"]
+
+
+def test_predict_takes_a_folder(command: Command, tmp_path: Path):
+    done = command("predict", SAMPLES / "images", "--out", tmp_path)
+    assert done.returncode == 0
+    assert len(lines(done)) == len(list(tmp_path.glob("*_mask.png"))) == 24
+
+
+def test_every_bad_file_gets_its_own_sentence(command: Command, tmp_path: Path):
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    for name, (build, _) in BAD.items():
+        (folder / name).write_bytes(build())
+    done = command("predict", folder, "--out", tmp_path / "out")
+    assert done.returncode == 2 and done.stderr == ""
+    told = {Path(line["file"]).name: line["error"] for line in lines(done)}
+    assert told.keys() == BAD.keys()
+    assert all(told[name].startswith(name) and told[name].endswith(".") for name in BAD)
+    assert not (tmp_path / "out").exists()
+
+
+def test_evaluate_writes_what_it_prints(command: Command, kaggle: Path, tmp_path: Path):
+    done = command("evaluate", "resunet_wide", "--data", kaggle, "--split", "all", "--out", tmp_path / "all")
+    assert done.returncode == 0, done.stderr
+    slices = pd.read_csv(tmp_path / "all" / "slices.csv")
+    summary = json.loads((tmp_path / "all" / "summary.json").read_text())
+    assert len(slices) == summary["n_slices"] == 24 and summary["n_patients"] == 8
+    assert (slices["tp"] + slices["fn"]).equals(slices["tumour_pixels"])
+    assert f"{summary['metrics']['pooled_dice']['value']:.4f}" in done.stdout
+    assert {name for name in summary["metrics"] if name.startswith("gated_")}
+    gated = command("evaluate", "resunet_wide", "--data", kaggle, "--split", "test", "--out", tmp_path / "g", "--gate", "1")
+    assert gated.returncode == 0
+    figures = json.loads((tmp_path / "g" / "summary.json").read_text())["metrics"]
+    assert figures["gated_recall"]["value"] == 0.0 < figures["recall"]["value"]
+
+
+@pytest.mark.slow
+def test_two_processes_evaluate_what_one_does(kaggle: Path, tmp_path: Path, command: Command):
+    import os
+    import sys
+
+    from tests.conftest import REPOSITORY
+
+    arguments = ["evaluate", "resnet50", "--data", str(kaggle), "--split", "all", "--out"]
+    assert command(*arguments, tmp_path / "one").returncode == 0
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "resunet"]
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([*launcher, *arguments, str(tmp_path / "two")], env=env, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (pd.read_csv(tmp_path / name / "slices.csv") for name in ("one", "two"))
+    np.testing.assert_allclose(two.pop("p_tumour"), one.pop("p_tumour"), atol=0.02)
+    pd.testing.assert_frame_equal(two, one)
+
+
+@pytest.mark.slow
+def test_train_tune_promote_predict(command: Command, kaggle: Path, tmp_path: Path):
+    assert command("train", "--recipe", "smoke", "--data", kaggle).returncode == 0
+    tuned = command("tune", tmp_path / "runs" / "smoke", "--data", kaggle)
+    assert tuned.returncode == 0, tuned.stderr
+    assert json.loads(tuned.stdout)["threshold_split"] == "val"
+    promoted = command("promote", tmp_path / "runs" / "smoke", "--to", tmp_path / "models" / "mine")
+    assert promoted.returncode == 0, promoted.stderr
+    names = {path.name for path in (tmp_path / "models" / "mine").iterdir()}
+    assert {"model.safetensors", "config.json", "history.csv", "snapshots.npz", "README.md"} == names
+    assert "license: cc-by-nc-sa-4.0" in (tmp_path / "models" / "mine" / "README.md").read_text()
+    (tmp_path / "one.png").write_bytes(LARGE.png)
+    done = command("predict", tmp_path / "one.png", "--out", tmp_path / "out", "--model", tmp_path / "models" / "mine")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["predict", "gone.png", "--out", "out"], ""),
+        (["evaluate", "resunet_wide", "--data", "nowhere"], "does not exist"),
+        (["evaluate", "resunet_wide"], "No LGG data set given"),
+        (["evaluate", "nonsense", "--data", "."], "no model 'nonsense'"),
+        (["train", "--recipe", "nonsense"], "no recipe 'nonsense'"),
+        (["train", "--recipe", "smoke"], "No LGG data set given"),
+        (["promote", "nowhere"], "has no weights"),
+        (["predict", "a.png", "--out", "out", "--threshold", "7"], "not a number between 0 and 1"),
+        ([], "required"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_a_sentence(command: Command, arguments: list[str], sentence: str):
+    done = command(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert sentence in done.stderr
+    if arguments[:2] == ["predict", "gone.png"]:
+        assert "does not exist" in lines(done)[0]["error"]
+
+
+def test_damaged_weights_are_named(command: Command, tmp_path: Path):
+    copy = tmp_path / "model"
+    copy.mkdir()
+    for path in (WEIGHTS / "resunet_wide").iterdir():
+        if path.is_file():
+            (copy / path.name).write_bytes(path.read_bytes())
+    content = bytearray((copy / "model.safetensors").read_bytes())
+    content[1000] ^= 255
+    (copy / "model.safetensors").write_bytes(bytes(content))
+    done = command("predict", SAMPLES / "images" / "large_1.png", "--out", tmp_path, "--model", copy)
+    assert done.returncode == 2 and "is damaged: its SHA-256" in done.stderr and "Traceback" not in done.stderr
