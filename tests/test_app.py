@@ -1,0 +1,189 @@
+"""Every screen run by Streamlit's own test harness, on the bundled models, on broken ones and on hostile uploads."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from pages.common import loaders
+from resunet import hub
+from resunet.data.samples import load_samples
+from resunet.hub import WEIGHTS, find_model
+from resunet.pipeline import TumourPipeline
+from resunet.report import verdict
+from tests.conftest import REPOSITORY
+from tests.hostile import BAD, RGB, dicom, nifti, picture
+
+SAMPLES = {sample.name: sample for sample in load_samples()}
+LARGE = SAMPLES["large_1"]
+
+
+@pytest.fixture(autouse=True)
+def fresh_caches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.delenv("LGG_DATA", raising=False)
+    st.cache_data.clear()
+    yield
+    st.cache_data.clear()
+
+
+def open_screen(page: str | None = None) -> AppTest:
+    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60).run()
+    if page:
+        app = app.switch_page(f"pages/demo/{page}.py").run()
+    assert not app.exception
+    return app
+
+
+def text_of(app: AppTest) -> str:
+    return "\n".join(element.value for kind in ("header", "markdown", "caption") for element in app.get(kind))
+
+
+def test_overview_shows_the_figures_of_the_model_folders():
+    app = open_screen()
+    shown = {metric.label: metric.value for metric in app.metric}
+    for model, name, label in (
+        ("resunet_wide", "volume_dice_mean", "Volume Dice, mean"),
+        ("resunet_wide", "tumour_slice_dice", "Dice on tumour slices"),
+        ("resnet50", "accuracy", "Stage 1 accuracy"),
+        ("resnet50", "auroc", "Stage 1 AUROC"),
+    ):
+        figure = find_model(model).summary("test")["metrics"][name]
+        assert shown[label] == f"{figure['value']:.3f}"
+    assert len(app.get("plotly_chart")) == 1
+
+
+def test_a_sample_is_judged_at_once():
+    app = open_screen("single_image")
+    expected = verdict(TumourPipeline.load().predict(LARGE.image, segment_all=True))
+    finding, _, figures = expected.partition(". ")
+    assert app.header[0].value == finding
+    assert figures in text_of(app)
+    assert len(app.get("image")) == 24 + 1 + 3  # gallery, main picture, probability, Grad-CAM, hits and misses
+    assert [metric.label for metric in app.metric] == ["Dice", "IoU", "Precision", "Recall"]
+
+
+def test_one_click_chooses_another_sample():
+    app = open_screen("single_image")
+    app.button(key="sample_cavity_2").click().run()
+    assert "Simulated sample: Cavity 2" in text_of(app)
+    assert not app.exception
+
+
+def test_sliders_act_on_kept_probabilities(monkeypatch: pytest.MonkeyPatch):
+    app = open_screen("single_image")
+    before = text_of(app)
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("a slider must not cause a forward pass")
+
+    monkeypatch.setattr(TumourPipeline, "predict_batch", forbidden)
+    app.slider(key="threshold").set_value(0.95).run()
+    assert not app.exception and text_of(app) != before
+    app.slider(key="gate").set_value(1.0).run()
+    assert not app.exception and app.header[0].value == "No tumour found"
+
+
+@pytest.mark.parametrize("style", ["Fill", "Heat", "None"])
+def test_every_overlay_and_channel_draws(style: str):
+    app = open_screen("single_image")
+    app.segmented_control(key="style").set_value(style).run()
+    app.segmented_control(key="channel").set_value("All three as colour").run()
+    app.toggle(key="truth").set_value(True).run()
+    assert not app.exception
+    assert "Blue line: true outline" in text_of(app)
+
+
+def test_uncertainty_adds_a_map():
+    app = open_screen("single_image")
+    app.toggle(key="tta").set_value(True).run()
+    assert not app.exception and "**Uncertainty**" in text_of(app)
+
+
+def upload(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    app.segmented_control(key="source").set_value("Upload").run()
+    app.file_uploader[0].set_value([(name, content, "application/octet-stream") for name, content in files]).run()
+    assert not app.exception
+    return app
+
+
+def test_an_upload_is_judged_and_keeps_its_notes():
+    app = upload(open_screen("single_image"), ("grey.png", picture(RGB.convert("L"), "PNG")))
+    assert "One channel: it is used for all three" in text_of(app)
+    assert "grey.png" in text_of(app) and not app.error
+    assert not app.metric  # no truth, no scores
+
+
+def test_spacing_of_a_file_gives_millimetres():
+    pixels = LARGE.image[..., 1].astype(np.uint16) * 100
+    app = upload(open_screen("single_image"), ("slice.dcm", dicom(pixels, PixelSpacing=[0.9, 0.9])))
+    app.slider(key="gate").set_value(0.0).run()
+    assert "Area, mm²" in app.dataframe[-1].value.columns
+
+
+def test_a_volume_brings_a_slice_slider():
+    volume = np.stack([LARGE.image[..., 1].T[:, ::-1]] * 4, axis=-1).astype(np.float32)
+    app = upload(open_screen("single_image"), ("head.nii", nifti(volume)))
+    assert app.slider(key="slice_of_4").max == 4
+    app.slider(key="slice_of_4").set_value(4).run()
+    assert "slice 4 of 4" in text_of(app)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_upload_gets_its_sentence_and_no_traceback(name: str):
+    app = upload(open_screen("single_image"), (name, BAD[name][0]()))
+    assert len(app.error) == 1 and app.error[0].value.startswith(name)
+
+
+def test_several_uploads_make_a_table_and_bad_ones_stop_nobody():
+    app = upload(open_screen("single_image"), ("bad.png", b"nonsense"), ("good.png", LARGE.png), ("other.png", LARGE.png))
+    table = app.dataframe[0].value
+    assert list(table["file"]) == ["bad.png", "good.png", "other.png"]
+    assert table["problem"].iloc[0].startswith("bad.png is not an image") and not table["problem"].iloc[1]
+    assert table["p_tumour"].iloc[1] == table["p_tumour"].iloc[2]
+    assert "good.png" in text_of(app)  # the first readable one is shown
+
+
+def test_patients_of_the_data_set_come_with_truth_and_a_badge(kaggle: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LGG_DATA", str(kaggle))
+    app = open_screen("single_image")
+    app.segmented_control(key="source").set_value("LGG patients").run()
+    assert len(app.selectbox(key="patient").options) == 8
+    assert [metric.label for metric in app.metric][:1] == ["Dice"]
+    assert not app.exception
+
+
+@pytest.fixture
+def copied_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    copy = tmp_path / "weights"
+    shutil.copytree(WEIGHTS, copy)
+    monkeypatch.setattr(hub, "WEIGHTS", copy)
+    loaders.pipeline.clear()
+    yield copy
+    loaders.pipeline.clear()
+
+
+@pytest.mark.parametrize("page", [None, "single_image"])
+def test_without_weights_the_app_says_so(page: str | None, copied_weights: Path):
+    shutil.rmtree(copied_weights)
+    app = open_screen(page)
+    assert "There is no model" in app.error[0].value
+
+
+def test_damaged_weights_are_named_and_the_dashboard_still_works(copied_weights: Path):
+    path = copied_weights / "resunet_wide" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-10] + b"0123456789")
+    app = open_screen()
+    assert "is damaged" in app.error[0].value
+    assert len(app.metric) == 4
+
+
+def test_an_evaluation_that_was_not_run_is_named(copied_weights: Path):
+    shutil.rmtree(copied_weights / "resunet_wide" / "evaluation")
+    app = open_screen()
+    assert [metric.value for metric in app.metric][:2] == ["not evaluated yet"] * 2
+    assert "not evaluated yet" in app.info[0].value

@@ -1,0 +1,109 @@
+"""The app in a real browser: pick a sample, move the threshold, upload, download, compare with the command line."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from resunet.data.samples import SAMPLES
+from tests.conftest import REPOSITORY
+
+pytestmark = pytest.mark.browser
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+SLOW = 60_000  # milliseconds; the first visitor waits for the models to load
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    line = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.address", "127.0.0.1"]
+    env = {key: value for key, value in os.environ.items() if key != "LGG_DATA"}
+    with subprocess.Popen(line, cwd=REPOSITORY, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"{url}/_stcore/health", timeout=2)
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "the server did not start"
+                time.sleep(0.2)
+        yield url
+        server.terminate()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1920, "height": 1080})
+        yield page
+        browser.close()
+
+
+def test_from_sample_to_downloaded_mask(
+    address: str, page: Page, tmp_path: Path, command: Callable[..., subprocess.CompletedProcess]
+):
+    # A deep link on a fresh server reaches the screen through app.py.
+    page.goto(f"{address}/single-image")
+    page.get_by_role("button", name="Typical 3", exact=True).click(timeout=SLOW)
+    expect(page.get_by_text("Simulated sample: Typical 3")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("heading", name="Tumour found")).to_be_visible()
+
+    figures = page.get_by_text("% of the slice")
+    before = figures.inner_text()
+    threshold = page.get_by_role("slider", name="Threshold")
+    threshold.focus()
+    for _ in range(25):
+        threshold.press("ArrowRight")
+    expect(figures).not_to_have_text(before)
+
+    page.get_by_text("Upload", exact=True).click()
+    source = SAMPLES / "images" / "large_2.png"
+    page.locator("input[type=file]").set_input_files(source)
+    expect(page.get_by_text("large_2.png. Orange line")).to_be_visible(timeout=SLOW)
+
+    chosen = float(threshold.get_attribute("aria-valuenow"))
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Mask (PNG)").click()
+    downloaded = cv2.imread(str(waiting.value.path()), cv2.IMREAD_UNCHANGED)
+
+    done = command("predict", source, "--out", tmp_path, "--threshold", chosen)
+    assert done.returncode == 0, done.stderr
+    ours = cv2.imread(str(tmp_path / "large_2_mask.png"), cv2.IMREAD_UNCHANGED)
+    assert set(np.unique(ours)) == {0, 255}
+    np.testing.assert_array_equal(downloaded, ours)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (390, 844)])
+@pytest.mark.parametrize("path", ["", "single-image"])
+def test_no_screen_scrolls_sideways_or_asks_the_outside_world(
+    address: str, page: Page, path: str, width: int, height: int, scheme: str
+):
+    foreign: list[str] = []
+    page.on(
+        "request",
+        lambda request: (
+            foreign.append(request.url) if not request.url.startswith(("http://127.0.0.1", "data:", "blob:")) else None
+        ),
+    )
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(f"{address}/{path}")
+    expect(page.get_by_text("Research use only").first).to_be_visible(timeout=SLOW)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert not foreign
