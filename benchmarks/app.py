@@ -1,0 +1,122 @@
+"""The app from a visitor's chair: time to the first page, to the first verdict, to a redraw, and the server's memory.
+
+    python -m benchmarks.app [--inferences 50]
+
+Starts the server, opens it in headless Chromium, clicks through the samples and uploads slices that it has not seen, and
+prints a table. Nothing else should run meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+from playwright.sync_api import Page, expect, sync_playwright
+
+from resunet.data.samples import load_samples
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PORT = 8765
+ADDRESS = f"http://127.0.0.1:{PORT}"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+REDRAWS = 20
+
+
+def resident_mb(server: subprocess.Popen[bytes]) -> float:
+    """Resident memory of the server and its children in MB."""
+    root = psutil.Process(server.pid)
+    return sum(process.memory_info().rss for process in [root, *root.children(recursive=True)]) / 1e6
+
+
+def first_page(page: Page, started: float) -> float:
+    """Seconds from the start of the server until the start page shows its title."""
+    while True:
+        try:
+            page.goto(ADDRESS)
+            break
+        except Exception:  # refused until the server listens
+            page.wait_for_timeout(50)
+    expect(page.get_by_role("heading", name="Brain-tumour segmentation")).to_be_visible(timeout=60_000)
+    return time.perf_counter() - started
+
+
+def first_verdict(page: Page) -> float:
+    """Seconds from the click on the start page until the first slice is judged."""
+    started = time.perf_counter()
+    page.get_by_role("button", name="Try it on a slice").click()
+    expect(page.get_by_text("% of the slice")).to_be_visible(timeout=60_000)
+    return time.perf_counter() - started
+
+
+def sample_verdict(page: Page) -> float:
+    """Seconds from a click on a sample until its verdict, models loaded."""
+    started = time.perf_counter()
+    page.get_by_role("button", name="Large 3", exact=True).click()
+    expect(page.get_by_text("Simulated sample: Large 3")).to_be_visible(timeout=60_000)
+    return time.perf_counter() - started
+
+
+def redraw(page: Page) -> float:
+    """Median seconds from a key on the threshold slider until the verdict changed."""
+    slider, figures = page.get_by_role("slider", name="Threshold"), page.get_by_text("% of the slice")
+    slider.focus()
+    times = []
+    for step in range(REDRAWS):
+        before = figures.inner_text()
+        started = time.perf_counter()
+        for _ in range(4):
+            slider.press("ArrowRight" if step % 2 else "ArrowLeft")
+        page.wait_for_function("([node, text]) => node.innerText !== text", arg=[figures.element_handle(), before])
+        times.append(time.perf_counter() - started)
+    return float(np.median(times))
+
+
+def upload_many(page: Page, count: int, folder: Path) -> None:
+    """Upload `count` slices, no two alike, one after the other, and wait for each verdict."""
+    samples = load_samples()
+    page.get_by_text("Upload", exact=True).click()
+    for number in range(count):
+        sample = samples[number % len(samples)]
+        path = folder / f"visit{number}.png"
+        Image.fromarray(np.roll(sample.image, number, axis=1)).save(path)
+        page.locator("input[type=file]").set_input_files(path)
+        expect(page.get_by_text(f"visit{number}.png").first).to_be_visible(timeout=60_000)
+        page.wait_for_timeout(100)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--inferences", type=int, default=50)
+    options = parser.parse_args()
+    line = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(PORT), "--server.address", "127.0.0.1"]
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        page = browser.new_page(viewport={"width": 1920, "height": 1080})
+        started = time.perf_counter()
+        with subprocess.Popen(line, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+            figures = {
+                "first page after start, s": first_page(page, started),
+                "first verdict after the click, models cold, s": first_verdict(page),
+                "verdict after a click on a sample, s": sample_verdict(page),
+                "redraw after a slider key, browser included, ms": redraw(page) * 1e3,
+                "memory before the uploads, MB": resident_mb(server),
+            }
+            upload_many(page, options.inferences, Path(folder))
+            figures[f"memory after {options.inferences} uploads, MB"] = resident_mb(server)
+            server.terminate()
+        browser.close()
+    for name, value in figures.items():
+        print(f"{name:52s} {value:8.2f}")
+
+
+if __name__ == "__main__":
+    main()
