@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from resunet.data.transforms import FloatImage
 
 BoolMask = npt.NDArray[np.bool_]
+GRID = 5  # nodes a side of the elastic grid
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,15 @@ class Augmentation:
     bias_field: float = 0.35
     noise: float = 0.12
     missing_channel: float = 0.1
+    blur: float = 0.0  # largest standard deviation of a Gaussian, in pixels
+    elastic: float = 0.0  # largest displacement of the nodes of a 5x5 grid, as a share of the output size
+    paste: float = 0.0  # share of the examples that receive another slice's lesion
+
+
+GENTLE = Augmentation()
+STRONG = Augmentation(
+    angle=30.0, shift=0.1, shear=0.12, gain=0.45, offset=0.4, gamma=0.4, bias_field=0.5, blur=1.2, elastic=0.02, paste=0.2
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,8 @@ class Draw:
     noise: float
     missing: tuple[bool, bool]
     seed: int
+    blur: float = 0.0
+    elastic: tuple[float, ...] = ()
 
 
 NO_CHANGE = Draw(False, 0.0, 1.0, (0.0, 0.0), 0.0, (1.0,) * 3, (0.0,) * 3, 1.0, (0.0,) * 9, 0.0, (False, False), 0)
@@ -59,7 +71,7 @@ def draw(ranges: Augmentation, rng: np.random.Generator) -> Draw:
     gains = 1.0 + strength * rng.uniform(-ranges.gain, ranges.gain, 3)
     offsets = strength * rng.uniform(-ranges.offset, ranges.offset, 3)
     bias = strength * rng.uniform(-ranges.bias_field, ranges.bias_field, 9)
-    return Draw(
+    drawn = Draw(
         flip=bool(rng.random() < ranges.flip),
         angle=float(rng.uniform(-ranges.angle, ranges.angle)),
         scale=scale,
@@ -73,6 +85,17 @@ def draw(ranges: Augmentation, rng: np.random.Generator) -> Draw:
         missing=(bool(rng.random() < ranges.missing_channel), bool(rng.random() < ranges.missing_channel)),
         seed=int(rng.integers(2**31)),
     )
+    return _draw_more(drawn, ranges, rng)
+
+
+def _draw_more(drawn: Draw, ranges: Augmentation, rng: np.random.Generator) -> Draw:
+    """Blur for a quarter, elastic warp for half of the examples, where the ranges allow them."""
+    if ranges.blur and rng.random() < 0.25:
+        drawn = replace(drawn, blur=float(rng.uniform(0.3, ranges.blur)))
+    if ranges.elastic and rng.random() < 0.5:
+        nodes = rng.uniform(-ranges.elastic, ranges.elastic, 2 * GRID * GRID)
+        drawn = replace(drawn, elastic=tuple(float(node) for node in nodes))
+    return drawn
 
 
 def apply(drawn: Draw, image: FloatImage, mask: BoolMask, size: int) -> tuple[FloatImage, BoolMask]:
@@ -89,8 +112,14 @@ def apply(drawn: Draw, image: FloatImage, mask: BoolMask, size: int) -> tuple[Fl
     """
     matrix = _matrix(drawn, image.shape[:2], size)
     air = [float(value) for value in image.min(axis=(0, 1))]
-    warped = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=air)
-    outline = cv2.warpAffine(mask.astype(np.uint8) * 255, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    painted = mask.astype(np.uint8) * 255
+    if drawn.elastic:
+        columns, rows = _elastic_map(drawn, matrix, size)
+        warped = cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=air)
+        outline = cv2.remap(painted, columns, rows, cv2.INTER_LINEAR)
+    else:
+        warped = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=air)
+        outline = cv2.warpAffine(painted, matrix, (size, size), flags=cv2.INTER_LINEAR)
     return _intensities(drawn, np.asarray(warped, np.float32)), outline >= 128
 
 
@@ -104,6 +133,18 @@ def _matrix(drawn: Draw, shape: tuple[int, ...], size: int) -> npt.NDArray[np.fl
     centre = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2])
     target = np.array([(size - 1) / 2, (size - 1) / 2]) + np.array(drawn.shift) * size
     return np.column_stack([linear, target - linear @ centre])
+
+
+def _elastic_map(
+    drawn: Draw, matrix: npt.NDArray[np.float64], size: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Source column and row of every output pixel: the affine warp after a smooth displacement of the output."""
+    nodes = np.asarray(drawn.elastic, np.float32).reshape(2, GRID, GRID) * size
+    right, down = (cv2.resize(plane, (size, size), interpolation=cv2.INTER_CUBIC) for plane in nodes)
+    axis = np.arange(size, dtype=np.float32)
+    x, y = axis[None, :] + right, axis[:, None] + down
+    (a, b, c), (d, e, f) = cv2.invertAffineTransform(matrix).astype(np.float32)
+    return np.asarray(a * x + b * y + c, np.float32), np.asarray(d * x + e * y + f, np.float32)
 
 
 def _intensities(drawn: Draw, image: FloatImage) -> FloatImage:
@@ -120,6 +161,8 @@ def _intensities(drawn: Draw, image: FloatImage) -> FloatImage:
         field = cv2.resize(grid, image.shape[:2], interpolation=cv2.INTER_CUBIC)
         image = image + (image - image.min(axis=(0, 1))) * field[..., None] * 0.5
     image = image * np.asarray(drawn.gain, np.float32) + np.asarray(drawn.offset, np.float32)
+    if drawn.blur:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), drawn.blur), np.float32)
     if drawn.noise:
         noise = np.random.default_rng(drawn.seed).standard_normal(image.shape, dtype=np.float32)
         image = image + drawn.noise * noise

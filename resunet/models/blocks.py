@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 
-def conv_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
-    """3x3 convolution, batch normalisation, ReLU; (B, inputs, H, W) to (B, outputs, H, W)."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+def conv_bn_relu(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
+    """Convolution that keeps the size, batch normalisation, ReLU; (B, inputs, H, W) to (B, outputs, H, W)."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def double_conv(inputs: int, outputs: int) -> nn.Sequential:
@@ -29,6 +30,24 @@ class ResidualBlock(nn.Module):
             nn.BatchNorm2d(outputs),
         )
         self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.relu(self.main(features) + self.shortcut(features))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut (He et al., CVPR 2016, fig. 2). (B, inputs, H, W) to (B, outputs, H, W)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            conv_bn_relu(inputs, outputs), nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs)
+        )
+        self.shortcut = (
+            nn.Identity()
+            if inputs == outputs
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.relu(self.main(features) + self.shortcut(features))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,15 @@ def warmed_average(decay: float) -> Callable[[Any, Any, Any], None]:
 def score(recipe: Recipe, figures: dict[str, float]) -> float:
     """The validation figure that picks the best epoch; higher is better."""
     return figures["val_dice" if recipe.task == "segmentation" else "val_auroc"]
+
+
+def prefetched(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, each made in a thread while the one before it is trained on."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(next, batches, None)
+        while (batch := ahead.result()) is not None:
+            ahead = pool.submit(next, batches, None)
+            yield batch
 
 
 @dataclass
@@ -119,7 +129,7 @@ class Trainer:
             collate_fn=collate,
             num_workers=workers,  # type: ignore[arg-type]
         )
-        return iter(loader)
+        return prefetched(iter(loader))
 
     def _train_epoch(self, examples: TrainingSet, simulated: int, bar: tqdm[Any]) -> None:
         self.model.train()

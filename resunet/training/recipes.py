@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from resunet.data.augment import GENTLE, STRONG, Augmentation
 from resunet.errors import InputError
 
 
@@ -28,6 +29,7 @@ class Recipe:
         simulated_share: share of the draws that come from the simulator.
         patience: epochs of the last stage without improvement on validation before training stops early.
         mask_help: train the classifier's feature maps on the masks too.
+        augmentation: ranges; a stage's `scale` takes the place of theirs.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Recipe:
     ema_decay: float = 0.995
     patience: int = 12
     mask_help: bool = False
+    augmentation: Augmentation = GENTLE
     seed: int = 1
 
     @property
@@ -77,8 +80,19 @@ class Recipe:
 # slices as they are.
 PROGRESSIVE = (Stage(26, 192, (0.65, 1.15)), Stage(14, 256))
 
+LONG = (Stage(31, 192, (0.6, 1.2)), Stage(8, 256, (0.8, 1.25)))
+
 _ALL = (
-    Recipe("resunet_wide", "resunet_wide", "segmentation", PROGRESSIVE),
+    Recipe(
+        "resunet_deep",
+        "resunet_deep",
+        "segmentation",
+        LONG,
+        samples_per_epoch=3200,
+        weight_decay=5e-2,
+        ema_decay=0.998,
+        augmentation=STRONG,
+    ),
     Recipe("resunet", "resunet", "segmentation", PROGRESSIVE),
     Recipe("unet", "unet", "segmentation", PROGRESSIVE),
     Recipe(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from resunet.data.augment import Augmentation, apply, draw
+from resunet.data.augment import apply, draw
+from resunet.data.paste import paste_lesion
 from resunet.data.simulator import KINDS, simulate
 from resunet.data.slices import LoadedSlice, SliceCache
 from resunet.data.transforms import normalise, resize
@@ -78,13 +80,17 @@ class TrainingSet(Dataset[Batch]):
 
     def __init__(self, cache: SliceCache, simulated: Sequence[LoadedSlice], recipe: Recipe) -> None:
         self._cache, self._simulated, self._recipe = cache, simulated, recipe
+        self._tumours = np.flatnonzero(cache.has_tumour)
 
     def __getitem__(self, drawn: Draw) -> Batch:  # type: ignore[override]
         recipe, stage = self._recipe, self._recipe.stage_of(drawn.epoch)
         real = drawn.position < len(self._cache)
         source = self._cache[drawn.position] if real else self._simulated[drawn.position - len(self._cache)]
         rng = np.random.default_rng([recipe.seed, drawn.epoch, 1, drawn.slot])
-        parameters = draw(Augmentation(scale=stage.scale), rng)
+        parameters = draw(replace(recipe.augmentation, scale=stage.scale), rng)
+        if rng.random() < recipe.augmentation.paste:
+            donor = self._cache[int(rng.choice(self._tumours))]
+            source = LoadedSlice(*paste_lesion(*source, *donor, strength=float(rng.uniform(0.5, 1.0))))
         window = stage.size if recipe.task == "segmentation" else FRAME
         image, mask = apply(parameters, source.image, source.mask, window)
         return to_tensors(image, mask, stage.size)
