@@ -10,13 +10,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from resunet.errors import InputError
 from resunet.models.classifier import ResNet50Classifier
-from resunet.models.resunet import ResUNet, ResUNetDeep
+from resunet.models.resunet import ResUNet, ResUNetDeep, ResUNetWide
 from resunet.models.unet import UNet
 
 SEGMENTATION: dict[str, Callable[[], nn.Module]] = {
     "unet": UNet,
     "resunet": ResUNet,
     "resunet_deep": ResUNetDeep,
+    "resunet_wide": ResUNetWide,
 }
 CLASSIFICATION: dict[str, Callable[[], nn.Module]] = {
     "resnet50": ResNet50Classifier,
