@@ -124,7 +124,14 @@ def evaluate_model(
             table = segmentation_table(stage_2, gate_model, records, protocol)
         if rank() == 0:
             _print_summary(write_evaluation(out, table, folder.name, protocol), out)
+            _renew_card(folder)
     return 0
+
+
+def _renew_card(folder: ModelFolder) -> None:
+    """Let the card of a promoted model say what its files say now."""
+    if folder.card_path.exists():
+        write_text(folder.card_path, model_card(folder))
 
 
 def _records(data: Path | None, split: str) -> list[SliceRecord]:
@@ -156,6 +163,7 @@ def tune_model(model: str, data: Path | None) -> int:
     else:
         gate_model = Stage1(find_model(STAGE_1)) if STAGE_1 in list_models() else None
         chosen = tune_stage_2(folder, gate_model, records)
+    _renew_card(folder)
     print(json.dumps(chosen, indent=2))
     return 0
 

@@ -9,7 +9,13 @@ from resunet.models import CLASSIFICATION, MODELS, SEGMENTATION, build_model, co
 from resunet.models.classifier import MaskHelp, ResNet50Classifier
 
 CPU = torch.device("cpu")
-PARAMETERS = {"resunet": 1_203_937, "unet": 1_964_097, "resunet_wide": 2_776_644, "resunet_deep": 6_803_748, "resnet50": 23_510_081}
+PARAMETERS = {
+    "resunet": 1_203_937,
+    "unet": 1_964_097,
+    "resunet_wide": 2_776_644,
+    "resunet_deep": 6_804_932,
+    "resnet50": 23_510_081,
+}
 
 
 def lively(name: str) -> nn.Module:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 
 from resunet import artifacts
 from resunet.artifacts import ModelFolder, unpack_masks
+from resunet.data.augment import Augmentation
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
 from resunet.stages import load_model
@@ -26,6 +28,7 @@ from resunet.training.sampling import Draw, TrainingSet, epoch_plan
 from tests.conftest import REPOSITORY
 
 SMOKE = find_recipe("smoke")
+NO_CHANGES = Augmentation(0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def test_schedule_warms_up_then_falls_along_a_cosine():
@@ -33,7 +36,7 @@ def test_schedule_warms_up_then_falls_along_a_cosine():
     rates = [learning_rate(recipe, step) for step in range(40)]
     assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert rates[22] == pytest.approx(0.01 + 0.99 * 0.5, abs=1e-9)
-    assert all(later < earlier for earlier, later in itertools.pairwise(rates))
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates[4:]))
     assert 0.01 < rates[-1] < 0.02
 
 
@@ -65,6 +68,27 @@ def test_examples_follow_from_their_draw(kaggle: Path):
     assert torch.equal(first.images, again.images) and not torch.equal(first.images, other.images)
     assert first.images.shape == (3, 64, 64) and first.masks.shape == (1, 64, 64)
     assert set(first.masks.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_pasting_gives_empty_slices_a_tumour(kaggle: Path):
+    cache = loop.SliceCache(loop.RunFacts.collect(kaggle, SMOKE)[1].train, 256)
+    empty = int(np.flatnonzero(~cache.has_tumour)[0])
+    for share, expected in ((0.0, set()), (1.0, {1.0})):
+        recipe = replace(SMOKE, task="classification", augmentation=replace(NO_CHANGES, paste=share))
+        labels = {TrainingSet(cache, [], recipe)[Draw(empty, 0, slot)].labels.item() for slot in range(8)}
+        assert labels - {0.0} == expected
+
+
+def test_batches_made_ahead_are_the_same_batches_and_errors_come_through():
+    batches = [sampling.Batch(*(torch.full((1,), float(n)) for _ in range(3))) for n in range(5)]
+    assert list(loop.prefetched(iter(batches))) == batches
+
+    def broken() -> Iterator[sampling.Batch]:
+        yield batches[0]
+        raise InputError("a slice cannot be read")
+
+    with pytest.raises(InputError, match="cannot be read"):
+        list(loop.prefetched(broken()))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,9 @@
 """Overview: what the system does, how well, and the way in."""
 
+from collections.abc import Sequence
+
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.common import loaders
 from resunet import charts, overlay
@@ -20,8 +23,19 @@ HEADLINES = (
 )
 
 
-def steps() -> None:
-    """A bundled sample on its way through the two stages."""
+def welcome() -> None:
+    """What this is, in two sentences, and the way in."""
+    st.title("Brain-tumour segmentation in two stages", anchor=False)
+    st.markdown(
+        "A slice of a brain MRI goes in. A ResNet-50 says whether it shows a tumour; if so, a ResUNet trained with Tversky "
+        "loss says where. Every figure below comes from patients that neither network has seen."
+    )
+    if st.button("Try it on a slice", type="primary", icon=":material/radiology:"):
+        st.switch_page("pages/demo/single_image.py")
+
+
+def steps(columns: Sequence[DeltaGenerator]) -> None:
+    """A bundled sample on its way through the two stages, one picture a column."""
     sample = next(sample for sample in load_samples() if sample.name == SHOWN)
     found = loaders.predict(loaders.digest(sample.png), 0, sample.image, tta=False)
     plain = overlay.render(sample.image, "FLAIR", overlay.Window(), PICTURE)
@@ -29,14 +43,10 @@ def steps() -> None:
     outlined = overlay.draw(plain, found.mask, found.probability, "outline", 1.0)
     texts = (
         ("A slice goes in", plain, "Three channels: pre-contrast, FLAIR, post-contrast. This one is simulated."),
-        (
-            "Stage 1 asks: is there a tumour?",
-            attention,
-            f"ResNet-50. P(tumour) {found.p_tumour:.1%}; bright is where it looked.",
-        ),
-        ("Stage 2 asks: where?", outlined, verdict(found)),
+        ("Is there a tumour?", attention, f"Stage 1. P(tumour) {found.p_tumour:.1%}; bright is where it looked."),
+        ("Where?", outlined, f"Stage 2. {verdict(found)}"),
     )
-    for column, (title, picture, caption) in zip(st.columns(3), texts, strict=True):
+    for column, (title, picture, caption) in zip(columns, texts, strict=True):
         with column:
             st.markdown(f"#### {title}")
             st.image(picture, width="stretch", alt=title)
@@ -75,18 +85,16 @@ def patients() -> None:
     )
 
 
-st.title("Brain-tumour segmentation in two stages", anchor=False)
-if st.button("Try it on a slice", type="primary", icon=":material/radiology:"):
-    st.switch_page("pages/demo/single_image.py")
-pictures = st.container()
+introduction, *pictures = st.columns(4, gap="medium", vertical_alignment="center")
+with introduction:
+    welcome()
 try:
     st.subheader("On patients it has never seen", anchor=False)
     for column, figure in zip(st.columns(4), HEADLINES, strict=True):
         with column:
             headline(*figure)
     patients()
-    with pictures:  # last, because the first visitor waits here for the models to load
-        steps()
+    steps(pictures)  # last, because the first visitor waits here for the models to load
 except InputError as error:
     st.error(str(error))
 st.caption(
