@@ -124,7 +124,8 @@ def evaluate_model(
             table = segmentation_table(stage_2, gate_model, records, protocol)
         if rank() == 0:
             _print_summary(write_evaluation(out, table, folder.name, protocol), out)
-            _renew_card(folder)
+            if out.is_relative_to(folder.path):
+                _renew_card(folder)
     return 0
 
 

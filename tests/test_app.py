@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from pages.common import loaders
 from resunet import hub
 from resunet.data.samples import load_samples
-from resunet.hub import WEIGHTS, find_model
+from resunet.hub import FLAGSHIP, WEIGHTS, find_model
 from resunet.pipeline import TumourPipeline
 from resunet.report import verdict
 from tests.conftest import REPOSITORY
@@ -47,8 +47,8 @@ def test_overview_shows_the_figures_of_the_model_folders():
     app = open_screen()
     shown = {metric.label: metric.value for metric in app.metric}
     for model, name, label in (
-        ("resunet_wide", "volume_dice_mean", "Volume Dice, mean"),
-        ("resunet_wide", "tumour_slice_dice", "Dice on tumour slices"),
+        (FLAGSHIP, "volume_dice_mean", "Volume Dice, mean"),
+        (FLAGSHIP, "tumour_slice_dice", "Dice on tumour slices"),
         ("resnet50", "accuracy", "Stage 1 accuracy"),
         ("resnet50", "auroc", "Stage 1 AUROC"),
     ):
@@ -175,7 +175,7 @@ def test_without_weights_the_app_says_so(page: str | None, copied_weights: Path)
 
 
 def test_damaged_weights_are_named_and_the_dashboard_still_works(copied_weights: Path):
-    path = copied_weights / "resunet_wide" / "model.safetensors"
+    path = copied_weights / FLAGSHIP / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-10] + b"0123456789")
     app = open_screen()
     assert "is damaged" in app.error[0].value
@@ -183,7 +183,7 @@ def test_damaged_weights_are_named_and_the_dashboard_still_works(copied_weights:
 
 
 def test_an_evaluation_that_was_not_run_is_named(copied_weights: Path):
-    shutil.rmtree(copied_weights / "resunet_wide" / "evaluation")
+    shutil.rmtree(copied_weights / FLAGSHIP / "evaluation")
     app = open_screen()
     assert [metric.value for metric in app.metric][:2] == ["not evaluated yet"] * 2
     assert "not evaluated yet" in app.info[0].value

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from resunet.data.samples import SAMPLES, load_samples
-from resunet.hub import WEIGHTS
+from resunet.hub import FLAGSHIP, WEIGHTS
 from tests.hostile import BAD, dicom
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -62,7 +62,7 @@ def test_every_bad_file_gets_its_own_sentence(command: Command, tmp_path: Path):
 
 
 def test_evaluate_writes_what_it_prints(command: Command, kaggle: Path, tmp_path: Path):
-    done = command("evaluate", "resunet_wide", "--data", kaggle, "--split", "all", "--out", tmp_path / "all")
+    done = command("evaluate", FLAGSHIP, "--data", kaggle, "--split", "all", "--out", tmp_path / "all")
     assert done.returncode == 0, done.stderr
     slices = pd.read_csv(tmp_path / "all" / "slices.csv")
     summary = json.loads((tmp_path / "all" / "summary.json").read_text())
@@ -70,7 +70,7 @@ def test_evaluate_writes_what_it_prints(command: Command, kaggle: Path, tmp_path
     assert (slices["tp"] + slices["fn"]).equals(slices["tumour_pixels"])
     assert f"{summary['metrics']['pooled_dice']['value']:.4f}" in done.stdout
     assert {name for name in summary["metrics"] if name.startswith("gated_")}
-    gated = command("evaluate", "resunet_wide", "--data", kaggle, "--split", "test", "--out", tmp_path / "g", "--gate", "1")
+    gated = command("evaluate", FLAGSHIP, "--data", kaggle, "--split", "test", "--out", tmp_path / "g", "--gate", "1")
     assert gated.returncode == 0
     figures = json.loads((tmp_path / "g" / "summary.json").read_text())["metrics"]
     assert figures["gated_recall"]["value"] == 0.0 < figures["recall"]["value"]
@@ -104,7 +104,10 @@ def test_train_tune_promote_predict(command: Command, kaggle: Path, tmp_path: Pa
     assert promoted.returncode == 0, promoted.stderr
     names = {path.name for path in (tmp_path / "models" / "mine").iterdir()}
     assert {"model.safetensors", "config.json", "history.csv", "snapshots.npz", "README.md"} == names
-    assert "license: cc-by-nc-sa-4.0" in (tmp_path / "models" / "mine" / "README.md").read_text()
+    card = tmp_path / "models" / "mine" / "README.md"
+    assert "license: cc-by-nc-sa-4.0" in card.read_text() and "Not evaluated yet" in card.read_text()
+    assert command("evaluate", tmp_path / "models" / "mine", "--data", kaggle).returncode == 0
+    assert "| volume_dice_mean |" in card.read_text()  # the card follows the files
     (tmp_path / "one.png").write_bytes(LARGE.png)
     done = command("predict", tmp_path / "one.png", "--out", tmp_path / "out", "--model", tmp_path / "models" / "mine")
     assert done.returncode == 0, done.stderr
@@ -114,8 +117,8 @@ def test_train_tune_promote_predict(command: Command, kaggle: Path, tmp_path: Pa
     ("arguments", "sentence"),
     [
         (["predict", "gone.png", "--out", "out"], ""),
-        (["evaluate", "resunet_wide", "--data", "nowhere"], "does not exist"),
-        (["evaluate", "resunet_wide"], "No LGG data set given"),
+        (["evaluate", FLAGSHIP, "--data", "nowhere"], "does not exist"),
+        (["evaluate", FLAGSHIP], "No LGG data set given"),
         (["evaluate", "nonsense", "--data", "."], "no model 'nonsense'"),
         (["train", "--recipe", "nonsense"], "no recipe 'nonsense'"),
         (["train", "--recipe", "smoke"], "No LGG data set given"),
@@ -136,7 +139,7 @@ def test_wrong_use_ends_with_2_and_a_sentence(command: Command, arguments: list[
 def test_damaged_weights_are_named(command: Command, tmp_path: Path):
     copy = tmp_path / "model"
     copy.mkdir()
-    for path in (WEIGHTS / "resunet_wide").iterdir():
+    for path in (WEIGHTS / FLAGSHIP).iterdir():
         if path.is_file():
             (copy / path.name).write_bytes(path.read_bytes())
     content = bytearray((copy / "model.safetensors").read_bytes())
