@@ -54,17 +54,23 @@ def _what(config: dict[str, Any]) -> str:
 
 
 def _training(config: dict[str, Any]) -> str:
+    if "members" in config:
+        shares = " and ".join(
+            f"{share:.0%} {name}" for share, name in zip(config["fusion"]["shares"], config["members"], strict=True)
+        )
+        return f"Averages the probabilities of its members, trained by themselves: {shares}, chosen on validation."
     recipe = config["recipe"]
     stages = ", then ".join(f"{stage['epochs']} epochs at {stage['size']} pixels" for stage in recipe["stages"])
     help_ = " The feature maps were also trained to find the masks (dropped afterwards)." if recipe["mask_help"] else ""
+    kept = "" if recipe.get("keep_weights", True) else " The weights are not kept; the command makes them again."
     return (
         f"`resunet train --recipe {recipe['name']}`. {DATASET}: {len(config['patients']['train'])} patients "
         f"({config['slices']['train']} slices) for training, {len(config['patients']['val'])} for validation, split by "
-        f"patient. Weights {config['initialisation']}, no ImageNet pre-training; {stages} of "
+        f"{config['protocol']}. Weights {config['initialisation']}, no ImageNet pre-training; {stages} of "
         f"{recipe['samples_per_epoch']} weighted draws, {recipe['simulated_share']:.0%} of them simulated; loss "
         f"{recipe['loss']}; {config['optimiser']}; seed {recipe['seed']}.{help_} Best epoch on validation: "
         f"{config['best_epoch']}. Each slice is normalised by itself: {config['preprocessing']}. Threshold "
-        f"{config['threshold']}, chosen on {config['threshold_split'] or 'nothing yet'}."
+        f"{config['threshold']}, chosen on {config['threshold_split'] or 'nothing yet'}.{kept}"
     )
 
 

@@ -30,7 +30,9 @@ def build_parser() -> argparse.ArgumentParser:
     predict.set_defaults(run=_predict)
 
     train = commands.add_parser("train", help="train a recipe into runs/NAME")
-    train.add_argument("--recipe", required=True, metavar="NAME")
+    which = train.add_mutually_exclusive_group(required=True)
+    which.add_argument("--recipe", metavar="NAME")
+    which.add_argument("--all", action="store_true", help="run or resume the whole study and write weights/")
     _add_data(train)
     train.add_argument("--out", type=Path, default=None, metavar="DIR", help="run folder (default: runs/NAME)")
     train.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
@@ -109,6 +111,11 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from resunet.training.distributed import process_group
+
+    if options.all:
+        from resunet.study import run_study
+
+        return run_study(options.data)
     from resunet.training.loop import train
     from resunet.training.recipes import find_recipe
 

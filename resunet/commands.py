@@ -103,7 +103,7 @@ def evaluate_model(
     """Measure a model on a part of the data, write slices.csv and summary.json, print the figures."""
     configure_threads()
     folder = find_model(model)
-    records = _records(data, split)
+    records = _records(data, split, protocol_of(folder))
     name = f"{split}_tta" if tta else split
     out = out or folder.path / "evaluation" / name
     with process_group():
@@ -112,8 +112,7 @@ def evaluate_model(
             protocol = Protocol(name, stage_1.threshold if threshold is None else threshold)
             table = classification_table(stage_1, records)
         else:
-            stage_2 = Stage2(folder)
-            gate_model = Stage1(find_model(STAGE_1)) if STAGE_1 in list_models() else None
+            stage_2, gate_model = Stage2(folder), _gate_model(folder)
             protocol = Protocol(
                 name,
                 stage_2.threshold if threshold is None else threshold,
@@ -129,16 +128,28 @@ def evaluate_model(
     return 0
 
 
+def protocol_of(folder: ModelFolder) -> str:
+    """How the data was split when the model was trained: 'patient', 'slice' or 'foldK'."""
+    return str(folder.config().get("protocol", "patient"))
+
+
+def _gate_model(folder: ModelFolder) -> Stage1 | None:
+    """Stage 1, where it is there and the model's held-out slices were held out from it too."""
+    if STAGE_1 not in list_models() or protocol_of(folder) != "patient":
+        return None
+    return Stage1(find_model(STAGE_1))
+
+
 def _renew_card(folder: ModelFolder) -> None:
     """Let the card of a promoted model say what its files say now."""
     if folder.card_path.exists():
         write_text(folder.card_path, model_card(folder))
 
 
-def _records(data: Path | None, split: str) -> list[SliceRecord]:
+def _records(data: Path | None, split: str, protocol: str) -> list[SliceRecord]:
     if split == "all":
         return all_records(data)
-    records = open_parts(data).part("test" if split == "buda10" else split)
+    records = open_parts(data, protocol).part("test" if split == "buda10" else split)
     records = [record for record in records if split != "buda10" or record.patient in BUDA_TEN]
     if not records:
         raise InputError(f"The data holds no slice of the part '{split}'.")
@@ -158,24 +169,30 @@ def _print_summary(summary: dict[str, Any], out: Path) -> None:
 def tune_model(model: str, data: Path | None) -> int:
     """Choose what is chosen on validation, write it to config.json and print it."""
     configure_threads()
-    folder, records = find_model(model), open_parts(data).val
+    folder = find_model(model)
+    records = open_parts(data, protocol_of(folder)).val
     if folder.config().get("task") == "classification":
         chosen = tune_stage_1(folder, records)
     else:
-        gate_model = Stage1(find_model(STAGE_1)) if STAGE_1 in list_models() else None
-        chosen = tune_stage_2(folder, gate_model, records)
+        chosen = tune_stage_2(folder, _gate_model(folder), records)
     _renew_card(folder)
     print(json.dumps(chosen, indent=2))
     return 0
 
 
 def promote_run(run: Path, to: Path | None = None) -> int:
-    """Copy a run without its checkpoint to weights/, and write its card."""
+    """Copy a run without its checkpoint to weights/, and write its card.
+
+    Where the recipe keeps no weights, they stay behind too.
+    """
     source = ModelFolder(run)
     source.weights()  # refuses a run whose weights are missing or damaged
     target = to or WEIGHTS / run.resolve().name
+    left_behind = [CHECKPOINTS, ".*"]
+    if not source.config()["recipe"].get("keep_weights", True):
+        left_behind.append(source.weights_path.name)
     with atomic_folder(target) as temporary:
-        shutil.copytree(run, temporary, ignore=shutil.ignore_patterns(CHECKPOINTS, ".*"), dirs_exist_ok=True)
+        shutil.copytree(run, temporary, ignore=shutil.ignore_patterns(*left_behind), dirs_exist_ok=True)
         promoted = ModelFolder(temporary)
         write_text(promoted.card_path, model_card(promoted, target.name))
     print(f"{run} is now {target}")

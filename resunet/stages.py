@@ -13,8 +13,10 @@ from resunet.artifacts import ModelFolder
 from resunet.data.transforms import FloatImage, fit_to_grid, resize
 from resunet.engine import Engine, ExplainedClassifier
 from resunet.errors import InputError
+from resunet.hub import find_model
 from resunet.models import build_model
 from resunet.models.classifier import ResNet50Classifier
+from resunet.models.ensemble import Ensemble
 from resunet.postprocess import CleanUp
 from resunet.runtime import compute_dtype, default_device
 
@@ -27,10 +29,16 @@ _TURN = threading.Lock()
 def load_model(folder: ModelFolder) -> torch.nn.Module:
     """The trained network of a model folder, in float32 and eval mode, weights checked and loaded strictly.
 
+    A folder that names members holds no weights of its own; each member is loaded from its folder.
+
     Raises:
         InputError: configuration or weights are missing, damaged or do not belong together.
     """
     config = folder.config()
+    if "members" in config:
+        beside = folder.path.parent
+        members = [load_model(find_model(name, beside)) for name in config["members"]]
+        return Ensemble(members, config["fusion"]["shares"]).eval()
     model = build_model(str(config.get("architecture")))
     try:
         model.load_state_dict(folder.weights(), strict=True)

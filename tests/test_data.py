@@ -12,7 +12,7 @@ from resunet.data.membership import find_slice, pixel_hash
 from resunet.data.samples import load_samples
 from resunet.data.slices import SliceCache, fingerprint, load
 from resunet.data.sources import all_records, open_parts
-from resunet.data.splits import BUDA_TEN, PARTS, make_split, patients_of, read_split, site, split_by_slice
+from resunet.data.splits import BUDA_TEN, FOLDS, PARTS, fold_table, make_split, patients_of, read_split, site, split_by_slice
 from resunet.errors import InputError
 
 SAMPLES = load_samples()
@@ -76,6 +76,17 @@ def test_committed_split_keeps_its_promises():
     assert (table["patient"].map(site) == table["site"]).all()
     others = [patient for patient in patients_of("test", table) if patient not in BUDA_TEN]
     assert {site(patient) for patient in others} >= {"CS", "DU", "FG", "HT"}
+
+
+def test_folds_test_every_patient_once_and_keep_seventy_for_training():
+    table = read_split()
+    tested: list[str] = []
+    for fold in range(FOLDS):
+        parts = fold_table(table, fold)
+        assert {part: len(patients_of(part, parts)) for part in PARTS} == {"train": 70, "val": 10, "test": 20}
+        tested += patients_of("test", parts)
+    assert sorted(tested) == sorted(table["patient"])
+    assert fold_table(table, 2).equals(fold_table(table, 2))
 
 
 def test_parts_share_no_patient_but_the_slice_split_does(kaggle: Path):

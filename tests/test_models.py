@@ -6,12 +6,21 @@ from torch import nn
 from resunet.engine import Engine, ExplainedClassifier, fold_batch_norms
 from resunet.errors import InputError
 from resunet.models import CLASSIFICATION, MODELS, SEGMENTATION, build_model, count_gflop, count_parameters
+from resunet.models.agresunet import AttentionGate
+from resunet.models.blocks import SqueezeExcitation
 from resunet.models.classifier import MaskHelp, ResNet50Classifier
+from resunet.models.ensemble import Ensemble
+from resunet.models.unet_plus_plus import DeepSupervision
 
 CPU = torch.device("cpu")
 PARAMETERS = {
-    "resunet": 1_203_937,
+    "cnn": 1_768_257,
     "unet": 1_964_097,
+    "unet_plus_plus": 2_292_020,
+    "resunet": 1_203_937,
+    "seresunet": 1_220_345,
+    "resunet_plus": 1_221_137,
+    "agresunet": 1_237_181,
     "resunet_wide": 2_776_644,
     "resunet_deep": 6_804_932,
     "resnet50": 23_510_081,
@@ -32,8 +41,11 @@ def lively(name: str) -> nn.Module:
 @pytest.mark.parametrize("name", SEGMENTATION)
 @pytest.mark.parametrize("size", [(64, 64), (65, 79)])
 def test_segmentation_gives_one_logit_a_pixel(name: str, size: tuple[int, int]):
+    model = lively(name)
+    last = [module for module in model.modules() if isinstance(module, nn.Conv2d)][-1]
     with torch.no_grad():
-        logits = lively(name)(20 * torch.randn(2, 3, *size))
+        last.weight.mul_(1000)
+        logits = model(torch.randn(2, 3, *size))
     assert logits.shape == (2, 1, *size)
     assert logits.min() < 0 or logits.max() > 1  # logits, not probabilities
 
@@ -114,3 +126,59 @@ def test_mask_help_speaks_of_three_grids_and_leaves_the_logit_alone():
 def test_unknown_architecture_names_the_known_ones():
     with pytest.raises(InputError, match="no architecture 'vit'.*resunet"):
         build_model("vit")
+
+
+def test_an_ensemble_averages_probabilities_by_share():
+    first, second = lively("resunet"), lively("unet")
+    image = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        fused = torch.sigmoid(Ensemble([first, second], [0.3, 0.7])(image))
+        expected = 0.3 * torch.sigmoid(first(image)) + 0.7 * torch.sigmoid(second(image))
+    assert torch.allclose(fused, expected, atol=1e-5)
+    with pytest.raises(ValueError, match="sum to 1"):
+        Ensemble([first, second], [0.3, 0.3])
+
+
+def test_deep_supervision_judges_each_side_output_and_changes_no_answer():
+    network, image = lively("unet_plus_plus"), torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        logits, sides = DeepSupervision(network)(image)
+        assert torch.equal(logits, network(image))
+    assert len(sides) == 4 and all(side.shape == logits.shape for side in sides)
+    assert torch.allclose(torch.stack(sides).mean(dim=0), logits)
+
+
+def test_the_cnn_knows_only_what_came_through_the_bottleneck():
+    """Cutting the skips: a change inside one 16x16 cell that the pooling hides must not reach the output."""
+    cnn, unet, image = lively("cnn"), lively("unet"), torch.randn(1, 3, 64, 64)
+    for model, passes in ((cnn, False), (unet, True)):
+        coarse: list[torch.Tensor] = []
+        handle = model.encoder[-1].register_forward_hook(lambda *_, kept=coarse: kept[0] if kept else None)
+        with torch.no_grad():
+            coarse.append(torch.zeros(1, 256, 4, 4))
+            same = torch.equal(model(image), model(torch.randn(1, 3, 64, 64)))
+        handle.remove()
+        assert same is not passes
+
+
+def test_an_attention_gate_only_ever_weakens_a_skip():
+    gate = AttentionGate(32, 16).eval()
+    skip = torch.randn(2, 16, 8, 8)
+    with torch.no_grad():
+        weighed = gate(torch.randn(2, 32, 8, 8), skip)
+    share = weighed / skip
+    assert ((share > 0) & (share < 1)).all()
+    assert torch.allclose(share, share[:, :1].expand_as(share), atol=1e-4)  # one weight a position, the same for all channels
+
+
+def test_squeeze_and_excitation_by_hand():
+    block = SqueezeExcitation(8)
+    _, squeeze, _, excite, _ = block.excite
+    with torch.no_grad():
+        squeeze.weight.copy_(torch.eye(8)[:, :, None, None])
+        excite.weight.copy_(torch.eye(8)[:, :, None, None])
+        squeeze.bias.zero_()
+        excite.bias.zero_()
+        features = torch.arange(32.0).reshape(1, 8, 2, 2) / 32
+        expected = features * torch.sigmoid(features.mean(dim=(2, 3), keepdim=True))
+        assert torch.allclose(block(features), expected)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +15,7 @@ from resunet.errors import InputError
 
 @dataclass(frozen=True)
 class Parts:
-    """The slices of each part, and what fixed them: 'patient' or 'slice' protocol, and the split's SHA-256."""
+    """The slices of each part, and what fixed them: the protocol, and the split's SHA-256."""
 
     train: list[SliceRecord]
     val: list[SliceRecord]
@@ -29,7 +29,11 @@ class Parts:
 
 
 def open_parts(data: str | Path | None = None, protocol: str = "patient") -> Parts:
-    """Slices under `data` (or ``LGG_DATA``), split by patient with the committed file, or by slice.
+    """Slices under `data` (or ``LGG_DATA``) in three parts.
+
+    Args:
+        data: a folder in the LGG or the images/ masks/ layout.
+        protocol: "patient" for the committed split, "foldK" for fold K of it as test, "slice" for random slices.
 
     Raises:
         InputError: no data there, or a listed patient is missing.
@@ -46,7 +50,9 @@ def open_parts(data: str | Path | None = None, protocol: str = "patient") -> Par
     there = [patient for patient in lgg.patients(root) if patient in set(table["patient"])]
     if not there:
         raise InputError(f"None of the patients of the split file is in {root}.")
-    return _by_patient(lgg.records(root, there), table, splits.split_hash())
+    if protocol.startswith("fold"):
+        table = splits.fold_table(table, int(protocol.removeprefix("fold")))
+    return replace(_by_patient(lgg.records(root, there), table, splits.split_hash()), protocol=protocol)
 
 
 def _by_patient(records: Sequence[SliceRecord], table: pd.DataFrame, split_hash: str) -> Parts:

@@ -96,6 +96,14 @@ def patients_of(part: str, table: pd.DataFrame) -> list[str]:
     return sorted(table.loc[table["split"] == part, "patient"])
 
 
+def fold_table(table: pd.DataFrame, fold: int, seed: int = 2025) -> pd.DataFrame:
+    """The split table with fold `fold` as test and ten others, drawn by site, as validation."""
+    test = table["fold"] == fold
+    val = _draw_by_site(sorted(table.loc[~test, "patient"]), 10, np.random.default_rng([seed, fold]))
+    parts = np.select([test, table["patient"].isin(val)], ["test", "val"], "train")
+    return table.assign(split=parts)
+
+
 def split_by_slice(records: Sequence[SliceRecord], seed: int = 2025) -> dict[str, list[SliceRecord]]:
     """Random slices 70/15/15, slices of one patient on both sides, as the paper's lineage does. For comparison only."""
     order = np.random.default_rng(seed).permutation(len(records))

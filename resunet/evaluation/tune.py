@@ -63,7 +63,7 @@ def tune_stage_2(folder: ModelFolder, stage_1: Stage1 | None, records: Sequence[
     Returns what was written.
     """
     config = folder.config()
-    maps = _stage_2_outputs(Stage2(folder), records)
+    maps = stage_2_outputs(Stage2(folder), records)
     truths = [record.mask() for record in records]
     patients = np.array([record.patient for record in records])
     figures: dict[tuple[float, CleanUp], float] = {}
@@ -98,7 +98,7 @@ def best_choice(figures: dict[tuple[float, CleanUp], float]) -> tuple[float, Cle
     return min(ties, key=lambda choice: (choice[1].largest_only, choice[1].min_area, abs(choice[0] - 0.5)))
 
 
-def _stage_2_outputs(stage_2: Stage2, records: Sequence[SliceRecord]) -> list[npt.NDArray[np.float16]]:
+def stage_2_outputs(stage_2: Stage2, records: Sequence[SliceRecord]) -> list[npt.NDArray[np.float16]]:
     """Probability maps at each slice's own size, held as float16: validation is small enough to keep."""
     maps: list[npt.NDArray[np.float16]] = []
     for start in range(0, len(records), BATCH):

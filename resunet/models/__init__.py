@@ -9,13 +9,23 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from resunet.errors import InputError
+from resunet.models.agresunet import AGResUNet
 from resunet.models.classifier import ResNet50Classifier
+from resunet.models.cnn import CNN
 from resunet.models.resunet import ResUNet, ResUNetDeep, ResUNetWide
+from resunet.models.resunet_plus import ResUNetPlus
+from resunet.models.seresunet import SEResUNet
 from resunet.models.unet import UNet
+from resunet.models.unet_plus_plus import UNetPlusPlus
 
 SEGMENTATION: dict[str, Callable[[], nn.Module]] = {
+    "cnn": CNN,
     "unet": UNet,
+    "unet_plus_plus": UNetPlusPlus,
     "resunet": ResUNet,
+    "seresunet": SEResUNet,
+    "resunet_plus": ResUNetPlus,
+    "agresunet": AGResUNet,
     "resunet_deep": ResUNetDeep,
     "resunet_wide": ResUNetWide,
 }

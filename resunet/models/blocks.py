@@ -53,6 +53,26 @@ class BasicBlock(nn.Module):
         return torch.relu(self.main(features) + self.shortcut(features))
 
 
+class SqueezeExcitation(nn.Module):
+    """Scales every channel by a weight in (0, 1) from all channels' means (Hu, Shen, Sun, CVPR 2018, eq. 2 to 4)."""
+
+    REDUCTION, LEAST = 16, 8
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeezed = max(self.LEAST, channels // self.REDUCTION)
+        self.excite = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, squeezed, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(squeezed, channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features * self.excite(features)  # type: ignore[no-any-return]
+
+
 class UpConcat(nn.Module):
     """Double the coarse map (nearest neighbour), concatenate the skip, apply `block` to both."""
 

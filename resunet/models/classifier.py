@@ -51,10 +51,10 @@ class MaskHelp(nn.Module):
 
     def __init__(self, classifier: ResNet50Classifier) -> None:
         super().__init__()
-        self.classifier = classifier
+        self.network = classifier
         self.heads = nn.ModuleList(nn.Conv2d(channels, 1, 1) for channels in (512, 1024, 2048))
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits (B, 1) and cell logits [(B, 1, H/8, W/8), (B, 1, H/16, W/16), (B, 1, H/32, W/32)]."""
-        maps = self.classifier.feature_maps(image)
-        return self.classifier.classify(maps), [head(features) for head, features in zip(self.heads, maps, strict=True)]
+        maps = self.network.feature_maps(image)
+        return self.network.classify(maps), [head(features) for head, features in zip(self.heads, maps, strict=True)]

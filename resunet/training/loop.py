@@ -23,6 +23,7 @@ from resunet.data.slices import SliceCache
 from resunet.losses import Loss, build_loss
 from resunet.models import build_model
 from resunet.models.classifier import MaskHelp, ResNet50Classifier
+from resunet.models.unet_plus_plus import DeepSupervision
 from resunet.runtime import compute_dtype, configure_threads, default_device, mixed_precision
 from resunet.training.distributed import mean_over_processes, rank, wait_for_all, with_whole_batch_norm, world
 from resunet.training.publish import RunFacts, publish_best
@@ -88,6 +89,8 @@ class Trainer:
         if self.recipe.mask_help:
             assert isinstance(self.model, ResNet50Classifier)
             self.model = MaskHelp(self.model)
+        elif self.recipe.deep_supervision:
+            self.model = DeepSupervision(self.model)
         if world() > 1:
             with_whole_batch_norm(self.model)
         self.model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -164,6 +167,8 @@ class Trainer:
             target, loss = (masks, self.loss) if self.recipe.task == "segmentation" else (labels, build_loss("bce"))
             return loss(outputs, target)
         logits, cells = outputs
+        if self.recipe.task == "segmentation":
+            return torch.stack([self.loss(side, masks) for side in cells]).mean()
         help_loss = sum(
             (self.loss(cell, nn.functional.adaptive_max_pool2d(masks, cell.shape[-2:])) for cell in cells),
             start=torch.zeros((), device=logits.device),
@@ -197,7 +202,7 @@ class Trainer:
     def averaged_model(self) -> nn.Module:
         """The exponential moving average of the network itself, without training-only heads."""
         module = self.average.module
-        return module.classifier if isinstance(module, MaskHelp) else module
+        return module.network if isinstance(module, MaskHelp | DeepSupervision) else module
 
     def _write_history(self, row: dict[str, float]) -> None:
         table = self.run.history() if row["epoch"] > 1 else None

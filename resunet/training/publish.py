@@ -37,7 +37,7 @@ class RunFacts:
     @classmethod
     def collect(cls, data: str | Path | None, recipe: Recipe) -> tuple[RunFacts, Parts]:
         """Open the data and take its fingerprint (training and validation slices). Raises InputError."""
-        parts = open_parts(data)
+        parts = open_parts(data, recipe.protocol)
         used = {"train": parts.train, "val": parts.val}
         facts = cls(
             protocol=parts.protocol,

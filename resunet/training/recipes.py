@@ -11,11 +11,12 @@ from resunet.errors import InputError
 
 @dataclass(frozen=True)
 class Stage:
-    """Some epochs at one input size. Segmentation crops a window of `size` pixels, classification shrinks to it."""
+    """Some epochs at one input size: a window of `size` pixels is cropped, or the whole slice shrunk to it."""
 
     epochs: int
     size: int
     scale: tuple[float, float] = (0.85, 1.2)
+    crop: bool = True
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,10 @@ class Recipe:
         simulated_share: share of the draws that come from the simulator.
         patience: epochs of the last stage without improvement on validation before training stops early.
         mask_help: train the classifier's feature maps on the masks too.
+        deep_supervision: judge every side output of the network, not only their mean.
         augmentation: ranges; a stage's `scale` takes the place of theirs.
+        protocol: "patient" (the committed split), "slice" (random slices) or "fold0" to "fold4".
+        keep_weights: whether promotion keeps the weights; runs that answer a question keep everything but them.
     """
 
     name: str
@@ -48,8 +52,11 @@ class Recipe:
     ema_decay: float = 0.995
     patience: int = 12
     mask_help: bool = False
+    deep_supervision: bool = False
     augmentation: Augmentation = GENTLE
     seed: int = 1
+    protocol: str = "patient"
+    keep_weights: bool = True
 
     @property
     def epochs(self) -> int:
@@ -78,11 +85,9 @@ class Recipe:
 
 # Crops of 192 from slices shrunk by up to a third show most heads whole at 1.8 times the speed; the last epochs see
 # slices as they are.
-PROGRESSIVE = (Stage(26, 192, (0.65, 1.15)), Stage(14, 256))
-
 LONG = (Stage(31, 192, (0.6, 1.2)), Stage(8, 256, (0.8, 1.25)))
 
-_ALL = (
+PIPELINE = (
     Recipe(
         "resunet_deep",
         "resunet_deep",
@@ -93,17 +98,53 @@ _ALL = (
         ema_decay=0.998,
         augmentation=STRONG,
     ),
-    Recipe("resunet", "resunet", "segmentation", PROGRESSIVE),
-    Recipe("unet", "unet", "segmentation", PROGRESSIVE),
     Recipe(
         "resnet50",
         "resnet50",
         "classification",
-        (Stage(24, 128), Stage(10, 192)),
+        (Stage(24, 128, crop=False), Stage(10, 192, crop=False)),
         learning_rate=1e-3,
         weight_decay=5e-2,
         mask_help=True,
     ),
+)
+
+# The comparison: every row has the same data, size, loss, augmentation, epochs and seed unless its name says otherwise.
+TWIN = Recipe("resunet", "resunet", "segmentation", (Stage(30, 128, crop=False),))
+QUESTION = replace(TWIN, keep_weights=False)
+CLASSIFIER_TWIN = replace(PIPELINE[1], name="resnet50_slice", protocol="slice", keep_weights=False)
+
+
+def _named(base: Recipe, name: str, **changes: Any) -> Recipe:
+    return replace(base, name=name, **changes)
+
+
+ARCHITECTURES = (
+    TWIN,
+    _named(TWIN, "unet", architecture="unet"),
+    _named(TWIN, "cnn", architecture="cnn"),
+    _named(TWIN, "seresunet", architecture="seresunet"),
+    _named(TWIN, "resunet_plus", architecture="resunet_plus"),
+    _named(TWIN, "agresunet", architecture="agresunet"),
+    _named(TWIN, "unet_plus_plus", architecture="unet_plus_plus", deep_supervision=True),
+    _named(TWIN, "resunet_deep_128", architecture="resunet_deep"),
+)
+LOSS_RUNS = tuple(_named(QUESTION, f"resunet_{loss}", loss=loss) for loss in ("tversky", "bce", "dice", "focal_tversky"))
+SLICE_RUNS = (_named(QUESTION, "resunet_slice", protocol="slice"), CLASSIFIER_TWIN)
+FLAGSHIP_FOLDS = tuple(
+    _named(QUESTION, f"resunet_deep_fold{fold}", architecture="resunet_deep", protocol=f"fold{fold}") for fold in range(5)
+)
+SEED_RUNS = tuple(
+    _named(QUESTION, f"resunet_{loss}_seed{seed}", loss=loss, seed=seed)
+    for seed in (2, 3)
+    for loss in ("tversky", "bce", "dice")
+)
+UNET_FOLDS = tuple(_named(QUESTION, f"unet_fold{fold}", architecture="unet", protocol=f"fold{fold}") for fold in range(5))
+
+# In the order in which they tell most; `resunet train --all` goes through it.
+STUDY = (*PIPELINE, *ARCHITECTURES, *LOSS_RUNS, *SLICE_RUNS, *FLAGSHIP_FOLDS, *SEED_RUNS, *UNET_FOLDS)
+
+SMOKE = (
     Recipe(
         "smoke",
         "resunet",
@@ -118,14 +159,14 @@ _ALL = (
         "smoke_stage1",
         "resnet50",
         "classification",
-        (Stage(1, 64),),
+        (Stage(1, 64, crop=False),),
         samples_per_epoch=8,
         batch_size=4,
         simulated_share=0.0,
         mask_help=True,
     ),
 )
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*STUDY, *SMOKE)}
 
 
 def find_recipe(name: str, **changes: Any) -> Recipe:

@@ -91,7 +91,7 @@ class TrainingSet(Dataset[Batch]):
         if rng.random() < recipe.augmentation.paste:
             donor = self._cache[int(rng.choice(self._tumours))]
             source = LoadedSlice(*paste_lesion(*source, *donor, strength=float(rng.uniform(0.5, 1.0))))
-        window = stage.size if recipe.task == "segmentation" else FRAME
+        window = stage.size if stage.crop else FRAME
         image, mask = apply(parameters, source.image, source.mask, window)
         return to_tensors(image, mask, stage.size)
 
