@@ -49,6 +49,11 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--gate", type=_share, default=None, help="default: the model's, chosen on validation")
     evaluate.set_defaults(run=_evaluate)
 
+    compare = commands.add_parser("compare", help="all bundled models in one table, with paired tests")
+    compare.add_argument("--protocol", default="test", metavar="NAME", help="which evaluation (default: test)")
+    compare.add_argument("--out", type=Path, default=None, metavar="DIR", help="also write the tables there as CSV")
+    compare.set_defaults(run=_compare)
+
     tune = commands.add_parser("tune", help="choose threshold, clean-up, gate and calibration on validation")
     tune.add_argument("model", metavar="MODEL", help="model folder or name")
     _add_data(tune)
@@ -130,6 +135,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     from resunet.commands import evaluate_model
 
     return evaluate_model(options.model, options.data, options.split, options.out, options.tta, options.threshold, options.gate)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from resunet.commands import compare_models
+
+    return compare_models(options.protocol, options.out)
 
 
 def _tune(options: argparse.Namespace) -> int:

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from resunet.artifacts import ModelFolder, atomic_folder, atomic_path, write_text
+import pandas as pd
+
+from resunet.artifacts import ModelFolder, atomic_folder, atomic_path, write_csv, write_text
 from resunet.cards import model_card
 from resunet.data.readers import read_scan
 from resunet.data.slices import SliceRecord
@@ -196,4 +198,33 @@ def promote_run(run: Path, to: Path | None = None) -> int:
         promoted = ModelFolder(temporary)
         write_text(promoted.card_path, model_card(promoted, target.name))
     print(f"{run} is now {target}")
+    return 0
+
+
+def compare_models(protocol: str, out: Path | None) -> int:
+    """Print every bundled model's figures of one protocol and the paired tests; write the tables as CSV into `out`."""
+    from resunet.evaluation import compare  # statsmodels takes seconds to import
+
+    folders = {name: find_model(name) for name in list_models()}
+    summaries = {name: summary for name, folder in folders.items() if (summary := folder.summary(protocol))}
+    if not summaries:
+        raise InputError(
+            f"No model in {WEIGHTS} has an evaluation '{protocol}'; run resunet evaluate MODEL --split {protocol}."
+        )
+    slices = {name: folders[name].slices(protocol) for name in summaries}
+    masks = {name: table for name, table in slices.items() if table is not None and "tp" in table}
+    tables = {"metrics": compare.metric_table(summaries)}
+    if FLAGSHIP in masks:
+        same = {name: table for name, table in masks.items() if protocol_of(folders[name]) == protocol_of(folders[FLAGSHIP])}
+        tables["paired"] = compare.paired_table(same, FLAGSHIP)
+    budgets = {name: compare.error_budget(table, summaries[name]["gate"]) for name, table in masks.items()}
+    tables["error_budget"] = pd.DataFrame(budgets).T.rename_axis("model").reset_index()
+    if FLAGSHIP in masks and STAGE_1 in folders:
+        against = compare.stage_1_against_masks(masks[FLAGSHIP], float(folders[STAGE_1].config()["threshold"]))
+        tables["stage_1_against_masks"] = pd.DataFrame([against])
+    for name, table in tables.items():
+        shown = compare.wide(table) if name == "metrics" else table
+        print(f"\n{name}\n{shown.to_string(index=False, float_format='{:.4g}'.format)}")
+        if out is not None:
+            write_csv(out / f"{name}.csv", table)
     return 0

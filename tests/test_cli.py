@@ -94,6 +94,17 @@ def test_two_processes_evaluate_what_one_does(kaggle: Path, tmp_path: Path, comm
     pd.testing.assert_frame_equal(two, one)
 
 
+def test_compare_writes_what_the_folders_say(command: Command, tmp_path: Path):
+    done = command("compare", "--out", tmp_path / "tables")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "tables" / "metrics.csv").set_index(["model", "metric"])
+    figure = json.loads((WEIGHTS / FLAGSHIP / "evaluation" / "test" / "summary.json").read_text())["metrics"]["recall"]
+    assert table.loc[(FLAGSHIP, "recall"), "value"] == pytest.approx(figure["value"], rel=1e-5)
+    budget = pd.read_csv(tmp_path / "tables" / "error_budget.csv").set_index("model").loc[FLAGSHIP]
+    assert budget["found"] + budget["lost_at_gate"] + budget["lost_lesions"] + budget["lost_at_border"] == budget["tumour"]
+    assert command("compare", "--protocol", "nowhere").returncode == 2
+
+
 @pytest.mark.slow
 def test_train_tune_promote_predict(command: Command, kaggle: Path, tmp_path: Path):
     assert command("train", "--recipe", "smoke", "--data", kaggle).returncode == 0

@@ -1,0 +1,152 @@
+"""Every model folder in one table, and which differences from the flagship are more than chance.
+
+All tests are paired: the same patients, the same slices. Wilcoxon's signed-rank test over patients with Holm's correction
+(1979) over the models; McNemar's exact test over slices for stage 1; intervals resample patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata, wilcoxon
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+
+from resunet.evaluation.aggregate import Resampling, gate_slices
+from resunet.evaluation.metrics import FloatArray, ratio, table_dice, volumes
+from resunet.evaluation.surface import read_lesions
+
+REPORTED = Path(__file__).with_name("reported.csv")  # what others report: system, data, metric, value, source, note
+TIE = 0.005  # differences of a patient's Dice up to this count as a tie
+
+
+def metric_table(summaries: Mapping[str, dict[str, Any]]) -> pd.DataFrame:
+    """One row a model and metric: model, metric, value, low, high, n, unit; from the summaries of one protocol."""
+    rows = [
+        {"model": model, "metric": name, **figure}
+        for model, summary in summaries.items()
+        for name, figure in summary["metrics"].items()
+    ]
+    return pd.DataFrame(rows, columns=["model", "metric", "value", "low", "high", "n", "unit"])
+
+
+def wide(metrics: pd.DataFrame) -> pd.DataFrame:
+    """A `metric_table` for reading: one row a metric, one column a model, each cell 'value [low, high]'."""
+    cells = metrics.assign(cell=[f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in metrics.itertuples()])
+    order = list(dict.fromkeys(metrics["metric"]))
+    return cells.pivot(index="metric", columns="model", values="cell").reindex(order).fillna("").reset_index()
+
+
+def paired_table(slices: Mapping[str, pd.DataFrame], reference: str) -> pd.DataFrame:
+    """Each model against `reference` by volume Dice, one row a model.
+
+    Args:
+        slices: slices.csv by model name, all over the same slices.
+        reference: the model that the others are compared with.
+
+    Returns:
+        model, n (patients), difference (mean, model minus reference) with low and high, p, p_holm, wins, ties, losses
+        (of the model, a tie is within TIE), effect (matched-pairs rank-biserial correlation in [-1, 1]).
+
+    Raises:
+        ValueError: a table covers other slices than the reference's.
+    """
+    rows = [paired_row(model, table, slices[reference]) for model, table in slices.items() if model != reference]
+    columns = ["model", "n", "difference", "low", "high", "p", "p_holm", "wins", "ties", "losses", "effect"]
+    table = pd.DataFrame(rows)
+    if len(table):
+        table["p_holm"] = multipletests(table["p"], method="holm")[1]
+    return table.reindex(columns=columns)
+
+
+def paired_row(model: str, table: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Any]:
+    """One row of `paired_table` without Holm's correction."""
+    check_same_slices(model, table, reference)
+    differences = table_dice(volumes(table)) - table_dice(volumes(reference))
+    differences = differences[np.isfinite(differences)]
+    weights = Resampling.of_patients(len(differences)).weights
+    low, high = Resampling(weights).interval(ratio(weights @ differences, weights.sum(axis=1)))
+    return {
+        "model": model,
+        "n": len(differences),
+        "difference": float(differences.mean()),
+        "low": low,
+        "high": high,
+        "p": signed_rank_p(differences),
+        "wins": int((differences > TIE).sum()),
+        "ties": int((np.abs(differences) <= TIE).sum()),
+        "losses": int((differences < -TIE).sum()),
+        "effect": rank_biserial(differences),
+    }
+
+
+def check_same_slices(model: str, table: pd.DataFrame, reference: pd.DataFrame) -> None:
+    """Raise ValueError unless both tables hold the same slices with the same truth, in order."""
+    keys = ["patient", "slice", "tumour_pixels"]
+    if not table[keys].reset_index(drop=True).equals(reference[keys].reset_index(drop=True)):
+        raise ValueError(f"{model} was measured on other slices than the reference; a paired comparison needs the same.")
+
+
+def signed_rank_p(differences: FloatArray) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test; 1 where nothing differs."""
+    return float(wilcoxon(differences).pvalue) if np.any(differences != 0) else 1.0
+
+
+def rank_biserial(differences: FloatArray) -> float:
+    """(R+ - R-) / (R+ + R-) of the ranks of |difference|, zeros left out: 1 when every patient gains (Kerby 2014)."""
+    moved = differences[differences != 0]
+    if moved.size == 0:
+        return 0.0
+    ranks = rankdata(np.abs(moved))
+    return float(np.sum(np.sign(moved) * ranks) / ranks.sum())
+
+
+def stage_1_against_masks(slices: pd.DataFrame, threshold: float) -> dict[str, Any]:
+    """Does stage 1 judge slices better than "some pixel was outlined"? McNemar's exact test over the same slices.
+
+    Args:
+        slices: a segmentation slices.csv with p_tumour.
+        threshold: of stage 1.
+
+    Returns:
+        n, accuracy_stage_1, accuracy_masks, only_stage_1 and only_masks (slices that one of them alone got right), p.
+    """
+    truth = slices["tumour_pixels"].to_numpy() > 0
+    by_gate = (slices["p_tumour"].to_numpy() >= threshold) == truth
+    by_mask = ((slices["tp"] + slices["fp"]).to_numpy() > 0) == truth
+    table = [[np.sum(by_gate & by_mask), np.sum(by_gate & ~by_mask)], [np.sum(~by_gate & by_mask), np.sum(~by_gate & ~by_mask)]]
+    return {
+        "n": len(slices),
+        "accuracy_stage_1": float(by_gate.mean()),
+        "accuracy_masks": float(by_mask.mean()),
+        "only_stage_1": int(table[0][1]),
+        "only_masks": int(table[1][0]),
+        "p": float(mcnemar(np.array(table), exact=True).pvalue),
+    }
+
+
+def error_budget(slices: pd.DataFrame, gate: float | None) -> dict[str, int]:
+    """Where the two stages lose and invent pixels; the parts add up to all false pixels.
+
+    Returns:
+        pixels: tumour, found, lost_at_gate, lost_lesions (lesions of which nothing was outlined), lost_at_border (the
+        rest of the misses), false_on_empty_slices, false_on_tumour_slices.
+    """
+    stopped = np.zeros(len(slices), bool) if gate is None else (slices["p_tumour"] < gate).to_numpy()
+    final = slices if gate is None else gate_slices(slices, gate)
+    empty = final["tumour_pixels"].to_numpy() == 0
+    missed, false = final["fn"].to_numpy(), final["fp"].to_numpy()
+    whole = np.array([sum(hit.pixels for hit in read_lesions(text) if not hit.found) for text in final["lesions"]])
+    return {
+        "tumour": int(final["tumour_pixels"].sum()),
+        "found": int(final["tp"].sum()),
+        "lost_at_gate": int(missed[stopped].sum()),
+        "lost_lesions": int(whole[~stopped].sum()),
+        "lost_at_border": int((missed - whole)[~stopped].sum()),
+        "false_on_empty_slices": int(false[empty].sum()),
+        "false_on_tumour_slices": int(false[~empty].sum()),
+    }
