@@ -11,15 +11,16 @@ from typing import Any
 
 import pandas as pd
 
-from resunet.artifacts import ModelFolder, atomic_folder, atomic_path, write_csv, write_text
+from resunet.artifacts import ModelFolder
 from resunet.cards import model_card
 from resunet.data.readers import read_scan
 from resunet.data.slices import SliceRecord
 from resunet.data.sources import all_records, open_parts
 from resunet.data.splits import BUDA_TEN
 from resunet.errors import InputError
-from resunet.evaluation.run import Protocol, classification_table, segmentation_table, write_evaluation
+from resunet.evaluation.run import Measured, Protocol, classification_table, measure, write_evaluation
 from resunet.evaluation.tune import tune_stage_1, tune_stage_2
+from resunet.files import atomic_folder, atomic_path, write_csv, write_text
 from resunet.hub import FLAGSHIP, STAGE_1, WEIGHTS, find_model, list_models
 from resunet.overlay import encode_mask
 from resunet.pipeline import TumourPipeline
@@ -108,11 +109,12 @@ def evaluate_model(
     records = _records(data, split, protocol_of(folder))
     name = f"{split}_tta" if tta else split
     out = out or folder.path / "evaluation" / name
+    found: pd.DataFrame | Measured
     with process_group():
         if folder.config().get("task") == "classification":
             stage_1 = Stage1(folder)
             protocol = Protocol(name, stage_1.threshold if threshold is None else threshold)
-            table = classification_table(stage_1, records)
+            found = classification_table(stage_1, records)
         else:
             stage_2, gate_model = Stage2(folder), _gate_model(folder)
             protocol = Protocol(
@@ -122,9 +124,9 @@ def evaluate_model(
                 stage_2.clean_up,
                 tta,
             )
-            table = segmentation_table(stage_2, gate_model, records, protocol)
+            found = measure(stage_2, gate_model, records, protocol)
         if rank() == 0:
-            _print_summary(write_evaluation(out, table, folder.name, protocol), out)
+            _print_summary(write_evaluation(out, found, folder.name, protocol), out)
             if out.is_relative_to(folder.path):
                 _renew_card(folder)
     return 0

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from resunet.artifacts import ModelFolder, write_json, write_text
+from resunet.artifacts import ModelFolder
 from resunet.cards import model_card
 from resunet.data.sources import open_parts
 from resunet.evaluation.metrics import count_pixels
 from resunet.evaluation.tune import mean_volume_dice, stage_2_outputs
+from resunet.files import write_json, write_text
 from resunet.hub import find_model
 from resunet.models import count_gflop, count_parameters
 from resunet.stages import Stage2, load_model

@@ -6,18 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
-from resunet.artifacts import (
-    ModelFolder,
-    atomic_folder,
-    atomic_path,
-    file_sha256,
-    pack_masks,
-    save_tensors,
-    unpack_masks,
-    write_csv,
-    write_json,
-)
+from resunet.artifacts import ModelFolder
 from resunet.errors import InputError
+from resunet.files import atomic_folder, atomic_path, file_sha256, pack_masks, save_tensors, unpack_masks, write_csv, write_json
 from resunet.stages import load_model
 
 

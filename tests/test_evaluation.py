@@ -1,4 +1,5 @@
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,10 @@ from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from sklearn.metrics import roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error, binary_f1_score, binary_jaccard_index
 
+from resunet.artifacts import ModelFolder
 from resunet.data.samples import load_samples
+from resunet.data.sources import all_records
+from resunet.errors import InputError
 from resunet.evaluation.aggregate import (
     Resampling,
     calibration_error,
@@ -18,9 +22,13 @@ from resunet.evaluation.aggregate import (
 )
 from resunet.evaluation.metrics import count_pixels, dice, iou
 from resunet.evaluation.rules import SUMMARY_RULES
+from resunet.evaluation.run import Measured, Protocol, measure, write_evaluation
 from resunet.evaluation.surface import LesionHit, lesion_hits, read_lesions, surface_scores, write_lesions
+from resunet.evaluation.sweep import table_at
 from resunet.evaluation.tune import best_choice, mean_volume_dice
+from resunet.hub import FLAGSHIP, find_model
 from resunet.postprocess import CleanUp, to_mask
+from resunet.stages import Stage2
 
 
 def square(top: int, left: int, side: int) -> np.ndarray:
@@ -206,3 +214,40 @@ def test_tuning_prefers_the_simplest_of_equals():
     assert best_choice(figures) == (0.5, CleanUp())
     counts = np.array([[5, 0, 5], [5, 0, 0], [0, 1, 1]])
     assert mean_volume_dice(np.array(["a", "a", "b"]), counts) == pytest.approx((20 / 25 + 0) / 2)
+
+
+@pytest.fixture(scope="module")
+def measured(kaggle: Path) -> dict[float, Measured]:
+    """The flagship on the small data set at two thresholds, with everything else equal."""
+    stage_2, records = Stage2(find_model(FLAGSHIP)), all_records(kaggle)
+    protocols = (Protocol("all", threshold, None, stage_2.clean_up) for threshold in (0.5, 0.9))
+    return {protocol.threshold: measure(stage_2, None, records, protocol) for protocol in protocols}
+
+
+def test_the_sweep_holds_what_another_threshold_would_give(measured: dict[float, Measured]):
+    start, other = measured[0.5], measured[0.9]
+    assert not start.slices["tp"].equals(other.slices["tp"])
+    for left, right in ((start, other), (other, start), (start, start)):
+        threshold = 0.9 if right is other else 0.5
+        moved = table_at(left.slices, left.sweep, threshold)
+        pd.testing.assert_frame_equal(
+            moved.assign(lesions=moved["lesions"].fillna("")),
+            right.slices.assign(lesions=right.slices["lesions"].fillna("")),
+            check_like=True,
+        )
+    with pytest.raises(ValueError, match="no threshold 0.123"):
+        table_at(start.slices, start.sweep, 0.123)
+
+
+def test_masks_and_sweep_survive_the_folder(measured: dict[float, Measured], tmp_path: Path):
+    found = measured[0.5]
+    folder = ModelFolder(tmp_path / "model")
+    write_evaluation(folder.slices_path("all").parent, found, "model", Protocol("all", 0.5))
+    masks, arrays = folder.masks("all"), folder.sweep("all")
+    np.testing.assert_array_equal(masks.sum(axis=(1, 2)), found.slices["tp"] + found.slices["fp"])
+    np.testing.assert_array_equal(masks, found.masks)
+    assert all(np.array_equal(arrays[name], part, equal_nan=True) for name, part in found.sweep._asdict().items())
+    (folder.slices_path("all").parent / "masks.npz").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="masks.npz cannot be read"):
+        folder.masks("all")
+    assert ModelFolder(tmp_path).sweep("all") is None

@@ -15,11 +15,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from resunet import artifacts
-from resunet.artifacts import ModelFolder, unpack_masks
+from resunet import files
+from resunet.artifacts import ModelFolder
 from resunet.data.augment import Augmentation
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
+from resunet.files import unpack_masks
 from resunet.stages import load_model
 from resunet.training import loop, sampling
 from resunet.training.loop import learning_rate, train
@@ -101,7 +102,7 @@ def test_a_run_leaves_a_complete_model_folder(finished: ModelFolder):
     assert history is not None
     assert list(history["epoch"]) == [1, 2]
     assert {"lr", "train_loss", "val_loss", "val_dice", "val_iou", "seconds"} <= set(history.columns)
-    assert config["sha256"] == artifacts.file_sha256(finished.weights_path)
+    assert config["sha256"] == files.file_sha256(finished.weights_path)
     assert config["best_epoch"] == int(history.loc[history["val_dice"].idxmax(), "epoch"])
     assert len(config["patients"]["train"]) == 4 and config["slices"] == {"train": 12, "val": 6}
     assert len(config["data_fingerprint"]) == len(config["split_hash"]) == 64

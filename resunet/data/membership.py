@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from resunet.artifacts import write_text
 from resunet.data.slices import SliceRecord
 from resunet.data.splits import read_split
+from resunet.files import write_text
 
 HASH_FILE = Path(__file__).with_name("lgg_hashes.txt")
 DIGITS = 12

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from resunet.artifacts import atomic_path, write_text
 from resunet.errors import InputError
+from resunet.files import atomic_path, write_text
 
 SAMPLES = Path(__file__).with_name("samples")
 INDEX = "index.csv"

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from resunet.artifacts import file_sha256
 from resunet.data.slices import SliceRecord
 from resunet.errors import InputError
+from resunet.files import file_sha256
 
 SPLIT_FILE = Path(__file__).with_name("lgg_split.csv")
 PARTS = ("train", "val", "test")

@@ -38,7 +38,12 @@ def wide(metrics: pd.DataFrame) -> pd.DataFrame:
     """A `metric_table` for reading: one row a metric, one column a model, each cell 'value [low, high]'."""
     cells = metrics.assign(cell=[f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in metrics.itertuples()])
     order = list(dict.fromkeys(metrics["metric"]))
-    return cells.pivot(index="metric", columns="model", values="cell").reindex(order).fillna("").reset_index()
+    return (
+        cells.pivot_table(index="metric", columns="model", values="cell", aggfunc="first")
+        .reindex(order)
+        .fillna("")
+        .reset_index()
+    )
 
 
 def paired_table(slices: Mapping[str, pd.DataFrame], reference: str) -> pd.DataFrame:

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
-from resunet.artifacts import SLICES, SUMMARY, ModelFolder, write_csv, write_json
+from resunet.artifacts import MASKS, SLICES, SUMMARY, SWEEP, ModelFolder
 from resunet.data.slices import SliceRecord
 from resunet.data.transforms import FloatImage, fit_back, normalise
 from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
-from resunet.evaluation.metrics import count_pixels
 from resunet.evaluation.rules import EMPTY_RULE
-from resunet.evaluation.surface import lesion_hits, surface_scores, write_lesions
+from resunet.evaluation.surface import write_lesions
+from resunet.evaluation.sweep import Sweep, measure_mask, stack, sweep_slice
+from resunet.files import pack_masks, write_arrays, write_csv, write_json
 from resunet.postprocess import CleanUp, to_mask
 from resunet.stages import Stage1, Stage2
 from resunet.training.distributed import gather, rank, world
@@ -53,13 +55,26 @@ def _batches(records: Sequence[SliceRecord]) -> Iterator[list[Looked]]:
         yield [Looked(record, normalise(record.image()), record.mask()) for record in part]
 
 
-def segmentation_table(
-    stage_2: Stage2, stage_1: Stage1 | None, records: Sequence[SliceRecord], protocol: Protocol
-) -> pd.DataFrame:
-    """One row a slice: patient, slice, tumour_pixels, tp, fp, fn, tn, p_tumour, hd95, surface_dice, lesions.
+@dataclass(frozen=True)
+class Measured:
+    """What an evaluation of a segmentation model leaves.
+
+    Attributes:
+        slices: one row a slice: patient, slice, tumour_pixels, tp, fp, fn, tn, hd95, surface_dice, lesions, p_tumour.
+        sweep: the same figures under every threshold, rows as in `slices`.
+        masks: predicted masks (N, H, W), ungated, rows as in `slices`; None where slices differ in size.
+    """
+
+    slices: pd.DataFrame
+    sweep: Sweep
+    masks: npt.NDArray[np.bool_] | None
+
+
+def measure(stage_2: Stage2, stage_1: Stage1 | None, records: Sequence[SliceRecord], protocol: Protocol) -> Measured:
+    """Segment and measure every slice.
 
     Masks are ungated; `p_tumour` (empty without stage 1) lets the gate be applied to the rows. Under torchrun every
-    process does its share and all return the whole table. Raises InputError for files that cannot be read.
+    process does its share and all return the whole. Raises InputError for files that cannot be read.
     """
     rows: list[Any] = []
     for batch in _batches(records):
@@ -68,21 +83,35 @@ def segmentation_table(
         for looked, p, found in zip(batch, p_tumour, stage_2(images, protocol.tta), strict=True):
             probability = fit_back(found.mean, *looked.truth.shape)
             mask = to_mask(probability, protocol.threshold, protocol.clean_up)
-            rows.append(_slice_row(looked, mask) | {"p_tumour": p})
-    return _ordered(rows)
+            rows.append(
+                _slice_row(looked, mask)
+                | {"p_tumour": p, "sweep": sweep_slice(probability, looked.truth, protocol.clean_up), "mask": _packed(mask)}
+            )
+    table = _ordered(rows)
+    sweeps, packed = table.pop("sweep"), table.pop("mask")
+    return Measured(table, stack(list(sweeps)), _unpacked(list(packed)))
+
+
+def _packed(mask: npt.NDArray[np.bool_]) -> tuple[tuple[int, ...], bytes]:
+    return mask.shape, np.packbits(mask).tobytes()
+
+
+def _unpacked(packed: list[tuple[tuple[int, ...], bytes]]) -> npt.NDArray[np.bool_] | None:
+    if len({shape for shape, _ in packed}) != 1:
+        return None
+    shape = packed[0][0]
+    bits = np.stack([np.frombuffer(content, np.uint8) for _, content in packed])
+    return np.unpackbits(bits, axis=1, count=shape[0] * shape[1]).reshape(-1, *shape).astype(bool)
 
 
 def _slice_row(looked: Looked, mask: Any) -> dict[str, Any]:
-    counts = count_pixels(mask[None], looked.truth[None])
-    distances = surface_scores(mask, looked.truth)
+    figures = measure_mask(mask, looked.truth)
     return {
         "patient": looked.record.patient,
         "slice": looked.record.number,
         "tumour_pixels": int(looked.truth.sum()),
-        **{name: int(value[0]) for name, value in counts._asdict().items()},
-        "hd95": distances.hd95,
-        "surface_dice": distances.surface_dice,
-        "lesions": write_lesions(lesion_hits(mask, looked.truth)),
+        **{name: getattr(figures, name) for name in ("tp", "fp", "fn", "tn", "hd95", "surface_dice")},
+        "lesions": write_lesions(list(figures.lesions)),
     }
 
 
@@ -131,9 +160,14 @@ def summarise(slices: pd.DataFrame, model: str, protocol: Protocol) -> dict[str,
     }
 
 
-def write_evaluation(out: Path, slices: pd.DataFrame, model: str, protocol: Protocol) -> dict[str, Any]:
-    """Write slices.csv and the summary.json that follows from it into `out`. Returns the summary."""
+def write_evaluation(out: Path, found: pd.DataFrame | Measured, model: str, protocol: Protocol) -> dict[str, Any]:
+    """Write slices.csv, the summary.json that follows from it, and what `Measured` holds more. Returns the summary."""
+    slices = found.slices if isinstance(found, Measured) else found
     write_csv(out / SLICES, slices)
+    if isinstance(found, Measured):
+        write_arrays(out / SWEEP, found.sweep._asdict())
+        if found.masks is not None:
+            write_arrays(out / MASKS, pack_masks(found.masks))
     summary = summarise(pd.read_csv(out / SLICES), model, protocol)  # from the file, so that it is re-derivable
     write_json(out / SUMMARY, summary)
     return summary

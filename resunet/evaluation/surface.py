@@ -60,7 +60,7 @@ def lesion_hits(predicted: BoolMask, target: BoolMask) -> list[LesionHit]:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(target.astype(np.uint8), connectivity=8)
     touched = set(np.unique(labels[predicted & target]))
     hits = [LesionHit(int(stats[label, cv2.CC_STAT_AREA]), label in touched) for label in range(1, count)]
-    return sorted(hits, reverse=True)
+    return sorted(hits, key=lambda hit: hit.pixels, reverse=True)  # of the truth alone, whatever was found
 
 
 def write_lesions(hits: list[LesionHit]) -> str:

@@ -12,10 +12,11 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
-from resunet.artifacts import ModelFolder, write_json
+from resunet.artifacts import ModelFolder
 from resunet.data.slices import SliceRecord
 from resunet.data.transforms import fit_back, normalise
 from resunet.evaluation.metrics import count_pixels, table_dice, volumes
+from resunet.files import write_json
 from resunet.postprocess import CleanUp, to_mask
 from resunet.stages import Stage1, Stage2
 

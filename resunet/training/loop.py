@@ -18,8 +18,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from resunet.artifacts import ModelFolder, write_csv
+from resunet.artifacts import ModelFolder
 from resunet.data.slices import SliceCache
+from resunet.files import write_csv
 from resunet.losses import Loss, build_loss
 from resunet.models import build_model
 from resunet.models.classifier import MaskHelp, ResNet50Classifier

@@ -13,10 +13,11 @@ import torchvision
 from torch import nn
 
 import resunet
-from resunet.artifacts import REPOSITORY, ModelFolder, file_sha256, save_tensors, write_json
+from resunet.artifacts import REPOSITORY, ModelFolder
 from resunet.data.slices import fingerprint
 from resunet.data.sources import Parts, open_parts
 from resunet.data.transforms import NORMALISATION
+from resunet.files import file_sha256, save_tensors, write_json
 from resunet.models import count_gflop, count_parameters
 from resunet.training.recipes import Recipe
 from resunet.training.state import disk_tensors

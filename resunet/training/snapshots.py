@@ -7,9 +7,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from resunet.artifacts import ModelFolder, atomic_path, pack_masks, unpack_masks
+from resunet.artifacts import ModelFolder
 from resunet.data.samples import load_samples
 from resunet.data.transforms import fit_to_grid, normalise
+from resunet.files import pack_masks, unpack_masks, write_arrays
 from resunet.runtime import mixed_precision
 
 THRESHOLD = 0.5
@@ -33,9 +34,7 @@ class SnapshotRecorder:
         with mixed_precision(device, dtype):
             logits = model.eval()(self._images.to(device)).float().cpu()
         self._epochs.append((torch.sigmoid(logits[:, 0]) > THRESHOLD).numpy())
-        packed = pack_masks(np.stack(self._epochs))
-        with atomic_path(self._path) as temporary:
-            np.savez_compressed(temporary, names=np.array(self._names), bits=packed["bits"], shape=packed["shape"])
+        write_arrays(self._path, {"names": np.array(self._names), **pack_masks(np.stack(self._epochs))})
 
 
 def _stack(images: list[npt.NDArray[np.float32]]) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn, optim
 
-from resunet.artifacts import save_tensors
 from resunet.errors import InputError
+from resunet.files import save_tensors
 
 
 @dataclass

@@ -1,0 +1,102 @@
+"""The same probability maps under every threshold, so that a slider can move without the maps."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from resunet.evaluation.metrics import count_pixels
+from resunet.evaluation.surface import LesionHit, lesion_hits, read_lesions, surface_scores, write_lesions
+from resunet.postprocess import CleanUp, to_mask
+
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+BoolMask = npt.NDArray[np.bool_]
+Array = npt.NDArray[Any]
+
+
+class MaskFigures(NamedTuple):
+    """What is measured on one predicted mask of one slice; lesions largest first."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+    hd95: float
+    surface_dice: float
+    lesions: tuple[LesionHit, ...]
+
+
+class Sweep(NamedTuple):
+    """Figures of N slices under T thresholds: counts (N, T), distances (N, T), found (N, T, L) padded with False."""
+
+    thresholds: Array
+    tp: Array
+    fp: Array
+    fn: Array
+    hd95: Array
+    surface_dice: Array
+    found: Array
+
+
+def measure_mask(predicted: BoolMask, truth: BoolMask) -> MaskFigures:
+    """Counts, distances and lesions of one mask (H, W) against the truth."""
+    counts = count_pixels(predicted[None], truth[None])
+    distances = surface_scores(predicted, truth)
+    tp, fp, fn, tn = (int(part[0]) for part in counts)
+    return MaskFigures(tp, fp, fn, tn, distances.hd95, distances.surface_dice, tuple(lesion_hits(predicted, truth)))
+
+
+def sweep_slice(probability: npt.NDArray[np.float32], truth: BoolMask, clean_up: CleanUp) -> list[MaskFigures]:
+    """Figures of one slice under each of THRESHOLDS; a mask that does not change is not measured twice."""
+    figures: list[MaskFigures] = []
+    before: BoolMask | None = None
+    for threshold in THRESHOLDS:
+        mask = to_mask(probability, threshold, clean_up)
+        same = before is not None and np.array_equal(mask, before)
+        figures.append(figures[-1] if same else measure_mask(mask, truth))
+        before = mask
+    return figures
+
+
+def stack(rows: list[list[MaskFigures]]) -> Sweep:
+    """The sweeps of N slices as arrays."""
+    lesions = max((len(figures[0].lesions) for figures in rows), default=0)
+
+    def column(name: str, dtype: type) -> Array:
+        return np.array([[getattr(figure, name) for figure in figures] for figures in rows], dtype)
+
+    found = np.zeros((len(rows), len(THRESHOLDS), lesions), bool)
+    for row, figures in enumerate(rows):
+        found[row, :, : len(figures[0].lesions)] = [[hit.found for hit in figure.lesions] for figure in figures]
+    tp, fp, fn = (column(name, np.int32) for name in ("tp", "fp", "fn"))
+    hd95, surface_dice = column("hd95", np.float64), column("surface_dice", np.float64)
+    return Sweep(np.array(THRESHOLDS), tp, fp, fn, hd95, surface_dice, found)
+
+
+def table_at(slices: pd.DataFrame, sweep: Sweep, threshold: float) -> pd.DataFrame:
+    """slices.csv as it would be at `threshold`, which must be one of the sweep's.
+
+    Raises:
+        ValueError: the sweep does not hold that threshold, or belongs to other slices.
+    """
+    at = np.flatnonzero(np.isclose(sweep.thresholds, threshold))
+    if at.size == 0 or len(slices) != len(sweep.tp):
+        raise ValueError(f"the sweep of {len(sweep.tp)} slices holds no threshold {threshold} for these {len(slices)} slices")
+    pixels = slices[["tp", "fp", "fn", "tn"]].sum(axis=1).to_numpy()
+    tp, fp, fn = (getattr(sweep, name)[:, at[0]].astype(np.int64) for name in ("tp", "fp", "fn"))
+    lesions = [
+        write_lesions([LesionHit(hit.pixels, bool(found)) for hit, found in zip(read_lesions(text), bits, strict=False)])
+        for text, bits in zip(slices["lesions"], sweep.found[:, at[0]], strict=True)
+    ]
+    return slices.assign(
+        tp=tp,
+        fp=fp,
+        fn=fn,
+        tn=pixels - tp - fp - fn,
+        hd95=sweep.hd95[:, at[0]],
+        surface_dice=sweep.surface_dice[:, at[0]],
+        lesions=[text or np.nan for text in lesions],
+    )
