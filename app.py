@@ -4,11 +4,15 @@ import streamlit as st
 
 st.set_page_config(page_title="Brain-tumour segmentation", page_icon="pages/common/icon.png", layout="wide")
 
-# The screens lie one folder deep: Streamlit's own discovery of pages/*.py would otherwise serve them without this file.
+# The screens lie one folder deep. Until the first st.navigation of a server, Streamlit routes by the files right under
+# pages/ and knows no others: those are one-line doors to this file, so that a shared link opens a fresh server too.
 st.navigation(
     [
         st.Page("pages/demo/overview.py", title="Overview", icon=":material/home:", default=True),
         st.Page("pages/demo/single_image.py", title="Single image", icon=":material/radiology:", url_path="single-image"),
+        st.Page("pages/evaluation/metrics.py", title="Metrics", icon=":material/monitoring:", url_path="metrics"),
+        st.Page("pages/evaluation/cases.py", title="Cases", icon=":material/grid_view:", url_path="cases"),
+        st.Page("pages/evaluation/training.py", title="Training", icon=":material/timeline:", url_path="training"),
     ],
     position="top",
 ).run()

@@ -3,13 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from resunet import charts, overlay, regions
+from resunet import overlay, regions
 from resunet.data.samples import load_samples
 from resunet.overlay import Window
 from resunet.pipeline import Prediction
 from resunet.postprocess import CleanUp
 from resunet.report import report, score_slice, verdict
-from tests.test_evaluation import TABLE
 
 SAMPLE = next(sample for sample in load_samples() if sample.name == "large_1")
 
@@ -94,10 +93,3 @@ def test_error_map_colours_hits_misses_and_false_alarms():
     assert tuple(picture[25, 32]) == overlay.MISS
     assert tuple(picture[25, 42]) == overlay.FALSE_ALARM
     assert not picture[0, 0].any()
-
-
-def test_patient_chart_shows_each_patient_once_with_its_dice():
-    figure = charts.patient_dice(TABLE)
-    points = [(name, y) for trace in figure.data for name, y in zip(trace.text, trace.y, strict=True)]
-    assert dict(points) == pytest.approx({"a": 0.6, "b": 0.0})
-    assert "n = 2" in figure.data[1].name

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import streamlit as st
 
 from resunet.artifacts import ModelFolder
@@ -15,6 +16,7 @@ from resunet.data import lgg
 from resunet.data.readers import Scan, read_scan
 from resunet.data.slices import SliceRecord
 from resunet.errors import InputError
+from resunet.evaluation.sweep import Sweep, table_at
 from resunet.hub import FLAGSHIP, STAGE_1, find_model
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 KEPT_PREDICTIONS = 24  # a prediction of 256x256 holds 0.8 MB
 KEPT_SCANS = 8
+KEPT_TABLES = 128
+KEPT_ARRAYS = 6  # masks of 742 slices of 256x256 hold 49 MB
 
 
 @st.cache_resource(show_spinner="Loading the models, once for all visitors")
@@ -79,23 +83,84 @@ def largest_slice(patient: str) -> int:
     return max(lgg_patients()[patient], key=lambda record: int(record.mask().sum())).number
 
 
-@st.cache_data(show_spinner=False)
+def stamp(path: Path) -> float:
+    """When a file changed last: part of the key, so that what an evaluation wrote meanwhile is seen."""
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
 def model_config(name: str) -> dict[str, Any]:
-    """config.json of a bundled model. Raises InputError."""
+    """config.json of a model. Raises InputError."""
+    return _config(name, stamp(find_model(name).config_path))
+
+
+@st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
+def _config(name: str, changed: float) -> dict[str, Any]:
     return find_model(name).config()
 
 
-@st.cache_data(show_spinner=False)
+def model_protocols(name: str) -> list[str]:
+    """Names of a model's evaluations. Raises InputError."""
+    return find_model(name).protocols()
+
+
 def model_summary(name: str, protocol: str) -> dict[str, Any] | None:
-    """summary.json of a bundled model, or None when that evaluation has not been run."""
+    """summary.json of a model, or None when that evaluation has not been run. Raises InputError when it is damaged."""
     try:
-        return find_model(name).summary(protocol)
+        folder = find_model(name)
     except InputError:
         return None
+    return _summary(name, protocol, stamp(folder.summary_path(protocol)))
 
 
-@st.cache_data(show_spinner=False)
-def model_slices(name: str, protocol: str) -> Any:
-    """slices.csv of a bundled model as a table, or None."""
-    folder = ModelFolder(Path(find_model(name).path))
-    return folder.slices(protocol)
+@st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
+def _summary(name: str, protocol: str, changed: float) -> dict[str, Any] | None:
+    return find_model(name).summary(protocol)
+
+
+def model_slices(name: str, protocol: str) -> pd.DataFrame | None:
+    """slices.csv of a model as a table, or None. Raises InputError when it is damaged."""
+    return _slices(name, protocol, stamp(find_model(name).slices_path(protocol)))
+
+
+@st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
+def _slices(name: str, protocol: str, changed: float) -> pd.DataFrame | None:
+    return find_model(name).slices(protocol)
+
+
+def slices_at(name: str, protocol: str, threshold: float) -> pd.DataFrame | None:
+    """slices.csv at another threshold, from the stored sweep; None where that was not stored."""
+    return _slices_at(name, protocol, threshold, stamp(find_model(name).slices_path(protocol)))
+
+
+@st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
+def _slices_at(name: str, protocol: str, threshold: float, changed: float) -> pd.DataFrame | None:
+    arrays, slices = sweep(name, protocol, changed), model_slices(name, protocol)
+    return None if arrays is None or slices is None else table_at(slices, Sweep(**arrays), threshold)
+
+
+@st.cache_resource(max_entries=KEPT_ARRAYS, show_spinner=False)
+def sweep(name: str, protocol: str, changed: float) -> dict[str, npt.NDArray[Any]] | None:
+    """Figures of every slice under every threshold; shared by all visitors, not to be changed."""
+    return find_model(name).sweep(protocol)
+
+
+def predicted_masks(name: str, protocol: str) -> npt.NDArray[np.bool_] | None:
+    """Predicted masks (N, H, W) as rows of slices.csv, or None; shared by all visitors, not to be changed."""
+    return _masks(name, protocol, stamp(find_model(name).slices_path(protocol)))
+
+
+@st.cache_resource(max_entries=KEPT_ARRAYS, show_spinner=False)
+def _masks(name: str, protocol: str, changed: float) -> npt.NDArray[np.bool_] | None:
+    return find_model(name).masks(protocol)
+
+
+@st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
+def history(folder: str, changed: float) -> pd.DataFrame | None:
+    """history.csv of a model folder, or None. Raises InputError when it is damaged."""
+    return ModelFolder(Path(folder)).history()
+
+
+@st.cache_resource(max_entries=KEPT_ARRAYS, show_spinner=False)
+def snapshots(folder: str, changed: float) -> dict[str, npt.NDArray[Any]] | None:
+    """Names and masks of the sample slices by epoch, or None; not to be changed."""
+    return ModelFolder(Path(folder)).snapshots()

@@ -6,7 +6,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.common import loaders
-from resunet import charts, overlay
+from resunet import overlay
+from resunet.charts.metrics import patient_dice
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
 from resunet.evaluation.rules import SUMMARY_RULES
@@ -78,14 +79,14 @@ def patients() -> None:
     if slices is None:
         st.info(f"The test patients are not evaluated yet. Run: resunet evaluate {FLAGSHIP} --data DIR --split test")
         return
-    st.plotly_chart(charts.patient_dice(slices), key="patients", alt="Volume Dice of each test patient")
+    st.plotly_chart(patient_dice(slices), key="patients", alt="Volume Dice of each test patient")
     st.caption(
         "Dice of each test patient's whole volume against the size of the tumour. Filled: the ten patients on which the "
         "public U-Net of mateuszbuda/brain-segmentation-pytorch reports a mean of 0.91 (it was selected on them)."
     )
 
 
-introduction, *pictures = st.columns(4, gap="medium", vertical_alignment="center")
+introduction, *pictures = st.columns(4, gap="medium")
 with introduction:
     welcome()
 try:

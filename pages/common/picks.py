@@ -1,0 +1,108 @@
+"""Which evaluation a dashboard shows, and which part of it; choices live in the address, so that they can be shared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.common import loaders
+from resunet.errors import InputError
+from resunet.evaluation.select import SHOWS, SIZES, select_slices, sites_of
+from resunet.hub import FLAGSHIP, list_models
+
+PROTOCOL_WORDS = {
+    "test": "Test, 20 patients",
+    "test_tta": "Test, with test-time augmentation",
+    "val": "Validation, 10 patients",
+    "val_tta": "Validation, with test-time augmentation",
+    "buda10": "The ten published test patients",
+    "buda10_tta": "The ten, with test-time augmentation",
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of one model: its name, protocol, config.json, summary.json and slices.csv."""
+
+    model: str
+    protocol: str
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    slices: pd.DataFrame
+
+    @property
+    def segments(self) -> bool:
+        """Whether the model outlines (else it classifies)."""
+        return "tp" in self.slices
+
+
+def measured_models(task: str | None = None) -> list[str]:
+    """Models with at least one evaluation, the flagship first."""
+    found = []
+    for name in list_models():
+        try:
+            fits = task is None or loaders.model_config(name).get("task") == task
+            if fits and loaders.model_protocols(name):
+                found.append(name)
+        except InputError:
+            continue
+    return sorted(found, key=lambda name: (name != FLAGSHIP, name))
+
+
+def choose_evaluation(task: str | None = None) -> Evaluation | None:
+    """Model and protocol; None, with a sentence on screen, where nothing has been measured or a file is damaged."""
+    models = measured_models(task)
+    if not models:
+        st.info("Nothing is evaluated yet. Run: resunet evaluate MODEL --data DIR --split test")
+        return None
+    left, right = st.columns(2)
+    model = left.selectbox("Model", models, key="model", bind="query-params")
+    protocols = loaders.model_protocols(model)
+    start = protocols.index("test") if "test" in protocols else 0
+    protocol = right.selectbox(
+        "Measured on",
+        protocols,
+        start,
+        format_func=lambda name: PROTOCOL_WORDS.get(name, name),
+        key="protocol",
+        bind="query-params",
+    )
+    summary, slices = loaders.model_summary(model, protocol), loaders.model_slices(model, protocol)
+    if summary is None or slices is None:
+        st.info(f"{model} is not evaluated on {protocol} yet. Run: resunet evaluate {model} --data DIR --split {protocol}")
+        return None
+    return Evaluation(model, protocol, loaders.model_config(model), summary, slices)
+
+
+def filter_bar(slices: pd.DataFrame) -> pd.DataFrame:
+    """Filters that act on everything below them; returns the rows that are left."""
+    first, second, third, fourth = st.columns([3, 4, 3, 2])
+    sites = first.multiselect("Site", sites_of(slices), placeholder="All sites", key="sites")
+    sizes = second.multiselect("Tumour in the slice", list(SIZES), placeholder="Any size", key="sizes")
+    shows = third.selectbox("Slices", list(SHOWS), key="shows")
+    worst = fourth.number_input(
+        "Worst patients", 1, None, None, 1, key="worst", placeholder="all", help="Keep only this many of lowest Dice"
+    )
+    kept = select_slices(slices, sites, sizes, shows, int(worst) if worst else None)
+    if kept.empty:
+        st.warning("No slice fits these filters; take one of them back.")
+    elif len(kept) < len(slices):
+        st.caption(f"{len(kept):,} of {len(slices):,} slices, {kept['patient'].nunique()} patients, fit the filters.")
+    return kept
+
+
+def open_case(model: str, protocol: str, patient: str, number: int) -> None:
+    """Leave for the screen of one case; its address can be shared."""
+    where = {"model": model, "protocol": protocol, "patient": patient, "slice": str(number)}
+    st.switch_page("pages/evaluation/cases.py", query_params=where)
+
+
+def follow_click(event: Any, evaluation: Evaluation) -> None:
+    """Open the case of the first selected point, whose customdata is (patient, slice)."""
+    points = event.get("selection", {}).get("points", []) if event else []
+    if points and points[0].get("customdata"):
+        patient, number = points[0]["customdata"][:2]
+        open_case(evaluation.model, evaluation.protocol, str(patient), int(number))

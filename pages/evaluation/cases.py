@@ -1,0 +1,142 @@
+"""Cases: one slice of one evaluation, with what was true, what was found, and its neighbours. Its address can be shared."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.common import loaders, picks
+from pages.common.picks import Evaluation
+from resunet import overlay
+from resunet.errors import InputError
+from resunet.evaluation.metrics import table_dice, table_iou
+
+PICTURE = 640
+COLUMNS = {
+    "patient": st.column_config.TextColumn("Patient", pinned=True),
+    "slice": st.column_config.NumberColumn("Slice"),
+    "dice": st.column_config.ProgressColumn("Dice", min_value=0, max_value=1, format="%.3f"),
+    "tumour_pixels": st.column_config.NumberColumn("Tumour, px", format="localized"),
+    "fp": st.column_config.NumberColumn("False, px", format="localized"),
+    "fn": st.column_config.NumberColumn("Missed, px", format="localized"),
+    "p_tumour": st.column_config.NumberColumn("P(tumour)", format="%.3f"),
+}
+
+
+def ranked(slices: pd.DataFrame) -> pd.DataFrame:
+    """Slices with anything to see, worst first: by wrong pixels, since Dice alone says nothing about empty slices."""
+    wrong = slices["fp"] + slices["fn"]
+    table = slices.assign(dice=table_dice(slices), iou=table_iou(slices), wrong=wrong, row=np.arange(len(slices)))
+    return table.sort_values(["wrong", "patient", "slice"], ascending=[False, True, True], ignore_index=True)
+
+
+def position_of(table: pd.DataFrame, evaluation: Evaluation) -> int:
+    """The row that the address names; the worst one when it names none."""
+    where = st.query_params
+    if "patient" not in where:
+        return 0
+    wanted = table[(table["patient"] == where["patient"]) & (table["slice"].astype(str) == where.get("slice", ""))]
+    if wanted.empty:
+        st.warning(f"{evaluation.model} was not measured on this slice under {evaluation.protocol}; showing the worst one.")
+        return 0
+    return int(wanted.index[0])
+
+
+def go_to(row: pd.Series) -> None:
+    """Put a case into the address."""
+    st.query_params.update(patient=str(row["patient"]), slice=str(row["slice"]))
+
+
+def steps(table: pd.DataFrame, position: int) -> None:
+    """Previous and next by error, and the neighbours in the head."""
+    row = table.iloc[position]
+    same = table[table["patient"] == row["patient"]].sort_values("slice", ignore_index=True)
+    at = int(same.index[same["slice"] == row["slice"]][0])
+    moves = (
+        ("Worse", table, position - 1, ":material/arrow_back:"),
+        ("Better", table, position + 1, ":material/arrow_forward:"),
+        ("Slice below", same, at - 1, ":material/arrow_downward:"),
+        ("Slice above", same, at + 1, ":material/arrow_upward:"),
+    )
+    with st.container(horizontal=True, gap="small"):
+        for label, rows, target, icon in moves:
+            possible = 0 <= target < len(rows)
+            arguments = (rows.iloc[target],) if possible else ()
+            st.button(label, icon=icon, disabled=not possible, on_click=go_to, args=arguments, key=f"step_{label}")
+
+
+def numbers(row: pd.Series) -> None:
+    """The case's figures."""
+    labels = {"Dice": row["dice"], "IoU": row["iou"], "HD95, px": row["hd95"], "P(tumour)": row["p_tumour"]}
+    for column, (label, value) in zip(st.columns(4), labels.items(), strict=True):
+        column.metric(label, "undefined" if pd.isna(value) else f"{value:.3f}", border=True)
+    st.caption(
+        f"{row['tumour_pixels']:,} tumour pixels: {row['tp']:,} found, {row['fn']:,} missed; {row['fp']:,} false. "
+        "Masks before the gate; P(tumour) is stage 1's."
+    )
+
+
+def pictures(evaluation: Evaluation, row: pd.Series) -> None:
+    """With the data: slice with both outlines, and hits and misses. Without: the predicted mask alone."""
+    masks = loaders.predicted_masks(evaluation.model, evaluation.protocol)
+    predicted = None if masks is None or row["row"] >= len(masks) else masks[int(row["row"])]
+    record = next(
+        (record for record in loaders.lgg_patients().get(row["patient"], []) if record.number == int(row["slice"])), None
+    )
+    left, right = st.columns(2)
+    if record is None:
+        if predicted is None:
+            st.info("The predicted masks of this evaluation were not kept.")
+        else:
+            left.image(predicted.astype(np.uint8) * 255, width="stretch", alt="Predicted mask")
+            left.caption("Predicted mask.")
+        right.info(
+            "The slice itself is not shown: the LGG set is not part of this repository (CC BY-NC-SA 4.0). Download it from "
+            "kaggle.com/datasets/mateuszbuda/lgg-mri-segmentation and set LGG_DATA to the folder that holds kaggle_3m."
+        )
+        return
+    truth, plain = record.mask(), overlay.render(record.image(), "FLAIR", overlay.Window(), PICTURE)
+    found = np.zeros_like(truth) if predicted is None else predicted
+    both = overlay.outline(overlay.outline(plain, truth, overlay.TRUTH), found, overlay.PREDICTED)
+    left.image(both, width="stretch", alt="FLAIR with the true and the predicted outline")
+    left.caption("FLAIR. Blue: true outline, orange: predicted.")
+    right.image(overlay.error_map(plain, found, truth), width="stretch", alt="Hits, misses and false alarms")
+    right.caption("Green hit, blue missed, red false alarm.")
+
+
+def show(evaluation: Evaluation) -> None:
+    """The case, and the list it was taken from."""
+    table = ranked(evaluation.slices)
+    position = position_of(table, evaluation)
+    row = table.iloc[position]
+    st.subheader(f"{row['patient']}, slice {row['slice']}", anchor=False)
+    st.caption(f"Number {position + 1} of {len(table)}, worst first.")
+    steps(table, position)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        numbers(row)
+        pictures(evaluation, row)
+    with right:
+        shown = table[[name for name in COLUMNS if name in table]]
+        event = st.dataframe(
+            shown,
+            hide_index=True,
+            column_config=COLUMNS,
+            on_select="rerun",
+            selection_mode="single-row",
+            key="case_table",
+            height=640,
+        )
+        rows = event["selection"]["rows"]
+        if rows and rows[0] != position and rows != st.session_state.get("case_followed"):
+            st.session_state["case_followed"] = rows
+            go_to(table.iloc[rows[0]])
+            st.rerun()
+
+
+st.title("Cases", anchor=False)
+try:
+    chosen = picks.choose_evaluation("segmentation")
+    if chosen is not None:
+        show(chosen)
+except InputError as error:
+    st.error(str(error))

@@ -1,0 +1,143 @@
+"""Metrics: one model on one part of the data, under every aggregation, and what threshold and gate do to it."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.common import loaders, picks
+from pages.common.picks import Evaluation
+from resunet.charts import metrics as charts
+from resunet.charts import stage_1 as stage_1_charts
+from resunet.errors import InputError
+from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
+from resunet.evaluation.compare import error_budget
+from resunet.evaluation.rules import SUMMARY_RULES
+from resunet.evaluation.sweep import THRESHOLDS
+
+SEGMENTATION = {
+    "volume_dice_mean": "Volume Dice, mean",
+    "volume_dice_median": "Volume Dice, median",
+    "tumour_slice_dice": "Dice, tumour slices",
+    "pooled_dice": "Dice, pooled pixels",
+    "recall": "Recall",
+    "precision": "Precision",
+    "empty_slice_fp_rate": "False alarms, empty slices",
+    "hd95_px": "HD95, pixels",
+}
+CLASSIFICATION = {
+    "accuracy": "Accuracy",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "precision": "Precision",
+    "f1": "F1",
+    "auroc": "AUROC",
+    "auprc": "Average precision",
+    "ece": "Calibration error",
+}
+
+
+def headlines(figures: dict[str, Any], labels: dict[str, str], evaluation: Evaluation, changed: str) -> None:
+    """Eight cards, four a row: value, interval, n; the tooltip says how it is taken and how to take it again."""
+    command = f"resunet evaluate {evaluation.model} --data DIR --split {evaluation.protocol.removesuffix('_tta')}{changed}"
+    names = [name for name in labels if name in figures]
+    for start in range(0, len(names), 4):
+        for column, name in zip(st.columns(4), names[start : start + 4], strict=False):
+            figure = figures[name]
+            column.metric(
+                labels[name],
+                f"{figure['value']:.3f}",
+                delta=f"{figure['low']:.3f} to {figure['high']:.3f}, n = {figure['n']:,} {figure['unit']}s",
+                delta_color="off",
+                delta_arrow="off",
+                help=f"{SUMMARY_RULES[name]}. 95 % interval, patients resampled. Re-derive: {command}",
+                border=True,
+            )
+
+
+def explorer(evaluation: Evaluation) -> tuple[pd.DataFrame, float | None, str]:
+    """Threshold and gate; returns the slices at that threshold, the gate, and the options that re-derive them."""
+    start, gate = float(evaluation.summary["threshold"]), evaluation.summary["gate"]
+    left, right = st.columns(2)
+    swept = loaders.slices_at(evaluation.model, evaluation.protocol, THRESHOLDS[9]) is not None
+    threshold = left.select_slider(
+        "Threshold", THRESHOLDS, start, key="explore_threshold", disabled=not swept, help=f"Chosen on validation: {start}"
+    )
+    slices, options = evaluation.slices, ""
+    if swept and threshold != start:
+        found = loaders.slices_at(evaluation.model, evaluation.protocol, float(threshold))
+        slices, options = slices if found is None else found, f" --threshold {threshold}"
+    if gate is None:
+        right.caption("No gate: stage 1 was not run beside this evaluation.")
+        return slices, None, options
+    moved = right.slider("Gate", 0.0, 1.0, float(gate), 0.01, key="explore_gate", help=f"Chosen on validation: {gate}")
+    return slices, moved, options + (f" --gate {moved}" if moved != gate else "")
+
+
+def plot(figure: Any, key: str, evaluation: Evaluation | None = None) -> None:
+    """One chart; with an evaluation, a click on a point opens its case."""
+    if evaluation is None:
+        st.plotly_chart(figure, key=key)
+        return
+    picks.follow_click(st.plotly_chart(figure, key=key, on_select="rerun", selection_mode="points"), evaluation)
+
+
+@st.fragment
+def segmentation(evaluation: Evaluation) -> None:
+    """Everything about a segmentation model."""
+    slices, gate, options = explorer(evaluation)
+    kept = picks.filter_bar(slices)
+    if kept.empty:
+        return
+    final = kept if gate is None else gate_slices(kept, gate)
+    st.caption("The two stages together: slices under the gate count as empty." if gate is not None else "Stage 2 alone.")
+    headlines(summarise_segmentation(final), SEGMENTATION, evaluation, options)
+    first, second = st.columns(2)
+    with first:
+        st.markdown("**The same masks, four ways to average**")
+        plot(charts.aggregations(final), "aggregations")
+    with second:
+        st.markdown("**Every patient and every tumour slice**")
+        by_site = st.toggle("Site by site", key="by_site")
+        plot(charts.distribution(final, by_site), "distribution", evaluation)
+    first, second = st.columns(2)
+    with first:
+        st.markdown("**Patients by tumour size**")
+        plot(charts.patient_dice(final), "patients", evaluation)
+    with second:
+        st.markdown("**Slices by tumour size**")
+        plot(charts.slice_dice(final), "slices", evaluation)
+    st.markdown("**Where the two stages lose and invent pixels**")
+    plot(charts.budget(error_budget(kept, gate)), "budget")
+    st.caption("A click on a point opens the slice; a patient's point opens its worst one.")
+    st.download_button("These slices as CSV", lambda: final.to_csv(index=False), "slices.csv", "text/csv", on_click="ignore")
+
+
+@st.fragment
+def classification(evaluation: Evaluation) -> None:
+    """Everything about a classifier."""
+    start = float(evaluation.summary["threshold"])
+    threshold = st.slider("Threshold", 0.01, 0.99, start, 0.01, key="stage_1_threshold", help=f"Chosen on validation: {start}")
+    options = f" --threshold {threshold}" if threshold != start else ""
+    headlines(_classified(evaluation.slices, threshold), CLASSIFICATION, evaluation, options)
+    slices = evaluation.slices
+    for row in (("confusion", "reliability"), ("roc", "precision_recall")):
+        for column, name in zip(st.columns(2), row, strict=True):
+            with column:
+                st.markdown(f"**{name.replace('_', '-').capitalize() if name != 'roc' else 'ROC'}**")
+                build = getattr(stage_1_charts, name)
+                plot(build(slices) if name == "reliability" else build(slices, threshold), name)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _classified(slices: pd.DataFrame, threshold: float) -> dict[str, Any]:
+    return summarise_classification(slices, threshold)
+
+
+st.title("Metrics", anchor=False)
+try:
+    chosen = picks.choose_evaluation()
+    if chosen is not None:
+        (segmentation if chosen.segments else classification)(chosen)
+except InputError as error:
+    st.error(str(error))

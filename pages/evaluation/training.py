@@ -1,0 +1,92 @@
+"""Training replay: how the networks learned, epoch by epoch, and what they made of the sample slices meanwhile."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from pages.common import loaders
+from resunet.artifacts import REPOSITORY, ModelFolder
+from resunet.charts import replay
+from resunet.charts.masks_replay import masks_animation
+from resunet.data.samples import load_samples
+from resunet.errors import InputError
+from resunet.hub import FLAGSHIP, find_model, list_models
+
+RUNS = REPOSITORY / "runs"
+SHOWN = ("large_1", "typical_2", "cavity_1", "faint_1", "small_2", "small_5")
+EVERY = 3  # seconds between two looks at a run in training
+
+
+def folders() -> dict[str, ModelFolder]:
+    """Bundled models and runs in training that have a history, by label, the flagship first."""
+    found = {name: find_model(name) for name in sorted(list_models(), key=lambda name: (name != FLAGSHIP, name))}
+    found |= {f"runs/{path.parent.name}": ModelFolder(path.parent) for path in sorted(RUNS.glob("*/history.csv"))}
+    return {label: folder for label, folder in found.items() if folder.history_path.exists()}
+
+
+def history_of(folder: ModelFolder) -> pd.DataFrame | None:
+    """The run's table as of now."""
+    return loaders.history(str(folder.path), loaders.stamp(folder.history_path))
+
+
+def film(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -> None:
+    """Curves and masks as animations that the browser plays by itself."""
+    histories = {label: table for label, folder in chosen.items() if (table := history_of(folder)) is not None}
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        st.markdown("**Curves** (dotted: training, solid: validation)")
+        st.plotly_chart(replay.animation(histories, smoothing, log_loss), key="curves")
+    with right:
+        label = next((name for name, folder in chosen.items() if folder.snapshots_path.exists()), None)
+        if label is None:
+            st.info("These runs kept no snapshots of the sample slices: a classifier outlines nothing.")
+            return
+        st.markdown(f"**What {label} outlined after each epoch** (simulated slices)")
+        st.plotly_chart(masks_film(chosen[label].path, loaders.stamp(chosen[label].snapshots_path)), key="masks")
+    first = next(iter(histories.values()))
+    st.download_button("History as CSV", lambda: first.to_csv(index=False), "history.csv", "text/csv", on_click="ignore")
+
+
+def masks_film(path: Path, changed: float) -> object:
+    """The sample slices' animation of one run."""
+    kept = loaders.snapshots(str(path), changed)
+    assert kept is not None
+    samples = {sample.name: sample for sample in load_samples()}
+    names = [name for name in SHOWN if name in list(kept["names"])]
+    rows = [list(kept["names"]).index(name) for name in names]
+    scale = samples[names[0]].image.shape[0] // kept["masks"].shape[-1]
+    images = [samples[name].image[::scale, ::scale, 1] for name in names]
+    truths = [samples[name].mask[::scale, ::scale] for name in names]
+    return masks_animation(images, truths, kept["masks"][:, rows], [name.replace("_", " ").capitalize() for name in names])
+
+
+@st.fragment(run_every=EVERY)
+def live(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -> None:
+    """The curves of runs that are still being written, looked at again and again."""
+    histories = {label: table for label, folder in chosen.items() if (table := history_of(folder)) is not None}
+    st.plotly_chart(replay.curves(histories, smoothing, log_loss), key="live")
+    latest = {label: int(table["epoch"].iloc[-1]) for label, table in histories.items()}
+    st.caption(", ".join(f"{label}: epoch {epoch}" for label, epoch in latest.items()) + f". Looked at every {EVERY} seconds.")
+
+
+st.title("Training replay", anchor=False)
+try:
+    there = folders()
+    if not there:
+        st.info("No training history yet. Run: resunet train --recipe resunet --data DIR")
+    else:
+        names = st.multiselect("Runs", list(there), [next(iter(there))], key="runs", placeholder="Choose a run")
+        with st.container(horizontal=True, vertical_alignment="center", gap="large"):
+            smoothing = st.slider("Smoothing", 0.0, 0.95, 0.0, 0.05, key="smoothing", width=260)
+            log_loss = st.toggle("Loss on a log scale", key="log_loss")
+            watch = st.toggle("Watch live", key="live_watch", help="Follow history.csv of a run in training")
+        chosen = {name: there[name] for name in names}
+        if not chosen:
+            st.info("Choose at least one run.")
+        elif watch:
+            live(chosen, smoothing, log_loss)
+        else:
+            film(chosen, smoothing, log_loss)
+except InputError as error:
+    st.error(str(error))

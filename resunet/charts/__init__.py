@@ -1,0 +1,1 @@
+"""Plotly figures from tables: pure functions without state, in one look."""

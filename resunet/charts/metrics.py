@@ -1,0 +1,166 @@
+"""Charts of one model on one part of the data, from its slices.csv."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, finish
+from resunet.data.splits import BUDA_TEN, site
+from resunet.evaluation.aggregate import summarise_segmentation
+from resunet.evaluation.metrics import table_dice, volumes
+
+AGGREGATIONS = {
+    "volume_dice_mean": "Patient volumes, mean",
+    "tumour_slice_dice": "Tumour slices, mean",
+    "pooled_dice": "All pixels pooled",
+    "all_slice_dice": "All slices, empty = 1",
+}
+
+
+def patient_table(slices: pd.DataFrame) -> pd.DataFrame:
+    """One row a patient: dice of the volume, tumour_pixels, site, worst_slice (its number, for drilling down)."""
+    patients = volumes(slices)
+    table = pd.DataFrame({"dice": table_dice(patients), "tumour_pixels": patients["tp"] + patients["fn"]}, index=patients.index)
+    errors = slices.assign(wrong=slices["fp"] + slices["fn"])
+    worst = errors.loc[errors.groupby("patient")["wrong"].idxmax()].set_index("patient")["slice"]
+    table["site"] = [site(name) if name.startswith("TCGA") else "-" for name in table.index]
+    return table.assign(worst_slice=worst).rename_axis("patient").reset_index()
+
+
+def slice_table(slices: pd.DataFrame) -> pd.DataFrame:
+    """The slices that show a tumour, with the dice of each."""
+    shown = slices[slices["tumour_pixels"] > 0]
+    return shown.assign(dice=table_dice(shown))
+
+
+def patient_dice(slices: pd.DataFrame) -> go.Figure:
+    """Volume Dice of each patient against tumour size; the ten patients with a published figure are filled."""
+    patients = patient_table(slices)
+    figure = go.Figure()
+    for named, label in ((True, "published ten"), (False, "others")):
+        part = patients[patients["patient"].isin(BUDA_TEN) == named]
+        if part.empty:
+            continue
+        figure.add_scatter(
+            x=part["tumour_pixels"],
+            y=part["dice"],
+            mode="markers",
+            name=f"{label} (n = {len(part)})",
+            customdata=part[["patient", "worst_slice"]],
+            hovertemplate="%{customdata[0]}<br>Dice %{y:.3f}<br>%{x:,} tumour pixels<extra></extra>",
+            marker={"size": 13, "color": BLUE, "symbol": "circle" if named else "circle-open", "line": {"width": 2}},
+        )
+    mean = float(patients["dice"].mean())
+    figure.add_hline(y=mean, line={"dash": "dot", "color": ORANGE}, annotation_text=f"mean {mean:.3f}")
+    figure.update_xaxes(type="log")
+    figure.update_yaxes(range=[min(0.4, float(patients["dice"].min()) - 0.05), 1.02])
+    return finish(figure, "Tumour volume, pixels (log scale)", "Volume Dice", 380)
+
+
+def aggregations(slices: pd.DataFrame) -> go.Figure:
+    """The same masks under every aggregation of Dice, with what predicting nothing would score as the floor."""
+    figures = summarise_segmentation(slices)
+    empty = slices.assign(tp=0, fp=0, fn=slices["tumour_pixels"], lesions=None)
+    floor = summarise_segmentation(empty)
+    names = list(AGGREGATIONS)
+    values = np.array([figures[name]["value"] for name in names])
+    figure = go.Figure()
+    figure.add_bar(
+        x=[f"{AGGREGATIONS[name]}<br>n = {figures[name]['n']:,} {figures[name]['unit']}s" for name in names],
+        y=values,
+        marker_color=BLUE,
+        text=[f"{value:.3f}" for value in values],
+        textposition="inside",
+        insidetextanchor="start",
+        name="this model",
+        error_y={
+            "array": [figures[name]["high"] - figures[name]["value"] for name in names],
+            "arrayminus": [figures[name]["value"] - figures[name]["low"] for name in names],
+        },
+        hovertemplate="%{x}<br>%{y:.3f}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=figure.data[0].x,
+        y=[floor[name]["value"] for name in names],
+        mode="markers",
+        marker={"symbol": "line-ew", "size": 60, "line": {"width": 4, "color": RED}},
+        name="predicting nothing",
+        hovertemplate="predicting nothing scores %{y:.3f}<extra></extra>",
+    )
+    figure.update_yaxes(range=[0, 1.02])
+    return finish(figure, None, "Dice, 95 % interval over patients")
+
+
+def distribution(slices: pd.DataFrame, by_site: bool = False) -> go.Figure:
+    """Volume Dice a patient and Dice a tumour slice as boxes with every point, all together or site by site."""
+    figure = go.Figure()
+    patients, tumours = patient_table(slices), slice_table(slices)
+    tumours = tumours.assign(site=[site(name) if name.startswith("TCGA") else "-" for name in tumours["patient"]])
+    for table, label, number, colour in (
+        (patients, "patient volumes", "worst_slice", BLUE),
+        (tumours, "tumour slices", "slice", ORANGE),
+    ):
+        figure.add_box(
+            x=table["site"] if by_site else [label] * len(table),
+            y=table["dice"],
+            name=f"{label} (n = {len(table)})",
+            customdata=table[["patient", number]],
+            boxpoints="all",
+            jitter=0.5,
+            pointpos=0,
+            marker={"color": colour, "size": 6, "opacity": 0.7},
+            line={"width": 2},
+            hovertemplate="%{customdata[0]}, slice %{customdata[1]}<br>Dice %{y:.3f}<extra></extra>",
+        )
+    figure.update_yaxes(range=[-0.03, 1.03])
+    return finish(figure, "Site" if by_site else None, "Dice", boxmode="group" if by_site else "overlay")
+
+
+def slice_dice(slices: pd.DataFrame) -> go.Figure:
+    """Dice of every tumour slice against the tumour's size in it."""
+    table = slice_table(slices)
+    figure = go.Figure()
+    figure.add_scattergl(
+        x=table["tumour_pixels"],
+        y=table["dice"],
+        mode="markers",
+        customdata=table[["patient", "slice"]],
+        marker={"size": 8, "color": ORANGE, "opacity": 0.75},
+        name=f"tumour slices (n = {len(table)})",
+        showlegend=True,
+        hovertemplate="%{customdata[0]}, slice %{customdata[1]}<br>Dice %{y:.3f}<br>%{x:,} tumour pixels<extra></extra>",
+    )
+    figure.update_xaxes(type="log")
+    figure.update_yaxes(range=[-0.03, 1.03])
+    return finish(figure, "Tumour in the slice, pixels (log scale)", "Dice of the slice")
+
+
+def budget(parts: dict[str, int]) -> go.Figure:
+    """The error budget of the two stages as one bar for the tumour's pixels and one for the false ones."""
+    rows = (
+        ("Tumour pixels", "found", "outlined", GREEN),
+        ("Tumour pixels", "lost_at_gate", "lost at the gate", RED),
+        ("Tumour pixels", "lost_lesions", "lost with whole lesions", ORANGE),
+        ("Tumour pixels", "lost_at_border", "lost at borders", SKY),
+        ("False pixels", "false_on_tumour_slices", "on tumour slices", GREY),
+        ("False pixels", "false_on_empty_slices", "on empty slices", BLUE),
+    )
+    figure = go.Figure()
+    for bar, name, label, colour in rows:
+        share = parts[name] / max(1, parts["tumour"])
+        figure.add_bar(
+            y=[bar],
+            x=[parts[name]],
+            orientation="h",
+            name=label,
+            marker_color=colour,
+            text=f"{share:.1%}",
+            textposition="inside",
+            insidetextanchor="middle",
+            hovertemplate=f"{label}: %{{x:,}} pixels, {share:.2%} of the tumour<extra></extra>",
+        )
+    figure = finish(figure, f"Pixels; all tumours together are {parts['tumour']:,}", None, 260, barmode="stack")
+    figure.update_layout(uniformtext={"minsize": 11, "mode": "hide"})
+    return figure

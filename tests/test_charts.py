@@ -1,0 +1,115 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from resunet.charts import film, metrics, replay, stage_1, style
+from resunet.charts.masks_replay import masks_animation
+from resunet.evaluation.aggregate import summarise_segmentation
+from resunet.evaluation.compare import error_budget
+from resunet.evaluation.select import select_slices, sites_of
+from resunet.models import MODELS
+from tests.test_compare import fake_slices
+from tests.test_evaluation import TABLE
+
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3, 4],
+        "lr": [0.1, 0.08, 0.04, 0.01],
+        "train_loss": [1.0, 0.5, 0.4, 0.3],
+        "val_loss": [1.1, 0.6, 0.55, 0.6],
+        "val_dice": [0.2, 0.6, 0.7, 0.65],
+        "val_iou": [0.1, 0.4, 0.5, 0.45],
+    }
+)
+
+
+def test_every_architecture_has_a_colour_and_its_runs_share_it():
+    assert set(MODELS) - {"resunet_wide"} <= set(style.MODEL_NAMES)
+    assert style.model_colour("resunet_bce_seed2") == style.model_colour("resunet")
+    assert style.model_colour("resunet_deep_fold3") == style.model_colour("resunet_deep") != style.model_colour("resunet")
+    assert style.model_colour("somebody else") == style.GREY
+
+
+def test_patient_chart_shows_each_patient_once_with_its_dice_and_worst_slice():
+    figure = metrics.patient_dice(TABLE)
+    points = {name: y for trace in figure.data for (name, _), y in zip(trace.customdata, trace.y, strict=True)}
+    assert points == pytest.approx({"a": 0.6, "b": 0.0})
+    assert "n = 2" in figure.data[0].name
+    table = metrics.patient_table(TABLE).set_index("patient")
+    wrong = (TABLE["fp"] + TABLE["fn"])[TABLE["patient"] == "a"]
+    assert table.loc["a", "worst_slice"] == TABLE.loc[wrong.idxmax(), "slice"]
+
+
+def test_aggregations_show_the_figures_of_the_summary_and_the_floor():
+    slices = fake_slices(0.9)
+    figure, figures = metrics.aggregations(slices), summarise_segmentation(slices)
+    assert list(figure.data[0].y) == pytest.approx([figures[name]["value"] for name in metrics.AGGREGATIONS])
+    assert list(figure.data[1].y) == pytest.approx([0, 0, 0, 1 / 3])  # a third of the slices is empty
+
+
+def test_distribution_and_budget_hold_every_case():
+    slices = fake_slices(0.9)
+    for by_site in (False, True):
+        boxes = metrics.distribution(slices, by_site).data
+        assert [len(box.y) for box in boxes] == [12, 24]
+    parts = error_budget(slices, 0.5)
+    bars = metrics.budget(parts).data
+    assert sum(bar.x[0] for bar in bars if bar.y[0] == "Tumour pixels") == parts["tumour"]
+
+
+def test_stage_1_charts_hold_the_counts():
+    slices = fake_slices(0.9)  # slices 1 empty at 0.2, 2 tumour at 0.2, 3 tumour at 0.9
+    texts = stage_1.confusion(slices, 0.5).data[0].text
+    assert [int(text.split("</b>")[0][3:]) for text in texts] == [12, 12, 0, 12]
+    assert stage_1.roc(slices, 0.5).data[-1].y[0] == 0.5 == stage_1.precision_recall(slices, 0.5).data[-1].x[0]
+    bins = stage_1.reliability(slices).data[1]
+    assert list(bins.x) == pytest.approx([0.2, 0.9]) and list(bins.y) == pytest.approx([0.5, 1.0])
+
+
+def test_smoothing_keeps_constants_and_follows_the_formula():
+    np.testing.assert_allclose(replay.smooth(np.full(5, 0.3), 0.9), 0.3)
+    np.testing.assert_allclose(replay.smooth(np.array([1.0, 2.0]), 0.5), [1.0, (0.25 * 1 + 0.5 * 2) / 0.75])
+    np.testing.assert_array_equal(replay.smooth(np.array([1.0, 5.0]), 0.0), [1.0, 5.0])
+
+
+def test_the_film_grows_to_the_whole_history():
+    figure = replay.animation({"resunet": HISTORY})
+    assert len(figure.frames) == 3 * film.STEPS + 1
+    lines = {trace.name: index for index, trace in enumerate(figure.data) if trace.name}
+    dice = lines["resunet, val dice"]
+    first, middle, last = (figure.frames[index].data[dice] for index in (0, film.STEPS // 2, -1))
+    assert list(first.y) == [0.2] and list(last.y) == [0.2, 0.6, 0.7, 0.65]
+    assert middle.y[-1] == pytest.approx(0.4) and middle.x[-1] == pytest.approx(1.5)  # half way between two epochs
+    names = {frame.name for frame in figure.frames}
+    steps = figure.layout.sliders[0].steps
+    assert len(steps) == 4 and all(step.args[0][0] in names for step in steps)
+    assert film.FRAME_MS <= 50  # twenty frames a second or more
+    assert replay.best_epoch(HISTORY) == 3
+
+
+def test_several_runs_and_a_classifier_share_a_film():
+    classifier = HISTORY.drop(columns=["val_dice", "val_iou"]).assign(val_accuracy=0.9, val_auroc=[0.7, 0.8, 0.9, 0.85])
+    figure = replay.animation({"resunet": HISTORY, "resnet50": classifier.iloc[:2]}, smoothing=0.5, log_loss=True)
+    assert replay.panels_of({"a": HISTORY, "b": classifier}) == list(replay.CURVES)
+    assert len(figure.frames) == 3 * film.STEPS + 1
+    assert figure.layout.yaxis.type == "log"
+
+
+def test_masks_film_outlines_every_epoch():
+    mask = np.zeros((3, 1, 64, 64), bool)
+    mask[1, 0, 10:20, 10:20] = mask[2, 0, 10:40, 10:40] = True
+    figure = masks_animation([np.zeros((64, 64), np.uint8)], [mask[2, 0]], mask, ["One"])
+    lengths = [max((x for x in frame.data[0].x if x is not None), default=0) for frame in figure.frames]
+    assert lengths == [0, 19.5, 39.5]
+
+
+def test_filters_keep_what_they_say():
+    slices = fake_slices(0.9).replace({"patient": {"P00": "TCGA_CS_1", "P01": "TCGA_DU_2"}})
+    known = slices[slices["patient"].str.startswith("TCGA")]
+    assert sites_of(slices) == ["CS", "DU"]
+    assert set(select_slices(known, sites=["CS"])["patient"]) == {"TCGA_CS_1"}
+    assert (select_slices(slices, shows="without tumour")["tumour_pixels"] == 0).all()
+    kept = select_slices(slices, sizes=["over 1,500 px", "150 to 500 px"])["tumour_pixels"]
+    assert ((kept > 150) & (kept <= 500)).all() and len(kept)
+    assert select_slices(slices, worst=2)["patient"].nunique() == 2
+    assert len(select_slices(slices)) == len(slices)

@@ -1,0 +1,128 @@
+"""The screens that read model folders: with what is bundled, with nothing, with files missing, with damaged ones."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from resunet import hub
+from resunet.evaluation.aggregate import gate_slices, summarise_segmentation
+from resunet.evaluation.sweep import Sweep, table_at
+from resunet.hub import FLAGSHIP, STAGE_1, find_model
+from tests.conftest import REPOSITORY
+from tests.test_app import copied_weights, fresh_caches  # noqa: F401 (fixtures)
+
+SCREENS = ("metrics", "cases", "training")
+
+
+def open_screen(name: str, **address: str) -> AppTest:
+    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60).run()
+    for key, value in address.items():
+        app.query_params[key] = value
+    app = app.switch_page(f"pages/evaluation/{name}.py").run()
+    assert not app.exception
+    return app
+
+
+def shown(app: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def test_metrics_equal_the_summary_of_the_folder():
+    figures = find_model(FLAGSHIP).summary("test")["metrics"]
+    cards = shown(open_screen("metrics"))
+    for name, label in (("volume_dice_mean", "Volume Dice, mean"), ("recall", "Recall"), ("hd95_px", "HD95, pixels")):
+        assert cards[label] == f"{figures[f'gated_{name}']['value']:.3f}"  # the page shows both stages together
+
+
+def test_classifier_metrics_equal_the_summary_of_the_folder():
+    app = open_screen("metrics")
+    app.selectbox(key="model").set_value(STAGE_1).run()
+    figures, cards = find_model(STAGE_1).summary("test")["metrics"], shown(app)
+    assert cards["Accuracy"] == f"{figures['accuracy']['value']:.3f}" and cards["AUROC"] == f"{figures['auroc']['value']:.3f}"
+    assert len(app.get("plotly_chart")) == 4
+
+
+def test_threshold_and_gate_recompute_every_figure_from_the_sweep():
+    app = open_screen("metrics")
+    app.select_slider(key="explore_threshold").set_value(0.3).run()
+    app.slider(key="explore_gate").set_value(0.2).run()
+    folder = find_model(FLAGSHIP)
+    moved = gate_slices(table_at(folder.slices("test"), Sweep(**folder.sweep("test")), 0.3), 0.2)
+    expected, cards = summarise_segmentation(moved), shown(app)
+    assert cards["Precision"] == f"{expected['precision']['value']:.3f}"
+    assert cards["Volume Dice, mean"] == f"{expected['volume_dice_mean']['value']:.3f}"
+    assert "--threshold 0.3 --gate 0.2" in app.metric[0].help
+
+
+def test_filters_act_on_the_cards_and_say_how_much_is_left():
+    app = open_screen("metrics")
+    app.multiselect(key="sites").set_value(["CS"]).run()
+    slices = find_model(FLAGSHIP).slices("test")
+    left = slices[slices["patient"].str.startswith("TCGA_CS")]
+    assert any(f"{len(left):,} of {len(slices):,} slices" in caption.value for caption in app.caption)
+    gate = find_model(FLAGSHIP).summary("test")["gate"]
+    expected = summarise_segmentation(gate_slices(left, gate))["pooled_dice"]["value"]
+    assert shown(app)["Dice, pooled pixels"] == f"{expected:.3f}"
+    app.multiselect(key="sizes").set_value(["up to 150 px"]).run()
+    app.selectbox(key="shows").set_value("without tumour").run()
+    assert not app.exception and "No slice fits" in app.warning[0].value
+
+
+def test_a_case_opens_from_its_address_and_steps_to_its_neighbours():
+    slices = find_model(FLAGSHIP).slices("test")
+    row = slices[slices["tumour_pixels"] > 0].iloc[5]
+    app = open_screen("cases", patient=row["patient"], slice=str(row["slice"]))
+    assert app.subheader[0].value == f"{row['patient']}, slice {row['slice']}"
+    assert any(f"{row['tp']:,} found, {row['fn']:,} missed" in caption.value for caption in app.caption)
+    assert "is not part of this repository" in app.info[0].value
+    app.button(key="step_Slice above").click().run()
+    assert app.subheader[0].value == f"{row['patient']}, slice {row['slice'] + 1}"
+
+
+def test_cases_start_with_the_worst_and_an_unknown_address_says_so():
+    slices = find_model(FLAGSHIP).slices("test")
+    worst = slices.loc[(slices["fp"] + slices["fn"]).idxmax()]
+    assert open_screen("cases").subheader[0].value == f"{worst['patient']}, slice {worst['slice']}"
+    assert "was not measured on this slice" in open_screen("cases", patient="nobody", slice="1").warning[0].value
+
+
+def test_the_replay_plays_one_run_or_several():
+    app = open_screen("training")
+    assert len(app.get("plotly_chart")) == 2
+    app.multiselect(key="runs").set_value([FLAGSHIP, STAGE_1]).run()
+    app.toggle(key="log_loss").set_value(True).run()
+    assert not app.exception and len(app.get("plotly_chart")) == 2
+    app.toggle(key="live_watch").set_value(True).run()
+    assert not app.exception and any("epoch" in caption.value for caption in app.caption)
+    app.multiselect(key="runs").set_value([]).run()
+    assert "Choose at least one run" in app.info[0].value
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_with_no_weights_every_screen_says_what_to_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hub, "WEIGHTS", tmp_path)
+    monkeypatch.setattr("resunet.artifacts.REPOSITORY", tmp_path)
+    app = open_screen(name)
+    assert len(app.info) + len(app.get("plotly_chart")) >= 1 and not app.error
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_missing_files_leave_the_screens_standing(name: str, copied_weights: Path):  # noqa: F811
+    for folder in copied_weights.iterdir():
+        shutil.rmtree(folder / "evaluation")
+        (folder / "snapshots.npz").unlink(missing_ok=True)
+    app = open_screen(name)
+    assert app.info and not app.error
+
+
+def test_a_damaged_table_is_named(copied_weights: Path):  # noqa: F811
+    (copied_weights / FLAGSHIP / "evaluation" / "test" / "slices.csv").write_bytes(b'"\x00\xff,,\n"broken')
+    for name in ("metrics", "cases"):
+        app = open_screen(name)
+        assert "slices.csv cannot be read" in app.error[0].value
+    pd.DataFrame().to_csv(copied_weights / FLAGSHIP / "history.csv")
+    (copied_weights / FLAGSHIP / "history.csv").write_text("")
+    assert "history.csv cannot be read" in open_screen("training").error[0].value
