@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -21,11 +22,25 @@ from tests.conftest import REPOSITORY
 pytestmark = pytest.mark.browser
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+LANDMARKS = {
+    "": "Research use only",
+    "single-image": "Research use only",
+    "metrics": "Where the two stages lose and invent pixels",
+    "cases": "worst first",
+    "training": "What resunet",
+}
 SLOW = 60_000  # milliseconds; the first visitor waits for the models to load
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
+    with serving() as url:
+        yield url
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """A fresh server of the app without the data set; yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -76,7 +91,7 @@ def test_from_sample_to_downloaded_mask(
     page.locator("input[type=file]").set_input_files(source)
     expect(page.get_by_text("large_2.png. Orange line")).to_be_visible(timeout=SLOW)
 
-    chosen = float(threshold.get_attribute("aria-valuenow"))
+    chosen = float(threshold.input_value())
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Mask (PNG)").click()
     downloaded = cv2.imread(str(waiting.value.path()), cv2.IMREAD_UNCHANGED)
@@ -90,7 +105,7 @@ def test_from_sample_to_downloaded_mask(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (390, 844)])
-@pytest.mark.parametrize("path", ["", "single-image"])
+@pytest.mark.parametrize("path", ["", "single-image", "metrics", "cases", "training"])
 def test_no_screen_scrolls_sideways_or_asks_the_outside_world(
     address: str, page: Page, path: str, width: int, height: int, scheme: str
 ):
@@ -104,6 +119,62 @@ def test_no_screen_scrolls_sideways_or_asks_the_outside_world(
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": height})
     page.goto(f"{address}/{path}")
-    expect(page.get_by_text("Research use only").first).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(LANDMARKS[path]).first).to_be_visible(timeout=SLOW)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert not foreign
+
+
+def test_a_shared_link_is_the_first_visit_of_a_fresh_server(page: Page):
+    with serving() as url:
+        page.goto(f"{url}/cases?patient=TCGA_CS_4944_20010208&slice=10")
+        expect(page.get_by_role("heading", name="TCGA_CS_4944_20010208, slice 10")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("Page not found")).to_have_count(0)
+        expect(page.get_by_role("link", name="Overview")).to_be_visible()  # through app.py, not the bare file
+
+
+def test_a_point_of_a_chart_leads_to_its_case_and_back(address: str, page: Page):
+    page.goto(f"{address}/metrics")
+    point = page.locator(".st-key-patients .scatterlayer .point").first
+    point.wait_for(timeout=SLOW)
+    point.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)  # the page settles after its last chart
+    box = point.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.get_by_text("worst first")).to_be_visible(timeout=SLOW)
+    assert "/cases" in page.url and "patient=TCGA_" in page.url
+    page.go_back()
+    expect(page.get_by_role("heading", name="Metrics")).to_be_visible(timeout=SLOW)
+
+
+def test_a_row_of_the_table_opens_its_case(address: str, page: Page):
+    page.goto(f"{address}/cases")
+    first = page.get_by_text("Number 1 of")
+    expect(first).to_be_visible(timeout=SLOW)
+    table = page.get_by_test_id("stDataFrame").locator("canvas").first
+    box = table.bounding_box()
+    page.mouse.click(box["x"] + 18, box["y"] + 35 * 3 + 17)  # the tick box of the third row
+    expect(page.get_by_text("Number 3 of")).to_be_visible(timeout=SLOW)
+    assert "patient=" in page.url
+
+
+def test_the_replay_plays_in_the_browser_and_scrubs(address: str, page: Page):
+    page.goto(f"{address}/training")
+    chart = page.locator(".st-key-curves .js-plotly-plot")
+    chart.wait_for(timeout=SLOW)
+    page.wait_for_timeout(1000)
+    chart.evaluate("plot => { plot.seen = 0; plot.on('plotly_animatingframe', () => plot.seen++) }")
+    chart.locator(".updatemenu-button", has_text="play").click()
+    page.wait_for_timeout(2000)
+    assert chart.evaluate("plot => plot.seen") > 10
+    chart.locator(".updatemenu-button", has_text="pause").click()
+    page.wait_for_timeout(500)
+    halted = chart.evaluate("plot => plot.seen")
+    page.wait_for_timeout(500)
+    assert chart.evaluate("plot => plot.seen") == halted
+    scrubber = chart.locator(".slider-rail-touch-rect")
+    box = scrubber.bounding_box()
+    page.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
+    expect(chart.get_by_text("epoch 1", exact=True)).to_be_visible()
+    shown = chart.evaluate("plot => plot.data.filter(line => line.mode === 'lines').map(line => line.x.length)")
+    assert set(shown) == {1}  # at the first epoch every curve is one point long

@@ -59,22 +59,31 @@ def choose_evaluation(task: str | None = None) -> Evaluation | None:
         st.info("Nothing is evaluated yet. Run: resunet evaluate MODEL --data DIR --split test")
         return None
     left, right = st.columns(2)
-    model = left.selectbox("Model", models, key="model", bind="query-params")
+    with left:
+        model = _choose("Model", models, models[0], "model")
     protocols = loaders.model_protocols(model)
-    start = protocols.index("test") if "test" in protocols else 0
-    protocol = right.selectbox(
-        "Measured on",
-        protocols,
-        start,
-        format_func=lambda name: PROTOCOL_WORDS.get(name, name),
-        key="protocol",
-        bind="query-params",
-    )
+    with right:
+        start = "test" if "test" in protocols else protocols[0]
+        protocol = _choose("Measured on", protocols, start, "protocol")
     summary, slices = loaders.model_summary(model, protocol), loaders.model_slices(model, protocol)
     if summary is None or slices is None:
         st.info(f"{model} is not evaluated on {protocol} yet. Run: resunet evaluate {model} --data DIR --split {protocol}")
         return None
     return Evaluation(model, protocol, loaders.model_config(model), summary, slices)
+
+
+def _choose(label: str, options: list[str], start: str, name: str) -> str:
+    """A selectbox that starts at what the address says and keeps the address in step.
+
+    Not bound by `bind=`: a bound parameter could not be set by `open_case`.
+    """
+    wanted = st.query_params.get(name)
+    if st.session_state.get(name) not in options:
+        st.session_state[name] = wanted if wanted in options else start
+    chosen = st.selectbox(label, options, format_func=lambda option: PROTOCOL_WORDS.get(option, option), key=name)
+    if wanted != chosen:
+        st.query_params[name] = chosen
+    return chosen
 
 
 def filter_bar(slices: pd.DataFrame) -> pd.DataFrame:
