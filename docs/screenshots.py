@@ -19,7 +19,14 @@ from playwright.sync_api import sync_playwright
 
 DOCS = Path(__file__).resolve().parent
 PORT = 8766
-SCREENS = {"overview": "", "single-image": "single-image"}
+SCREENS = {  # file name: address, and a text that is there once the screen is drawn
+    "overview": ("", "% of the slice"),
+    "single-image": ("single-image", "% of the slice"),
+    "metrics": ("metrics", "Where the two stages lose and invent pixels"),
+    "comparison": ("comparison", "Reported elsewhere"),
+    "cases": ("cases", "worst first"),
+    "training": ("training", "outlined after each epoch"),
+}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -43,10 +50,10 @@ def main() -> None:
     with subprocess.Popen(line, cwd=DOCS.parent, env=env, stdout=subprocess.DEVNULL) as server, sync_playwright() as playwright:
         wait_for(f"{address}/_stcore/health")
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        for name, path in SCREENS.items():
+        for name, (path, text) in SCREENS.items():
             page = browser.new_page(viewport={"width": 1600, "height": 1000}, color_scheme="light")
             page.goto(f"{address}/{path}")
-            page.get_by_text("% of the slice").wait_for(timeout=60_000)
+            page.get_by_text(text).first.wait_for(timeout=60_000)
             page.wait_for_timeout(3_000)  # pictures and charts fade in
             page.screenshot(path=DOCS / f"{name}.png")
         browser.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -14,6 +15,14 @@ HEADLINES = {
     "segmentation": ("volume_dice_mean", "tumour_slice_dice", "pooled_dice", "recall", "precision", "empty_slice_fp_rate"),
     "classification": ("accuracy", "auroc", "sensitivity", "specificity", "ece"),
 }
+
+RESULTS = {
+    "volume_dice_mean": "volume Dice, mean",
+    "volume_dice_median": "median",
+    "tumour_slice_dice": "tumour-slice Dice",
+    "empty_slice_fp_rate": "false alarms on empty slices",
+}
+RESULTS_START, RESULTS_END = "<!-- results: written by `resunet cards` -->", "<!-- end of results -->"
 
 
 def model_card(folder: ModelFolder, name: str | None = None) -> str:
@@ -37,6 +46,34 @@ def model_card(folder: ModelFolder, name: str | None = None) -> str:
         "## Limits\n\n" + LIMITS,
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def results_table(folders: Sequence[ModelFolder], protocol: str = "test") -> str:
+    """A Markdown table of all segmentation models, best mean volume Dice first, for the README."""
+    rows = []
+    for folder in folders:
+        config, summary = folder.config(), folder.summary(protocol)
+        if summary is None or config["task"] != "segmentation":
+            continue
+        metrics = summary["metrics"]
+        cells = [_with_interval(metrics[name]) for name in RESULTS]
+        rows.append((-metrics["volume_dice_mean"]["value"], [folder.name, f"{config['parameters'] / 1e6:.1f} M", *cells]))
+    head = ["model", "parameters", *RESULTS.values()]
+    lines = [head, ["---"] * len(head), *(cells for _, cells in sorted(rows))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _with_interval(figure: dict[str, Any]) -> str:
+    return f"{_number(figure['value'])} [{_number(figure['low'])}, {_number(figure['high'])}]"
+
+
+def with_results(readme: str, table: str) -> str:
+    """The README with the lines between its two marks replaced by `table`. Raises ValueError where a mark is missing."""
+    before, _, rest = readme.partition(RESULTS_START)
+    _, mark, after = rest.partition(RESULTS_END)
+    if not mark:
+        raise ValueError(f"the README needs the marks {RESULTS_START} and {RESULTS_END}")
+    return f"{before}{RESULTS_START}\n{table}\n{RESULTS_END}{after}"
 
 
 def _what(config: dict[str, Any]) -> str:

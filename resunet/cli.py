@@ -64,6 +64,9 @@ def build_parser() -> argparse.ArgumentParser:
     promote.add_argument("--to", type=Path, default=None, metavar="DIR", help="default: weights/<run's name>")
     promote.set_defaults(run=_promote)
 
+    cards = commands.add_parser("cards", help="write the model cards and the README's table anew from their files")
+    cards.set_defaults(run=_cards)
+
     simulate = commands.add_parser("simulate", help="draw simulated slices with exact masks (needs nilearn)")
     simulate.add_argument("--out", type=Path, default=None, metavar="DIR", help="default: the bundled samples")
     simulate.set_defaults(run=_simulate)
@@ -153,6 +156,12 @@ def _promote(options: argparse.Namespace) -> int:
     from resunet.commands import promote_run
 
     return promote_run(options.run_folder, options.to)
+
+
+def _cards(_: argparse.Namespace) -> int:
+    from resunet.commands import renew_cards
+
+    return renew_cards()
 
 
 def _simulate(options: argparse.Namespace) -> int:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from resunet.artifacts import ModelFolder
-from resunet.cards import model_card
+from resunet.artifacts import REPOSITORY, ModelFolder
+from resunet.cards import model_card, results_table, with_results
 from resunet.data.readers import read_scan
 from resunet.data.slices import SliceRecord
 from resunet.data.sources import all_records, open_parts
@@ -200,6 +200,17 @@ def promote_run(run: Path, to: Path | None = None) -> int:
         promoted = ModelFolder(temporary)
         write_text(promoted.card_path, model_card(promoted, target.name))
     print(f"{run} is now {target}")
+    return 0
+
+
+def renew_cards() -> int:
+    """Write every bundled model's card and the README's table of results anew from their files."""
+    folders = [find_model(name) for name in list_models()]
+    for folder in folders:
+        write_text(folder.card_path, model_card(folder))
+    readme = REPOSITORY / "README.md"
+    write_text(readme, with_results(readme.read_text(encoding="utf-8"), results_table(folders)))
+    print(f"{len(folders)} cards and {readme}")
     return 0
 
 

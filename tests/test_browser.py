@@ -26,6 +26,7 @@ LANDMARKS = {
     "": "Research use only",
     "single-image": "Research use only",
     "metrics": "Where the two stages lose and invent pixels",
+    "comparison": "Reported elsewhere",
     "cases": "worst first",
     "training": "What resunet",
 }
@@ -105,7 +106,7 @@ def test_from_sample_to_downloaded_mask(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (390, 844)])
-@pytest.mark.parametrize("path", ["", "single-image", "metrics", "cases", "training"])
+@pytest.mark.parametrize("path", ["", "single-image", "metrics", "comparison", "cases", "training"])
 def test_no_screen_scrolls_sideways_or_asks_the_outside_world(
     address: str, page: Page, path: str, width: int, height: int, scheme: str
 ):

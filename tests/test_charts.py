@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from resunet.charts import film, metrics, replay, stage_1, style
+from resunet.charts import comparison, film, metrics, replay, stage_1, style
 from resunet.charts.masks_replay import masks_animation
 from resunet.evaluation.aggregate import summarise_segmentation
-from resunet.evaluation.compare import error_budget
+from resunet.evaluation.compare import error_budget, paired_table
 from resunet.evaluation.select import select_slices, sites_of
 from resunet.models import MODELS
 from tests.test_compare import fake_slices
@@ -113,3 +113,23 @@ def test_filters_keep_what_they_say():
     assert ((kept > 150) & (kept <= 500)).all() and len(kept)
     assert select_slices(slices, worst=2)["patient"].nunique() == 2
     assert len(select_slices(slices)) == len(slices)
+
+
+def test_the_front_leaves_out_what_a_cheaper_model_beats():
+    points = [(1.0, 0.8, "a"), (2.0, 0.7, "b"), (3.0, 0.9, "c"), (3.0, 0.85, "d")]
+    assert [name for _, _, name in comparison.pareto_front(points)] == ["a", "c"]
+
+
+def test_comparison_charts_hold_every_model_and_patient():
+    slices = {"resunet": fake_slices(0.9), "unet": fake_slices(0.7, seed=1), "cnn": fake_slices(0.8, seed=2)}
+    summaries = {name: {"metrics": summarise_segmentation(table)} for name, table in slices.items()}
+    configs = {name: {"parameters": 1e6 * index, "gflop": index} for index, name in enumerate(slices, start=1)}
+    figure = comparison.cost_against_dice(configs, summaries, "parameters")
+    assert [trace.x[0] for trace in figure.data[1:]] == [1, 2, 3]
+    paired = paired_table(slices, "resunet")
+    marks = comparison.forest(paired, "resunet").data[0]
+    assert list(marks.y) == ["unet", "cnn"] and max(marks.x) < 0  # the worst first, all behind the reference
+    points = comparison.patient_by_patient(slices["unet"], slices["resunet"], ("unet", "resunet")).data[1]
+    assert len(points.x) == 12 and all(y > x for x, y in zip(points.x, points.y, strict=True))
+    bars = comparison.lesions_by_size(summaries).data
+    assert [bar.name for bar in bars] == list(slices) and len(bars[0].y) == 4

@@ -14,7 +14,7 @@ from resunet.hub import FLAGSHIP, STAGE_1, find_model
 from tests.conftest import REPOSITORY
 from tests.test_app import copied_weights, fresh_caches  # noqa: F401 (fixtures)
 
-SCREENS = ("metrics", "cases", "training")
+SCREENS = ("metrics", "comparison", "cases", "training")
 
 
 def open_screen(name: str, **address: str) -> AppTest:
@@ -99,6 +99,16 @@ def test_the_replay_plays_one_run_or_several():
     assert not app.exception and any("epoch" in caption.value for caption in app.caption)
     app.multiselect(key="runs").set_value([]).run()
     assert "Choose at least one run" in app.info[0].value
+
+
+def test_comparison_holds_every_model_and_what_others_report():
+    app = open_screen("comparison")
+    table = app.dataframe[0].value.set_index("model")
+    figure = find_model(FLAGSHIP).summary("test")["metrics"]["recall"]
+    assert table.loc[FLAGSHIP, "recall"] == f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+    assert list(table["against the best"]).count("best") == 1
+    others = app.dataframe[1].value
+    assert 0.98 in set(others["value"]) and others["source"].notna().all()
 
 
 @pytest.mark.parametrize("name", SCREENS)

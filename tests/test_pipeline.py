@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from resunet.artifacts import ModelFolder
+from resunet.artifacts import REPOSITORY, ModelFolder
+from resunet.cards import model_card, results_table, with_results
 from resunet.data.readers import ONE_CHANNEL
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
@@ -169,3 +170,19 @@ def test_every_bundled_model_is_complete_and_honest(name: str):
     assert folder.card_path.exists()
     if config["task"] == "segmentation":
         assert folder.snapshots_path.exists()
+
+
+def test_cards_and_the_readme_are_what_the_files_say():
+    folders = [find_model(name) for name in list_models()]
+    for folder in folders:
+        assert folder.card_path.read_text(encoding="utf-8") == model_card(folder), "run: resunet cards"
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert readme == with_results(readme, results_table(folders)), "run: resunet cards"
+
+
+def test_all_rows_of_a_comparison_come_from_the_same_data_and_split():
+    configs = [find_model(name).config() for name in list_models()]
+    for protocol in {config["protocol"] for config in configs}:
+        same = [config for config in configs if config["protocol"] == protocol]
+        assert len({config["data_fingerprint"] for config in same}) == 1
+        assert len({config["split_hash"] for config in same}) == 1

@@ -1,0 +1,134 @@
+"""Comparison: every measured model on the same slices, which differences are real, and what others report."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.common import loaders, picks
+from resunet.charts import comparison as charts
+from resunet.errors import InputError
+from resunet.evaluation.compare import REPORTED, metric_table, paired_table, wide
+from resunet.evaluation.rules import SUMMARY_RULES
+from resunet.hub import FLAGSHIP
+
+SHOWN = ["volume_dice_mean", "volume_dice_median", "tumour_slice_dice", "precision", "recall", "empty_slice_fp_rate"]
+LEVEL = 0.05  # below this p, after Holm's correction, a difference is called one
+
+
+def by_patient() -> list[str]:
+    """Measured models that were trained on the committed split: the same slices were held out from all of them."""
+    found = picks.measured_models("segmentation")
+    return [name for name in found if loaders.model_config(name).get("protocol", "patient") == "patient"]
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def differences(slices: dict[str, pd.DataFrame], reference: str) -> pd.DataFrame:
+    """Paired tests of all models against one."""
+    return paired_table(slices, reference)
+
+
+def marked(table: pd.DataFrame, paired: pd.DataFrame, best: str) -> pd.DataFrame:
+    """The wide table with a column that says which rows are best or not shown to be worse."""
+    p = paired.set_index("model")["p_holm"]
+    words = {best: "best"} | {name: "not shown to differ" if value > LEVEL else "differs" for name, value in p.items()}
+    return table.assign(**{"against the best": [words.get(name, "") for name in table["model"]]})
+
+
+def table_of(summaries: dict[str, dict[str, Any]], names: list[str]) -> pd.DataFrame:
+    """One row a model, one column a metric, each cell with its interval."""
+    cells = wide(metric_table(summaries)).set_index("metric")
+    return cells.reindex(names).T.rename_axis("model").reset_index()
+
+
+def exports(table: pd.DataFrame) -> None:
+    """The table as CSV and LaTeX."""
+    with st.container(horizontal=True):
+        st.download_button("Table as CSV", lambda: table.to_csv(index=False), "comparison.csv", "text/csv", on_click="ignore")
+        st.download_button("Table as LaTeX", lambda: latex(table), "comparison.tex", "text/plain", on_click="ignore")
+
+
+def latex(table: pd.DataFrame) -> str:
+    """A LaTeX tabular with its special characters escaped."""
+    escaped = table.map(lambda cell: str(cell).replace("_", r"\_").replace("%", r"\%"))
+    escaped.columns = [str(name).replace("_", r"\_") for name in table.columns]
+    lines = [" & ".join(row) + r" \\" for row in [list(escaped.columns), *escaped.to_numpy().tolist()]]
+    body = "\n".join([lines[0], r"\hline", *lines[1:]])
+    return f"\\begin{{tabular}}{{{'l' * len(escaped.columns)}}}\n{body}\n\\end{{tabular}}\n"
+
+
+def reported() -> None:
+    """What others report, apart from our own figures."""
+    st.subheader("Reported elsewhere", anchor=False)
+    st.caption("Quoted, not measured here; other data, splits and averaging. Not comparable row by row with the table above.")
+    table = pd.read_csv(REPORTED)
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="reported",
+        column_config={
+            "system": st.column_config.TextColumn("System", pinned=True),
+            "data": st.column_config.TextColumn("Data"),
+            "metric": st.column_config.TextColumn("Figure"),
+            "value": st.column_config.NumberColumn("Reported", format="%.4g"),
+            "source": st.column_config.TextColumn("Source"),
+            "note": st.column_config.TextColumn("Note", width="large"),
+        },
+    )
+
+
+def measured(protocol: str) -> None:
+    """Our own models under one protocol."""
+    names = [name for name in by_patient() if protocol in loaders.model_protocols(name)]
+    summaries = {name: summary for name in names if (summary := loaders.model_summary(name, protocol)) is not None}
+    slices = {name: table for name in summaries if (table := loaders.model_slices(name, protocol)) is not None}
+    chosen = st.multiselect("Figures", list(SUMMARY_RULES), SHOWN, key="columns", placeholder="Choose figures")
+    best = max(summaries, key=lambda name: summaries[name]["metrics"]["volume_dice_mean"]["value"])
+    paired = differences(slices, best)
+    table = marked(table_of(summaries, chosen), paired, best)
+    st.dataframe(table, hide_index=True, key="comparison")
+    st.caption("Brackets: 95 % intervals, patients resampled. Differences: Wilcoxon over patients with Holm's correction.")
+    exports(table)
+    left, right = st.columns(2)
+    with left:
+        st.markdown("**Dice for its cost**")
+        cost = st.segmented_control("Cost", list(charts.COSTS), default="gflop", required=True, key="cost")
+        configs = {name: loaders.model_config(name) for name in summaries}
+        st.plotly_chart(charts.cost_against_dice(configs, summaries, str(cost)), key="pareto")
+    with right:
+        st.markdown("**Small lesions are the hard ones**")
+        st.plotly_chart(charts.lesions_by_size(summaries), key="lesions")
+    if len(slices) < 2:
+        st.info("Only one model is measured so far. Run: resunet train --all")
+        return
+    left, right = st.columns(2)
+    with left:
+        st.markdown(f"**Paired differences from {best}**")
+        st.plotly_chart(charts.forest(paired, best), key="forest")
+    with right:
+        st.markdown("**Patient by patient**")
+        others = [name for name in slices if name != best]
+        first = st.selectbox("Against", others, key="against")
+        figure = charts.patient_by_patient(slices[first], slices[best], (first, best))
+        event = st.plotly_chart(figure, key="pairs", on_select="rerun", selection_mode="points")
+        points = event["selection"]["points"]
+        if points and points[0].get("customdata"):
+            patient, number = points[0]["customdata"][:2]
+            picks.open_case(best, protocol, str(patient), int(number))
+
+
+st.title("Comparison", anchor=False)
+try:
+    if by_patient():
+        there = sorted(
+            {protocol for name in by_patient() for protocol in loaders.model_protocols(name)},
+            key=lambda name: (name != "test", name),
+        )
+        measured(
+            st.selectbox("Measured on", there, format_func=lambda name: picks.PROTOCOL_WORDS.get(name, name), key="compared")
+        )
+    else:
+        st.info(f"Nothing is evaluated yet. Run: resunet evaluate {FLAGSHIP} --data DIR --split test")
+    reported()
+except InputError as error:
+    st.error(str(error))

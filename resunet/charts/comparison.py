@@ -1,0 +1,115 @@
+"""Charts of several models on the same slices: cost against Dice, paired differences, patient by patient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from resunet.charts.metrics import patient_table
+from resunet.charts.style import GREY, ORANGE, finish, model_colour
+
+COSTS = {"parameters": "Parameters, millions", "gflop": "GFLOP a slice"}
+QUARTERS = tuple(f"lesion_sensitivity_q{quarter}" for quarter in range(1, 5))
+
+
+def cost_against_dice(configs: Mapping[str, dict[str, Any]], summaries: Mapping[str, dict[str, Any]], cost: str) -> go.Figure:
+    """Mean volume Dice with its interval against parameters or GFLOP; a line joins the models that no other beats on both."""
+    points = []
+    for name, summary in summaries.items():
+        value = float(configs[name][cost]) / (1e6 if cost == "parameters" else 1.0)
+        points.append((value, summary["metrics"]["volume_dice_mean"], name))
+    figure = go.Figure()
+    front = pareto_front([(x, float(metric["value"]), name) for x, metric, name in points])
+    figure.add_scatter(
+        x=[x for x, _, _ in front],
+        y=[y for _, y, _ in front],
+        mode="lines",
+        line={"color": GREY, "dash": "dot"},
+        name="best for their cost",
+    )
+    for x, metric, name in points:
+        figure.add_scatter(
+            x=[x],
+            y=[metric["value"]],
+            mode="markers+text",
+            text=[name],
+            textposition="bottom center",
+            marker={"size": 14, "color": model_colour(name)},
+            error_y={"array": [metric["high"] - metric["value"]], "arrayminus": [metric["value"] - metric["low"]]},
+            showlegend=False,
+            hovertemplate=f"{name}<br>%{{x:.3g}}, Dice %{{y:.3f}}<extra></extra>",
+        )
+    return finish(figure, COSTS[cost], f"Volume Dice, mean over n = {points[0][1]['n']} patients", 420)
+
+
+def pareto_front(points: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+    """The points (cost, value, name) that no cheaper or equal one reaches, by rising cost."""
+    front: list[tuple[float, float, str]] = []
+    for point in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or point[1] > front[-1][1]:
+            front.append(point)
+    return front
+
+
+def forest(paired: pd.DataFrame, reference: str) -> go.Figure:
+    """Each model's paired difference from the reference with its interval; p after Holm's correction beside it."""
+    table = paired.sort_values("difference", ignore_index=True)
+    figure = go.Figure()
+    figure.add_vline(x=0, line={"color": ORANGE, "dash": "dot"}, annotation_text=reference)
+    figure.add_scatter(
+        x=table["difference"],
+        y=table["model"],
+        mode="markers+text",
+        text=[f"p {p:.3g}" for p in table["p_holm"]],
+        textposition="top center",
+        marker={"size": 13, "color": [model_colour(name) for name in table["model"]]},
+        error_x={"array": table["high"] - table["difference"], "arrayminus": table["difference"] - table["low"]},
+        customdata=table[["wins", "ties", "losses", "effect"]],
+        hovertemplate="%{y}: %{x:+.3f}<br>%{customdata[0]} wins, %{customdata[1]} ties, %{customdata[2]} losses<br>"
+        "effect %{customdata[3]:.2f}<extra></extra>",
+        showlegend=False,
+    )
+    patients = int(table["n"].iloc[0]) if len(table) else 0
+    return finish(figure, f"Difference of volume Dice from {reference}, n = {patients} patients", None, 140 + 60 * len(table))
+
+
+def patient_by_patient(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> go.Figure:
+    """Volume Dice of each patient under two models; above the diagonal the second is better."""
+    both = patient_table(first).merge(patient_table(second), on="patient", suffixes=("", "_second"))
+    low = min(0.4, float(both[["dice", "dice_second"]].min().min()) - 0.05)
+    figure = go.Figure()
+    figure.add_scatter(x=[low, 1], y=[low, 1], mode="lines", line={"color": GREY, "dash": "dot"}, showlegend=False)
+    figure.add_scatter(
+        x=both["dice"],
+        y=both["dice_second"],
+        mode="markers",
+        marker={"size": 12, "color": model_colour(names[1])},
+        customdata=both[["patient", "worst_slice_second"]],
+        name=f"patients (n = {len(both)})",
+        hovertemplate="%{customdata[0]}<br>%{x:.3f} against %{y:.3f}<extra></extra>",
+    )
+    figure.update_xaxes(range=[low, 1.02])
+    figure.update_yaxes(range=[low, 1.02])
+    return finish(figure, f"Volume Dice, {names[0]}", f"Volume Dice, {names[1]}", 420)
+
+
+def lesions_by_size(summaries: Mapping[str, dict[str, Any]]) -> go.Figure:
+    """Share of lesions found, quarter by quarter of their area, for each model."""
+    figure = go.Figure()
+    for name, summary in summaries.items():
+        metrics = [summary["metrics"][quarter] for quarter in QUARTERS]
+        figure.add_bar(
+            x=[f"quarter {index + 1}<br>n = {metric['n']}" for index, metric in enumerate(metrics)],
+            y=[metric["value"] for metric in metrics],
+            name=name,
+            marker_color=model_colour(name),
+            error_y={
+                "array": [metric["high"] - metric["value"] for metric in metrics],
+                "arrayminus": [metric["value"] - metric["low"] for metric in metrics],
+            },
+        )
+    figure.update_yaxes(range=[0, 1.03])
+    return finish(figure, "Lesions by area, smallest quarter first", "Share found", 400, barmode="group")
