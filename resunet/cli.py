@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from resunet.errors import InputError
 
@@ -29,6 +30,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     predict.set_defaults(run=_predict)
 
+    _add_study(commands)
+    simulate = commands.add_parser("simulate", help="draw simulated slices with exact masks (needs nilearn)")
+    simulate.add_argument("--out", type=Path, default=None, metavar="DIR", help="default: the bundled samples")
+    simulate.set_defaults(run=_simulate)
+    return parser
+
+
+def _add_study(commands: Any) -> None:
+    """The commands that train, choose, measure and compare."""
     train = commands.add_parser("train", help="train a recipe into runs/NAME")
     which = train.add_mutually_exclusive_group(required=True)
     which.add_argument("--recipe", metavar="NAME")
@@ -66,11 +76,6 @@ def build_parser() -> argparse.ArgumentParser:
 
     cards = commands.add_parser("cards", help="write the model cards and the README's table anew from their files")
     cards.set_defaults(run=_cards)
-
-    simulate = commands.add_parser("simulate", help="draw simulated slices with exact masks (needs nilearn)")
-    simulate.add_argument("--out", type=Path, default=None, metavar="DIR", help="default: the bundled samples")
-    simulate.set_defaults(run=_simulate)
-    return parser
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

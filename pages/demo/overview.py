@@ -6,11 +6,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.common import loaders
+from pages.common.cards import figure_card
 from resunet import overlay
 from resunet.charts.metrics import patient_dice
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
-from resunet.evaluation.rules import SUMMARY_RULES
 from resunet.hub import FLAGSHIP, STAGE_1
 from resunet.report import verdict
 
@@ -60,17 +60,7 @@ def headline(model: str, name: str, label: str) -> None:
     if summary is None:
         st.metric(label, "not evaluated yet", border=True)
         return
-    figure = summary["metrics"][name]
-    command = f"Re-derive: resunet evaluate {model} --data DIR --split test"
-    st.metric(
-        label,
-        f"{figure['value']:.3f}",
-        delta=f"95 % interval {figure['low']:.3f} to {figure['high']:.3f}",
-        delta_color="off",
-        delta_arrow="off",
-        help=f"{SUMMARY_RULES[name]}, n = {figure['n']} {figure['unit']}s of {summary['n_patients']} test patients. {command}",
-        border=True,
-    )
+    figure_card(label, name, summary["metrics"][name], f"resunet evaluate {model} --data DIR --split test")
 
 
 def patients() -> None:

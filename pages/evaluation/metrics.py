@@ -6,13 +6,13 @@ import pandas as pd
 import streamlit as st
 
 from pages.common import loaders, picks
+from pages.common.cards import figure_card
 from pages.common.picks import Evaluation
 from resunet.charts import metrics as charts
 from resunet.charts import stage_1 as stage_1_charts
 from resunet.errors import InputError
 from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.compare import error_budget
-from resunet.evaluation.rules import SUMMARY_RULES
 from resunet.evaluation.sweep import THRESHOLDS
 
 SEGMENTATION = {
@@ -38,21 +38,13 @@ CLASSIFICATION = {
 
 
 def headlines(figures: dict[str, Any], labels: dict[str, str], evaluation: Evaluation, changed: str) -> None:
-    """Eight cards, four a row: value, interval, n; the tooltip says how it is taken and how to take it again."""
+    """Eight cards, four a row."""
     command = f"resunet evaluate {evaluation.model} --data DIR --split {evaluation.protocol.removesuffix('_tta')}{changed}"
     names = [name for name in labels if name in figures]
     for start in range(0, len(names), 4):
         for column, name in zip(st.columns(4), names[start : start + 4], strict=False):
-            figure = figures[name]
-            column.metric(
-                labels[name],
-                f"{figure['value']:.3f}",
-                delta=f"{figure['low']:.3f} to {figure['high']:.3f}, n = {figure['n']:,} {figure['unit']}s",
-                delta_color="off",
-                delta_arrow="off",
-                help=f"{SUMMARY_RULES[name]}. 95 % interval, patients resampled. Re-derive: {command}",
-                border=True,
-            )
+            with column:
+                figure_card(labels[name], name, figures[name], command)
 
 
 def explorer(evaluation: Evaluation) -> tuple[pd.DataFrame, float | None, str]:

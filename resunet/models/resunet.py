@@ -7,7 +7,7 @@ import itertools
 from torch import Tensor, nn
 
 from resunet.models.blocks import BasicBlock, ResidualBlock, UpConcat, conv_bn_relu
-from resunet.models.unet import EncoderDecoder
+from resunet.models.unet import EncoderDecoder, down_and_up
 
 
 class ResUNet(EncoderDecoder):
@@ -58,13 +58,7 @@ class ResUNetDeep(nn.Module):
         """Logits (B, 1, H, W) of a normalised image (B, 3, H, W); odd sides are padded by one pixel and cut back."""
         height, width = image.shape[-2:]
         padded = nn.functional.pad(image, (0, width % 2, 0, height % 2), mode="replicate")
-        features = self.stem(self.to_depth(padded))
-        skips = []
-        for stage in self.encoder:
-            skips.append(features)
-            features = stage(self.pool(features))
-        for stage in self.decoder:
-            features = stage(features, skips.pop())
+        features = down_and_up(self.stem(self.to_depth(padded)), self.pool, self.encoder, self.decoder)
         logits: Tensor = self.to_space(self.head(features))
         return logits[..., :height, :width]
 

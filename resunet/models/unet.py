@@ -13,6 +13,17 @@ Block = Callable[[int, int], nn.Module]
 LINEAGE_WIDTHS = (16, 32, 64, 128, 256)
 
 
+def down_and_up(features: Tensor, pool: nn.Module, encoder: nn.ModuleList, decoder: nn.ModuleList) -> Tensor:
+    """Through the encoder, pooling before each stage, and back through the decoder, each stage with its skip."""
+    skips = []
+    for stage in encoder:
+        skips.append(features)
+        features = stage(pool(features))
+    for stage in decoder:
+        features = stage(features, skips.pop())
+    return features
+
+
 class EncoderDecoder(nn.Module):
     """Max-pooling encoder, upsampling decoder with concatenated skips, 1x1 output.
 
@@ -35,15 +46,8 @@ class EncoderDecoder(nn.Module):
         self.head = nn.Conv2d(widths[0], 1, 1)
 
     def features(self, image: Tensor) -> Tensor:
-        """Decoded features (B, widths[0], H, W) of an image (B, C, H, W)."""
-        features = self.stem(image)
-        skips = []
-        for stage in self.encoder:
-            skips.append(features)
-            features = stage(self.pool(features))
-        for stage in self.decoder:
-            features = stage(features, skips.pop())
-        return features  # type: ignore[no-any-return]
+        """Maps (B, widths[0], H, W) before the head."""
+        return down_and_up(self.stem(image), self.pool, self.encoder, self.decoder)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, 1, H, W) of a normalised image (B, C, H, W)."""
