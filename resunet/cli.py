@@ -101,6 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"resunet: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         target = f" ({error.filename})" if error.filename else ""
         print(f"resunet: {error.strerror or error}{target}; nothing that was complete has been changed.", file=sys.stderr)
@@ -108,9 +111,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("resunet: stopped; finished files are whole and a training goes on with --resume.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 # Each command imports what it needs, so that --help and wrong use answer at once.

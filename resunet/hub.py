@@ -8,7 +8,7 @@ from resunet.artifacts import REPOSITORY, ModelFolder
 from resunet.errors import InputError
 
 WEIGHTS = REPOSITORY / "weights"
-FLAGSHIP = "resunet_wide"  # the ResUNet that won on validation
+FLAGSHIP = "resunet_deep"  # the ResUNet that won on validation
 STAGE_1 = "resnet50"
 
 

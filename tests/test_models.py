@@ -21,7 +21,6 @@ PARAMETERS = {
     "seresunet": 1_220_345,
     "resunet_plus": 1_221_137,
     "agresunet": 1_237_181,
-    "resunet_wide": 2_776_644,
     "resunet_deep": 6_804_932,
     "resnet50": 23_510_081,
 }

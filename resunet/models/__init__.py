@@ -12,7 +12,7 @@ from resunet.errors import InputError
 from resunet.models.agresunet import AGResUNet
 from resunet.models.classifier import ResNet50Classifier
 from resunet.models.cnn import CNN
-from resunet.models.resunet import ResUNet, ResUNetDeep, ResUNetWide
+from resunet.models.resunet import ResUNet, ResUNetDeep
 from resunet.models.resunet_plus import ResUNetPlus
 from resunet.models.seresunet import SEResUNet
 from resunet.models.unet import UNet
@@ -27,7 +27,6 @@ SEGMENTATION: dict[str, Callable[[], nn.Module]] = {
     "resunet_plus": ResUNetPlus,
     "agresunet": AGResUNet,
     "resunet_deep": ResUNetDeep,
-    "resunet_wide": ResUNetWide,
 }
 CLASSIFICATION: dict[str, Callable[[], nn.Module]] = {
     "resnet50": ResNet50Classifier,
