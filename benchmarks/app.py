@@ -72,8 +72,7 @@ def redraw(page: Page) -> float:
     for step in range(REDRAWS):
         before = figures.inner_text()
         started = time.perf_counter()
-        for _ in range(4):
-            slider.press("ArrowRight" if step % 2 else "ArrowLeft")
+        slider.press("Home" if step % 2 else "End")
         page.wait_for_function("([node, text]) => node.innerText !== text", arg=[figures.element_handle(), before])
         times.append(time.perf_counter() - started)
     return float(np.median(times))
@@ -102,7 +101,8 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
         started = time.perf_counter()
-        with subprocess.Popen(line, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        server = subprocess.Popen(line, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
             figures = {
                 "first page after start, s": first_page(page, started),
                 "first verdict after the click, models cold, s": first_verdict(page),
@@ -112,7 +112,9 @@ def main() -> None:
             }
             upload_many(page, options.inferences, Path(folder))
             figures[f"memory after {options.inferences} uploads, MB"] = resident_mb(server)
+        finally:
             server.terminate()
+            server.wait()
         browser.close()
     for name, value in figures.items():
         print(f"{name:52s} {value:8.2f}")
