@@ -6,6 +6,7 @@ from resunet.charts import comparison, film, metrics, replay, stage_1, style
 from resunet.charts.masks_replay import masks_animation
 from resunet.evaluation.aggregate import summarise_segmentation
 from resunet.evaluation.compare import error_budget, paired_table
+from resunet.evaluation.rules import LABELS, SUMMARY_RULES
 from resunet.evaluation.select import select_slices, sites_of
 from resunet.models import MODELS
 from tests.test_compare import fake_slices
@@ -21,6 +22,10 @@ HISTORY = pd.DataFrame(
         "val_iou": [0.1, 0.4, 0.5, 0.45],
     }
 )
+
+
+def test_every_figure_has_a_label_and_a_rule():
+    assert set(LABELS) == set(SUMMARY_RULES)
 
 
 def test_every_architecture_has_a_colour_and_its_runs_share_it():

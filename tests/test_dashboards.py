@@ -105,7 +105,7 @@ def test_comparison_holds_every_model_and_what_others_report():
     app = open_screen("comparison")
     table = app.dataframe[0].value.set_index("model")
     figure = find_model(FLAGSHIP).summary("test")["metrics"]["recall"]
-    assert table.loc[FLAGSHIP, "recall"] == f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+    assert table.loc[FLAGSHIP, "Recall"] == f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
     assert list(table["against the best"]).count("best") == 1
     others = app.dataframe[1].value
     assert 0.98 in set(others["value"]) and others["source"].notna().all()

@@ -9,7 +9,7 @@ from pages.common import loaders, picks
 from resunet.charts import comparison as charts
 from resunet.errors import InputError
 from resunet.evaluation.compare import REPORTED, metric_table, paired_table, wide
-from resunet.evaluation.rules import SUMMARY_RULES
+from resunet.evaluation.rules import LABELS
 from resunet.hub import FLAGSHIP
 
 SHOWN = ["volume_dice_mean", "volume_dice_median", "tumour_slice_dice", "precision", "recall", "empty_slice_fp_rate"]
@@ -38,7 +38,7 @@ def marked(table: pd.DataFrame, paired: pd.DataFrame, best: str) -> pd.DataFrame
 def table_of(summaries: dict[str, dict[str, Any]], names: list[str]) -> pd.DataFrame:
     """One row a model, one column a metric, each cell with its interval."""
     cells = wide(metric_table(summaries)).set_index("metric")
-    return cells.reindex(names).T.rename_axis("model").reset_index()
+    return cells.reindex(names).rename(index=LABELS).T.rename_axis("model").reset_index()
 
 
 def exports(table: pd.DataFrame) -> None:
@@ -82,7 +82,10 @@ def measured(protocol: str) -> None:
     names = [name for name in by_patient() if protocol in loaders.model_protocols(name)]
     summaries = {name: summary for name in names if (summary := loaders.model_summary(name, protocol)) is not None}
     slices = {name: table for name in summaries if (table := loaders.model_slices(name, protocol)) is not None}
-    chosen = st.multiselect("Figures", list(SUMMARY_RULES), SHOWN, key="columns", placeholder="Choose figures")
+    offered = list(dict.fromkeys(name for summary in summaries.values() for name in summary["metrics"] if name in LABELS))
+    chosen = st.multiselect(
+        "Figures", offered, SHOWN, format_func=lambda name: LABELS[name], key="columns", placeholder="Choose figures"
+    )
     best = max(summaries, key=lambda name: summaries[name]["metrics"]["volume_dice_mean"]["value"])
     paired = differences(slices, best)
     table = marked(table_of(summaries, chosen), paired, best)
@@ -92,7 +95,9 @@ def measured(protocol: str) -> None:
     left, right = st.columns(2)
     with left:
         st.markdown("**Dice for its cost**")
-        cost = st.segmented_control("Cost", list(charts.COSTS), default="gflop", required=True, key="cost")
+        cost = st.segmented_control(
+            "Cost", list(charts.COSTS), default="gflop", required=True, key="cost", format_func=lambda name: charts.COSTS[name]
+        )
         configs = {name: loaders.model_config(name) for name in summaries}
         st.plotly_chart(charts.cost_against_dice(configs, summaries, str(cost)), key="pareto")
     with right:

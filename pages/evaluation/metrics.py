@@ -1,5 +1,6 @@
 """Metrics: one model on one part of the data, under every aggregation, and what threshold and gate do to it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,38 +14,30 @@ from resunet.charts import stage_1 as stage_1_charts
 from resunet.errors import InputError
 from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.compare import error_budget
+from resunet.evaluation.rules import LABELS
 from resunet.evaluation.sweep import THRESHOLDS
 
-SEGMENTATION = {
-    "volume_dice_mean": "Volume Dice, mean",
-    "volume_dice_median": "Volume Dice, median",
-    "tumour_slice_dice": "Dice, tumour slices",
-    "pooled_dice": "Dice, pooled pixels",
-    "recall": "Recall",
-    "precision": "Precision",
-    "empty_slice_fp_rate": "False alarms, empty slices",
-    "hd95_px": "HD95, pixels",
-}
-CLASSIFICATION = {
-    "accuracy": "Accuracy",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "precision": "Precision",
-    "f1": "F1",
-    "auroc": "AUROC",
-    "auprc": "Average precision",
-    "ece": "Calibration error",
-}
+SEGMENTATION = (
+    "volume_dice_mean",
+    "volume_dice_median",
+    "tumour_slice_dice",
+    "pooled_dice",
+    "recall",
+    "precision",
+    "empty_slice_fp_rate",
+    "hd95_px",
+)
+CLASSIFICATION = ("accuracy", "sensitivity", "specificity", "precision", "f1", "auroc", "auprc", "ece")
 
 
-def headlines(figures: dict[str, Any], labels: dict[str, str], evaluation: Evaluation, changed: str) -> None:
+def headlines(figures: dict[str, Any], wanted: Sequence[str], evaluation: Evaluation, changed: str) -> None:
     """Eight cards, four a row."""
     command = f"resunet evaluate {evaluation.model} --data DIR --split {evaluation.protocol.removesuffix('_tta')}{changed}"
-    names = [name for name in labels if name in figures]
+    names = [name for name in wanted if name in figures]
     for start in range(0, len(names), 4):
         for column, name in zip(st.columns(4), names[start : start + 4], strict=False):
             with column:
-                figure_card(labels[name], name, figures[name], command)
+                figure_card(LABELS[name], name, figures[name], command)
 
 
 def explorer(evaluation: Evaluation) -> tuple[pd.DataFrame, float | None, str]:
