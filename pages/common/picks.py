@@ -78,9 +78,8 @@ def _choose(label: str, options: list[str], start: str, name: str) -> str:
     Not bound by `bind=`: a bound parameter could not be set by `open_case`.
     """
     wanted = st.query_params.get(name)
-    if st.session_state.get(name) not in options:
-        st.session_state[name] = wanted if wanted in options else start
-    chosen = st.selectbox(label, options, format_func=lambda option: PROTOCOL_WORDS.get(option, option), key=name)
+    first = options.index(wanted if wanted in options else start)
+    chosen = st.selectbox(label, options, first, format_func=lambda option: PROTOCOL_WORDS.get(option, option), key=name)
     if wanted != chosen:
         st.query_params[name] = chosen
     return chosen
@@ -109,9 +108,14 @@ def open_case(model: str, protocol: str, patient: str, number: int) -> None:
     st.switch_page("pages/evaluation/cases.py", query_params=where)
 
 
-def follow_click(event: Any, evaluation: Evaluation) -> None:
-    """Open the case of the first selected point, whose customdata is (patient, slice)."""
-    points = event.get("selection", {}).get("points", []) if event else []
-    if points and points[0].get("customdata"):
-        patient, number = points[0]["customdata"][:2]
-        open_case(evaluation.model, evaluation.protocol, str(patient), int(number))
+def follow_click(event: Any, key: str, model: str, protocol: str) -> None:
+    """Open the case of the first selected point, whose customdata is (patient, slice).
+
+    A chart may still hold its selection when the visitor comes back to it: each selection is followed once.
+    """
+    points = event["selection"]["points"]
+    chosen = tuple(points[0]["customdata"][:2]) if points and points[0].get("customdata") else None
+    before = st.session_state.get(f"followed_{key}")
+    st.session_state[f"followed_{key}"] = chosen
+    if chosen is not None and chosen != before:
+        open_case(model, protocol, str(chosen[0]), int(chosen[1]))

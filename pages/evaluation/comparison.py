@@ -116,10 +116,7 @@ def measured(protocol: str) -> None:
         first = st.selectbox("Against", others, key="against")
         figure = charts.patient_by_patient(slices[first], slices[best], (first, best))
         event = st.plotly_chart(figure, key="pairs", on_select="rerun", selection_mode="points")
-        points = event["selection"]["points"]
-        if points and points[0].get("customdata"):
-            patient, number = points[0]["customdata"][:2]
-            picks.open_case(best, protocol, str(patient), int(number))
+        picks.follow_click(event, "pairs", best, protocol)
 
 
 st.title("Comparison", anchor=False)

@@ -64,7 +64,8 @@ def plot(figure: Any, key: str, evaluation: Evaluation | None = None) -> None:
     if evaluation is None:
         st.plotly_chart(figure, key=key)
         return
-    picks.follow_click(st.plotly_chart(figure, key=key, on_select="rerun", selection_mode="points"), evaluation)
+    event = st.plotly_chart(figure, key=key, on_select="rerun", selection_mode="points")
+    picks.follow_click(event, key, evaluation.model, evaluation.protocol)
 
 
 @st.fragment
