@@ -81,8 +81,9 @@ def redraw(page: Page) -> float:
 def upload_many(page: Page, count: int, folder: Path) -> None:
     """Upload `count` slices, no two alike, one after the other, and wait for each verdict."""
     samples = load_samples()
-    page.get_by_text("Upload", exact=True).click()
     for number in range(count):
+        page.get_by_text("Samples", exact=True).click()  # leaving the drop zone empties it
+        page.get_by_text("Upload", exact=True).click()
         sample = samples[number % len(samples)]
         path = folder / f"visit{number}.png"
         Image.fromarray(np.roll(sample.image, number, axis=1)).save(path)
