@@ -21,10 +21,11 @@ from resunet.data.augment import Augmentation
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
 from resunet.files import unpack_masks
+from resunet.hub import FLAGSHIP, STAGE_1
 from resunet.stages import load_model
 from resunet.training import loop, sampling
 from resunet.training.loop import learning_rate, train
-from resunet.training.recipes import RECIPES, Recipe, Stage, find_recipe
+from resunet.training.recipes import RECIPES, STUDY, Recipe, Stage, find_recipe
 from resunet.training.sampling import Draw, TrainingSet, epoch_plan
 from tests.conftest import REPOSITORY
 
@@ -229,3 +230,8 @@ def test_every_recipe_is_consistent():
         assert recipe.task in ("segmentation", "classification")
     with pytest.raises(InputError, match="no recipe 'best'"):
         find_recipe("best")
+
+
+def test_the_study_trains_the_gate_before_what_it_guards():
+    assert STUDY[0].name == STAGE_1 and STUDY[1].name == FLAGSHIP
+    assert RECIPES["resnet50_slice"].architecture == "resnet50" and RECIPES["resnet50_slice"].protocol == "slice"

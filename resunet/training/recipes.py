@@ -87,7 +87,17 @@ class Recipe:
 # slices as they are.
 LONG = (Stage(31, 192, (0.6, 1.2)), Stage(8, 256, (0.8, 1.25)))
 
+# Stage 1 comes first: the gate of every segmentation model is chosen with it.
 PIPELINE = (
+    Recipe(
+        "resnet50",
+        "resnet50",
+        "classification",
+        (Stage(24, 128, crop=False), Stage(10, 192, crop=False)),
+        learning_rate=1e-3,
+        weight_decay=5e-2,
+        mask_help=True,
+    ),
     Recipe(
         "resunet_deep",
         "resunet_deep",
@@ -98,21 +108,12 @@ PIPELINE = (
         ema_decay=0.998,
         augmentation=STRONG,
     ),
-    Recipe(
-        "resnet50",
-        "resnet50",
-        "classification",
-        (Stage(24, 128, crop=False), Stage(10, 192, crop=False)),
-        learning_rate=1e-3,
-        weight_decay=5e-2,
-        mask_help=True,
-    ),
 )
 
 # The comparison: every row has the same data, size, loss, augmentation, epochs and seed unless its name says otherwise.
 TWIN = Recipe("resunet", "resunet", "segmentation", (Stage(30, 128, crop=False),))
 QUESTION = replace(TWIN, keep_weights=False)
-CLASSIFIER_TWIN = replace(PIPELINE[1], name="resnet50_slice", protocol="slice", keep_weights=False)
+CLASSIFIER_TWIN = replace(PIPELINE[0], name="resnet50_slice", protocol="slice", keep_weights=False)
 
 
 def _named(base: Recipe, name: str, **changes: Any) -> Recipe:
