@@ -9,28 +9,34 @@ from resunet.commands import evaluate_model, promote_run, tune_model
 from resunet.ensemble import ENSEMBLE, write_ensemble
 from resunet.hub import WEIGHTS
 from resunet.training.loop import train
-from resunet.training.recipes import STUDY, Recipe
+from resunet.training.recipes import ARCHITECTURES, PIPELINE, QUESTIONS, Recipe
 
 SPLITS = ("val", "test")
 
 
 def run_study(data: Path | None, runs: Path = Path("runs")) -> int:
     """Run what is missing and resume what was cut short; a promoted model with its evaluations is left alone."""
-    for recipe in STUDY:
-        if is_complete(ModelFolder(WEIGHTS / recipe.name)):
-            print(f"{recipe.name}: complete in {WEIGHTS / recipe.name}")
-        else:
-            run_one(recipe, data, runs / recipe.name)
+    for recipe in (*PIPELINE, *ARCHITECTURES):
+        _run_if_missing(recipe, data, runs)
     ensemble = ModelFolder(WEIGHTS / ENSEMBLE)
     if not is_complete(ensemble):
         write_ensemble(ensemble, data)
         _tune_and_measure(ensemble.path, data)
+    for recipe in QUESTIONS:
+        _run_if_missing(recipe, data, runs)
     return 0
 
 
 def is_complete(folder: ModelFolder) -> bool:
     """Whether the folder holds an evaluation of every part that the study measures."""
     return all(folder.summary_path(split).exists() for split in SPLITS)
+
+
+def _run_if_missing(recipe: Recipe, data: Path | None, runs: Path) -> None:
+    if is_complete(ModelFolder(WEIGHTS / recipe.name)):
+        print(f"{recipe.name}: complete in {WEIGHTS / recipe.name}")
+    else:
+        run_one(recipe, data, runs / recipe.name)
 
 
 def run_one(recipe: Recipe, data: Path | None, run: Path) -> None:
