@@ -10,6 +10,7 @@ rate of a large matrix product measured in the same run. ONNX Runtime and OpenVI
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import tempfile
 import time
@@ -57,7 +58,7 @@ def plain_pytorch(models: list[nn.Module], inputs: list[torch.Tensor]) -> Conten
 
 def ours(models: list[nn.Module], inputs: list[torch.Tensor], dtype: torch.dtype) -> Contender:
     """The engines that the pipeline runs."""
-    engines = [Engine(model, image.shape[-1], CPU, dtype) for model, image in zip(models, inputs, strict=True)]
+    engines = [Engine(copy.deepcopy(model), image.shape[-1], CPU, dtype) for model, image in zip(models, inputs, strict=True)]
     return lambda: [engine(image) for engine, image in zip(engines, inputs, strict=True)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 
 import torch
@@ -11,6 +10,7 @@ from torch.fx import symbolic_trace
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from resunet.models.classifier import ResNet50Classifier
+from resunet.runtime import return_freed_memory
 
 
 class ExplainedClassifier(nn.Module):
@@ -40,7 +40,7 @@ class Engine:
     fastest. Not locked: whoever shares an engine between threads takes turns.
 
     Args:
-        model: trained network; it is copied, not changed.
+        model: trained network; it is consumed, so that its float32 weights need not stay beside the frozen ones.
         size: side of the inputs it will see.
         device: where to run.
         dtype: torch.bfloat16 or torch.float32.
@@ -48,7 +48,7 @@ class Engine:
 
     def __init__(self, model: nn.Module, size: int, device: torch.device, dtype: torch.dtype) -> None:
         self.size, self.device, self.dtype = size, device, dtype
-        folded = fold_batch_norms(copy.deepcopy(model).eval())
+        folded = fold_batch_norms(model.eval())
         prepared = folded.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         example = self._place(torch.zeros(1, 3, size, size))
         with torch.inference_mode(), warnings.catch_warnings():
@@ -56,6 +56,8 @@ class Engine:
             self._run = torch.jit.freeze(torch.jit.trace(prepared, example, check_trace=False))
             for _ in range(2):  # the profiling executor specialises on the second call
                 self._run(example)
+        del folded, prepared
+        return_freed_memory()
 
     def _place(self, images: Tensor) -> Tensor:
         return images.to(device=self.device, dtype=self.dtype, memory_format=torch.channels_last)

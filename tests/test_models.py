@@ -1,7 +1,12 @@
+import copy
+import subprocess
+import sys
+
 import pytest
 import torch
 from safetensors.torch import load, save
 from torch import nn
+from torchvision.models import resnet50
 
 from resunet.engine import Engine, ExplainedClassifier, fold_batch_norms
 from resunet.errors import InputError
@@ -10,6 +15,7 @@ from resunet.models.agresunet import AttentionGate
 from resunet.models.blocks import SqueezeExcitation
 from resunet.models.classifier import MaskHelp, ResNet50Classifier
 from resunet.models.ensemble import Ensemble
+from resunet.models.resnet import ResNet50
 from resunet.models.unet_plus_plus import DeepSupervision
 
 CPU = torch.device("cpu")
@@ -88,7 +94,7 @@ def test_the_engine_computes_what_the_model_computes(name: str):
     model, image = lively(name), torch.randn(2, 3, 96, 96)
     with torch.no_grad():
         expected = model(image)
-    exact = Engine(model, 96, CPU, torch.float32)(image)[0]
+    exact = Engine(copy.deepcopy(model), 96, CPU, torch.float32)(image)[0]
     assert (exact - expected).abs().max() < 1e-4 * expected.abs().max()
     rounded = Engine(model, 96, CPU, torch.bfloat16)(image)[0]
     assert (rounded - expected).abs().max() < 0.05 * expected.abs().max()
@@ -111,6 +117,25 @@ def test_grad_cam_equals_the_gradient():
         logit, cam = ExplainedClassifier(classifier)(image)
         assert torch.allclose(logit, classifier(image), atol=1e-5)
     assert torch.allclose(cam, expected, atol=1e-6)
+
+
+def test_resnet_equals_torchvisions():
+    theirs, ours = resnet50(weights=None).eval(), ResNet50(outputs=1000).eval()
+    torch.nn.init.normal_(theirs.fc.weight)
+    for module in theirs.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    image = torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        assert torch.equal(ours(image), theirs(image))
+
+
+def test_inference_imports_neither_torchvision_nor_the_compiler():
+    code = "import sys, resunet.pipeline; print(sorted({'torchvision', 'torch._dynamo', 'triton'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_mask_help_speaks_of_three_grids_and_leaves_the_logit_alone():

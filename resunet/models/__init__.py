@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from resunet.errors import InputError
 from resunet.models.agresunet import AGResUNet
@@ -48,6 +47,8 @@ def count_parameters(model: nn.Module) -> int:
 
 def count_gflop(model: nn.Module, size: int) -> float:
     """Floating-point operations of one forward pass on one (3, size, size) image, in 1e9; a multiply-add counts as two."""
+    from torch.utils.flop_counter import FlopCounterMode  # pulls in triton, 76 MB, where that is installed
+
     was_training = model.training
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:

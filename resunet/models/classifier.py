@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torchvision.models import ResNet50_Weights, resnet50
+
+from resunet.models.resnet import ResNet50
 
 
 class ResNet50Classifier(nn.Module):
-    """torchvision's ResNet-50 with a single output: the logit of "this slice shows a tumour".
+    """ResNet-50 with a single output: the logit of "this slice shows a tumour".
 
     Args:
         imagenet: start from torchvision's ImageNet weights (fetched over the network on first use).
@@ -15,31 +16,25 @@ class ResNet50Classifier(nn.Module):
 
     def __init__(self, imagenet: bool = False) -> None:
         super().__init__()
-        self.backbone = resnet50(weights=ResNet50_Weights.DEFAULT if imagenet else None)
-        self.backbone.fc = nn.Linear(self.backbone.fc.in_features, 1)
+        self.backbone = ResNet50(outputs=1)
+        if imagenet:
+            from torchvision.models import ResNet50_Weights
 
-    @property
-    def last_stage(self) -> nn.Module:
-        """The stage whose maps Grad-CAM explains."""
-        return self.backbone.layer4
+            pretrained = ResNet50_Weights.DEFAULT.get_state_dict(progress=True, check_hash=True)
+            body = {name: value for name, value in pretrained.items() if not name.startswith("fc.")}
+            self.backbone.load_state_dict(body | {f"fc.{k}": v for k, v in self.backbone.fc.state_dict().items()})
 
     def feature_maps(self, image: Tensor) -> list[Tensor]:
         """Maps of the last three stages, at strides 8, 16 and 32, with 512, 1024 and 2048 channels."""
-        net = self.backbone
-        features = net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(image)))))
-        maps = []
-        for stage in (net.layer2, net.layer3, net.layer4):
-            features = stage(features)
-            maps.append(features)
-        return maps
+        return self.backbone.feature_maps(image)
 
     def classify(self, maps: list[Tensor]) -> Tensor:
         """Logits (B, 1) from the maps of `feature_maps`."""
-        return self.backbone.fc(self.backbone.avgpool(maps[-1]).flatten(1))  # type: ignore[no-any-return]
+        return self.backbone.classify(maps)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, 1) of a normalised image (B, 3, H, W)."""
-        return self.classify(self.feature_maps(image))
+        return self.backbone(image)  # type: ignore[no-any-return]
 
 
 class MaskHelp(nn.Module):

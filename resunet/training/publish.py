@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 import subprocess
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import nn
 
 import resunet
@@ -85,7 +85,7 @@ def _config(run: ModelFolder, model: nn.Module, recipe: Recipe, facts: RunFacts,
             "resunet": resunet.__version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
+            "torchvision": version("torchvision"),
         },
         "git_commit": _git_commit(),
         "licence": "CC BY-NC-SA 4.0 (weights; trained on the LGG MRI segmentation set)",
