@@ -1,8 +1,12 @@
-"""Page configuration and navigation; every screen is a file under pages/."""
+"""Page configuration, navigation, and a head start for the models; every screen is a file under pages/."""
 
 import streamlit as st
 
+from pages.common.loaders import warm_up
+
 st.set_page_config(page_title="Brain-tumour segmentation", page_icon="pages/common/icon.png", layout="wide")
+
+warm_up()
 
 # The screens lie one folder deep. Until the first st.navigation of a server, Streamlit routes by the files right under
 # pages/ and knows no others: those are one-line doors to this file, so that a shared link opens a fresh server too.

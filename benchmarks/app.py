@@ -81,15 +81,15 @@ def redraw(page: Page) -> float:
 def upload_many(page: Page, count: int, folder: Path) -> None:
     """Upload `count` slices, no two alike, one after the other, and wait for each verdict."""
     samples = load_samples()
+    page.get_by_text("Upload", exact=True).click()
     for number in range(count):
-        page.get_by_text("Samples", exact=True).click()  # leaving the drop zone empties it
-        page.get_by_text("Upload", exact=True).click()
         sample = samples[number % len(samples)]
         path = folder / f"visit{number}.png"
         Image.fromarray(np.roll(sample.image, number, axis=1)).save(path)
         page.locator("input[type=file]").set_input_files(path)
-        expect(page.get_by_text(f"visit{number}.png").first).to_be_visible(timeout=60_000)
-        page.wait_for_timeout(100)
+        expect(page.get_by_text(f"visit{number}.png. Orange line")).to_be_visible(timeout=60_000)
+        page.get_by_role("button", name=f"Remove visit{number}.png").click()
+        expect(page.get_by_text(f"visit{number}.png")).to_have_count(0, timeout=60_000)
 
 
 def main() -> None:

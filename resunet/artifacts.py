@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from resunet.errors import InputError
-from resunet.files import file_sha256, unpack_masks
+from resunet.files import PackedMasks, file_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -121,19 +121,19 @@ class ModelFolder:
         except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
             raise InputError(f"{path} cannot be read as arrays ({error}).") from error
 
-    def snapshots(self) -> dict[str, npt.NDArray[Any]] | None:
-        """names (S,), and masks (epochs, S, H, W) of the bundled samples, or None."""
+    def snapshots(self) -> tuple[list[str], PackedMasks] | None:
+        """Names of the bundled samples and their masks (epochs, samples, H, W), or None."""
         arrays = self.arrays(self.snapshots_path)
-        return None if arrays is None else {"names": arrays["names"], "masks": unpack_masks(arrays)}
+        return None if arrays is None else (arrays["names"].tolist(), PackedMasks.of(arrays))
 
     def sweep(self, protocol: str) -> dict[str, npt.NDArray[Any]] | None:
         """Figures of every slice under every threshold, or None."""
         return self.arrays(self.slices_path(protocol).with_name(SWEEP))
 
-    def masks(self, protocol: str) -> npt.NDArray[np.bool_] | None:
+    def masks(self, protocol: str) -> PackedMasks | None:
         """Predicted masks (N, H, W), ungated, rows as in slices.csv, or None."""
         arrays = self.arrays(self.slices_path(protocol).with_name(MASKS))
-        return None if arrays is None else unpack_masks(arrays)
+        return None if arrays is None else PackedMasks.of(arrays)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The tensors of model.safetensors, checked against the SHA-256 in config.json.

@@ -18,6 +18,7 @@ from resunet.data.slices import SliceRecord
 from resunet.data.sources import all_records, open_parts
 from resunet.data.splits import BUDA_TEN
 from resunet.errors import InputError
+from resunet.evaluation.budget import error_budget
 from resunet.evaluation.run import Measured, Protocol, classification_table, measure, write_evaluation
 from resunet.evaluation.tune import tune_stage_1, tune_stage_2
 from resunet.files import atomic_folder, atomic_path, write_csv, write_text
@@ -230,7 +231,7 @@ def compare_models(protocol: str, out: Path | None) -> int:
     if FLAGSHIP in masks:
         same = {name: table for name, table in masks.items() if protocol_of(folders[name]) == protocol_of(folders[FLAGSHIP])}
         tables["paired"] = compare.paired_table(same, FLAGSHIP)
-    budgets = {name: compare.error_budget(table, summaries[name]["gate"]) for name, table in masks.items()}
+    budgets = {name: error_budget(table, summaries[name]["gate"]) for name, table in masks.items()}
     tables["error_budget"] = pd.DataFrame(budgets).T.rename_axis("model").reset_index()
     if FLAGSHIP in masks and STAGE_1 in folders:
         against = compare.stage_1_against_masks(masks[FLAGSHIP], float(folders[STAGE_1].config()["threshold"]))

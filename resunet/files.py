@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,11 +109,33 @@ def write_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
 
 
 def pack_masks(masks: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[Any]]:
-    """Bit-pack masks (epochs, samples, H, W) for snapshots.npz; `unpack_masks` is the inverse."""
+    """Bit-pack masks (..., H, W) for an .npz file; `PackedMasks` reads them."""
     return {"bits": np.packbits(masks, axis=-1), "shape": np.asarray(masks.shape, dtype=np.int32)}
 
 
-def unpack_masks(arrays: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
-    """The boolean masks (epochs, samples, H, W) that `pack_masks` packed."""
-    width = int(arrays["shape"][-1])
-    return np.unpackbits(arrays["bits"], axis=-1, count=width).astype(bool)
+@dataclass(frozen=True)
+class PackedMasks:
+    """Masks (..., H, W) kept in an eighth of their size; indexing along any axis but the last unpacks what is asked for.
+
+    Attributes:
+        bits: (..., H, ceil(W / 8)) uint8.
+        width: W.
+    """
+
+    bits: npt.NDArray[np.uint8]
+    width: int
+
+    @classmethod
+    def of(cls, arrays: dict[str, npt.NDArray[Any]]) -> PackedMasks:
+        """From the arrays that `pack_masks` made."""
+        return cls(arrays["bits"], int(arrays["shape"][-1]))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.bits.shape[:-1], self.width)
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def __getitem__(self, index: Any) -> npt.NDArray[np.bool_]:
+        return np.unpackbits(self.bits[index], axis=-1, count=self.width).astype(bool)

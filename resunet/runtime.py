@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import math
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -79,7 +78,6 @@ def mixed_precision(device: torch.device, dtype: torch.dtype) -> AbstractContext
 
 def return_freed_memory() -> None:
     """Hand memory that was freed back to the system; glibc keeps it otherwise. A no-op where there is no glibc."""
-    gc.collect()
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     except (OSError, AttributeError):

@@ -41,11 +41,11 @@ def load_model(folder: ModelFolder) -> torch.nn.Module:
         return Ensemble(members, config["fusion"]["shares"]).eval()
     model = build_model(str(config.get("architecture")))
     try:
-        model.load_state_dict(folder.weights(), strict=True)
+        model.load_state_dict(folder.weights(), strict=True, assign=True)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise InputError(f"The weights in {folder.path} do not fit {config['architecture']} ({first}).") from error
-    return model.eval()
+    return model.float().eval()
 
 
 class Stage1:

@@ -162,9 +162,9 @@ def copied_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     copy = tmp_path / "weights"
     shutil.copytree(WEIGHTS, copy)
     monkeypatch.setattr(hub, "WEIGHTS", copy)
-    loaders.pipeline.clear()
+    loaders.warm_up.clear()
     yield copy
-    loaders.pipeline.clear()
+    loaders.warm_up.clear()
 
 
 @pytest.mark.parametrize("page", [None, "single_image"])

@@ -8,7 +8,7 @@ import torch
 
 from resunet.artifacts import ModelFolder
 from resunet.errors import InputError
-from resunet.files import atomic_folder, atomic_path, file_sha256, pack_masks, save_tensors, unpack_masks, write_csv, write_json
+from resunet.files import PackedMasks, atomic_folder, atomic_path, file_sha256, pack_masks, save_tensors, write_csv, write_json
 from resunet.stages import load_model
 
 
@@ -52,7 +52,10 @@ def test_tables_survive(tmp_path: Path):
 
 def test_masks_survive_packing():
     masks = np.random.default_rng(0).random((3, 2, 17, 29)) > 0.5
-    np.testing.assert_array_equal(unpack_masks(pack_masks(masks)), masks)
+    packed = PackedMasks.of(pack_masks(masks))
+    assert packed.shape == masks.shape and len(packed) == 3
+    np.testing.assert_array_equal(packed[:], masks)
+    np.testing.assert_array_equal(packed[:, [1]], masks[:, [1]])
 
 
 def model_folder(path: Path) -> ModelFolder:

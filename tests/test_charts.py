@@ -5,7 +5,8 @@ import pytest
 from resunet.charts import comparison, film, metrics, replay, stage_1, style
 from resunet.charts.masks_replay import masks_animation
 from resunet.evaluation.aggregate import summarise_segmentation
-from resunet.evaluation.compare import error_budget, paired_table
+from resunet.evaluation.budget import error_budget
+from resunet.evaluation.compare import paired_table
 from resunet.evaluation.rules import LABELS, SUMMARY_RULES
 from resunet.evaluation.select import select_slices, sites_of
 from resunet.models import MODELS

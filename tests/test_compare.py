@@ -6,9 +6,9 @@ import pytest
 from scipy.stats import binomtest
 
 from resunet.evaluation.aggregate import summarise_segmentation
+from resunet.evaluation.budget import error_budget
 from resunet.evaluation.compare import (
     REPORTED,
-    error_budget,
     metric_table,
     paired_table,
     rank_biserial,

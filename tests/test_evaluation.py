@@ -243,7 +243,7 @@ def test_masks_and_sweep_survive_the_folder(measured: dict[float, Measured], tmp
     found = measured[0.5]
     folder = ModelFolder(tmp_path / "model")
     write_evaluation(folder.slices_path("all").parent, found, "model", Protocol("all", 0.5))
-    masks, arrays = folder.masks("all"), folder.sweep("all")
+    masks, arrays = folder.masks("all")[:], folder.sweep("all")
     np.testing.assert_array_equal(masks.sum(axis=(1, 2)), found.slices["tp"] + found.slices["fp"])
     np.testing.assert_array_equal(masks, found.masks)
     assert all(np.array_equal(arrays[name], part, equal_nan=True) for name, part in found.sweep._asdict().items())

@@ -20,7 +20,7 @@ from resunet.artifacts import ModelFolder
 from resunet.data.augment import Augmentation
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
-from resunet.files import unpack_masks
+from resunet.files import PackedMasks
 from resunet.hub import FLAGSHIP, STAGE_1
 from resunet.stages import load_model
 from resunet.training import loop, sampling
@@ -109,7 +109,7 @@ def test_a_run_leaves_a_complete_model_folder(finished: ModelFolder):
     assert len(config["data_fingerprint"]) == len(config["split_hash"]) == 64
     assert load_model(finished)(torch.zeros(1, 3, 64, 64)).shape == (1, 1, 64, 64)
     with np.load(finished.snapshots_path) as arrays:
-        assert unpack_masks(dict(arrays)).shape == (2, len(load_samples()), 64, 64)
+        assert PackedMasks.of(dict(arrays)).shape == (2, len(load_samples()), 64, 64)
 
 
 class Killed(Exception):

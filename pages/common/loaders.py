@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from resunet.data.readers import Scan, read_scan
 from resunet.data.slices import SliceRecord
 from resunet.errors import InputError
 from resunet.evaluation.sweep import Sweep, table_at
+from resunet.files import PackedMasks
 from resunet.hub import FLAGSHIP, STAGE_1, find_model
 
 if TYPE_CHECKING:
@@ -25,13 +28,28 @@ if TYPE_CHECKING:
 KEPT_PREDICTIONS = 24  # a prediction of 256x256 holds 0.8 MB
 KEPT_SCANS = 8
 KEPT_TABLES = 128
-KEPT_ARRAYS = 6  # masks of 742 slices of 256x256 hold 49 MB
+KEPT_ARRAYS = 6  # packed masks of 742 slices of 256x256 hold 6 MB
 
 
-@st.cache_resource(show_spinner="Loading the models, once for all visitors")
 def pipeline() -> TumourPipeline:
     """The shared pipeline. Raises InputError, which is not kept, when a model cannot be loaded."""
-    from resunet.pipeline import TumourPipeline  # torch takes seconds to import; dashboards do without it
+    coming = warm_up()
+    with nullcontext() if coming.done() else st.spinner("Loading the models, once for all visitors"):
+        try:
+            return coming.result()
+        except InputError:
+            warm_up.clear()
+            raise
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> Future[TumourPipeline]:
+    """Start to load the pipeline in the background, once a server: importing torch takes longer than a page."""
+    return ThreadPoolExecutor(1).submit(_load)
+
+
+def _load() -> TumourPipeline:
+    from resunet.pipeline import TumourPipeline
 
     return TumourPipeline.load()
 
@@ -61,7 +79,12 @@ def predict(content_digest: str, number: int, image: npt.NDArray[np.generic], tt
 @st.cache_data(max_entries=KEPT_PREDICTIONS, show_spinner=False)
 def _predict(content_digest: str, number: int, tta: bool, revision_: str, _image: npt.NDArray[np.generic]) -> Prediction:
     # Arrays are hashed by sampling, so that two slices differing in a small lesion could collide: the digest is the key.
-    return pipeline().predict(_image, segment_all=True, tta=tta)
+    from resunet.runtime import return_freed_memory
+
+    try:
+        return pipeline().predict(_image, segment_all=True, tta=tta)
+    finally:
+        return_freed_memory()
 
 
 @st.cache_data(show_spinner=False)
@@ -144,13 +167,13 @@ def sweep(name: str, protocol: str, changed: float) -> dict[str, npt.NDArray[Any
     return find_model(name).sweep(protocol)
 
 
-def predicted_masks(name: str, protocol: str) -> npt.NDArray[np.bool_] | None:
+def predicted_masks(name: str, protocol: str) -> PackedMasks | None:
     """Predicted masks (N, H, W) as rows of slices.csv, or None; shared by all visitors, not to be changed."""
     return _masks(name, protocol, stamp(find_model(name).slices_path(protocol)))
 
 
 @st.cache_resource(max_entries=KEPT_ARRAYS, show_spinner=False)
-def _masks(name: str, protocol: str, changed: float) -> npt.NDArray[np.bool_] | None:
+def _masks(name: str, protocol: str, changed: float) -> PackedMasks | None:
     return find_model(name).masks(protocol)
 
 
@@ -161,6 +184,6 @@ def history(folder: str, changed: float) -> pd.DataFrame | None:
 
 
 @st.cache_resource(max_entries=KEPT_ARRAYS, show_spinner=False)
-def snapshots(folder: str, changed: float) -> dict[str, npt.NDArray[Any]] | None:
+def snapshots(folder: str, changed: float) -> tuple[list[str], PackedMasks] | None:
     """Names and masks of the sample slices by epoch, or None; not to be changed."""
     return ModelFolder(Path(folder)).snapshots()

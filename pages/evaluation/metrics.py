@@ -13,7 +13,7 @@ from resunet.charts import metrics as charts
 from resunet.charts import stage_1 as stage_1_charts
 from resunet.errors import InputError
 from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
-from resunet.evaluation.compare import error_budget
+from resunet.evaluation.budget import error_budget
 from resunet.evaluation.rules import LABELS
 from resunet.evaluation.sweep import THRESHOLDS
 

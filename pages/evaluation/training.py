@@ -53,12 +53,13 @@ def masks_film(path: Path, changed: float) -> object:
     kept = loaders.snapshots(str(path), changed)
     assert kept is not None
     samples = {sample.name: sample for sample in load_samples()}
-    names = [name for name in SHOWN if name in list(kept["names"])]
-    rows = [list(kept["names"]).index(name) for name in names]
-    scale = samples[names[0]].image.shape[0] // kept["masks"].shape[-1]
+    known, masks = kept
+    names = [name for name in SHOWN if name in known]
+    rows = [known.index(name) for name in names]
+    scale = samples[names[0]].image.shape[0] // masks.shape[-1]
     images = [samples[name].image[::scale, ::scale, 1] for name in names]
     truths = [samples[name].mask[::scale, ::scale] for name in names]
-    return masks_animation(images, truths, kept["masks"][:, rows], [name.replace("_", " ").capitalize() for name in names])
+    return masks_animation(images, truths, masks[:, rows], [name.replace("_", " ").capitalize() for name in names])
 
 
 @st.fragment(run_every=EVERY)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from resunet.evaluation.metrics import Array, FloatArray, dice, iou, ratio, table_dice, volumes
 from resunet.evaluation.rules import SUMMARY_RULES
@@ -137,6 +136,8 @@ def summarise_classification(
 ) -> dict[str, dict[str, Any]]:
     """Stage 1's metrics by name for a table with patient, tumour_pixels, p_tumour."""
     resampling = resampling or Resampling.of_patients(slices["patient"].nunique())
+    from sklearn.metrics import average_precision_score, roc_auc_score  # 58 MB with SciPy's statistics; few screens need it
+
     truth, probability = slices["tumour_pixels"].to_numpy() > 0, slices["p_tumour"].to_numpy(float)
     said = probability >= threshold
     patients = pd.factorize(slices["patient"], sort=True)[0]

@@ -16,9 +16,8 @@ from scipy.stats import rankdata, wilcoxon
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from resunet.evaluation.aggregate import Resampling, gate_slices
+from resunet.evaluation.aggregate import Resampling
 from resunet.evaluation.metrics import FloatArray, ratio, table_dice, volumes
-from resunet.evaluation.surface import read_lesions
 
 REPORTED = Path(__file__).with_name("reported.csv")  # what others report: system, data, metric, value, source, note
 TIE = 0.005  # differences of a patient's Dice up to this count as a tie
@@ -131,27 +130,4 @@ def stage_1_against_masks(slices: pd.DataFrame, threshold: float) -> dict[str, A
         "only_stage_1": int(table[0][1]),
         "only_masks": int(table[1][0]),
         "p": float(mcnemar(np.array(table), exact=True).pvalue),
-    }
-
-
-def error_budget(slices: pd.DataFrame, gate: float | None) -> dict[str, int]:
-    """Where the two stages lose and invent pixels; the parts add up to all false pixels.
-
-    Returns:
-        pixels: tumour, found, lost_at_gate, lost_lesions (lesions of which nothing was outlined), lost_at_border (the
-        rest of the misses), false_on_empty_slices, false_on_tumour_slices.
-    """
-    stopped = np.zeros(len(slices), bool) if gate is None else (slices["p_tumour"] < gate).to_numpy()
-    final = slices if gate is None else gate_slices(slices, gate)
-    empty = final["tumour_pixels"].to_numpy() == 0
-    missed, false = final["fn"].to_numpy(), final["fp"].to_numpy()
-    whole = np.array([sum(hit.pixels for hit in read_lesions(text) if not hit.found) for text in final["lesions"]])
-    return {
-        "tumour": int(final["tumour_pixels"].sum()),
-        "found": int(final["tp"].sum()),
-        "lost_at_gate": int(missed[stopped].sum()),
-        "lost_lesions": int(whole[~stopped].sum()),
-        "lost_at_border": int((missed - whole)[~stopped].sum()),
-        "false_on_empty_slices": int(false[empty].sum()),
-        "false_on_tumour_slices": int(false[~empty].sum()),
     }

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from resunet.artifacts import ModelFolder
 from resunet.data.samples import load_samples
 from resunet.data.transforms import fit_to_grid, normalise
-from resunet.files import pack_masks, unpack_masks, write_arrays
+from resunet.files import PackedMasks, pack_masks, write_arrays
 from resunet.runtime import mixed_precision
 
 THRESHOLD = 0.5
@@ -26,7 +26,7 @@ class SnapshotRecorder:
         self._epochs: list[npt.NDArray[np.bool_]] = []
         if epochs_done and self._path.exists():
             with np.load(self._path) as arrays:
-                self._epochs = list(unpack_masks(dict(arrays)))[:epochs_done]
+                self._epochs = list(PackedMasks.of(dict(arrays))[:epochs_done])
 
     @torch.no_grad()
     def record(self, model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
