@@ -1,15 +1,13 @@
-"""A trained network made ready to run fast: batch norms folded into convolutions, channels last, bfloat16 where native."""
+"""A trained network made ready to run fast: fused and packed convolutions, channels last, bfloat16 where native."""
 
 from __future__ import annotations
 
 import gc
-import warnings
 
 import torch
 from torch import Tensor, nn
-from torch.fx import symbolic_trace
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from resunet.fusion import can_pack, fold_batch_norms, pack_convolutions
 from resunet.models.classifier import ResNet50Classifier
 from resunet.runtime import return_freed_memory
 
@@ -37,11 +35,10 @@ class ExplainedClassifier(nn.Module):
 class Engine:
     """Runs one network on batches (B, 3, S, S) float32 and returns float32 tensors.
 
-    The network is traced once for its structure and frozen, so that oneDNN keeps weights in the layout it multiplies
-    fastest. Not locked: whoever shares an engine between threads takes turns.
+    Not locked: whoever shares an engine between threads takes turns.
 
     Args:
-        model: trained network; it is consumed, so that its float32 weights need not stay beside the frozen ones.
+        model: trained network; it is consumed, so that its float32 weights need not stay beside the packed ones.
         size: side of the inputs it will see.
         device: where to run.
         dtype: torch.bfloat16 or torch.float32.
@@ -49,15 +46,12 @@ class Engine:
 
     def __init__(self, model: nn.Module, size: int, device: torch.device, dtype: torch.dtype) -> None:
         self.size, self.device, self.dtype = size, device, dtype
-        folded = fold_batch_norms(model.eval())
-        prepared = folded.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        example = self._place(torch.zeros(1, 3, size, size))
-        with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self._run = torch.jit.freeze(torch.jit.trace(prepared, example, check_trace=False))
-            for _ in range(2):  # the profiling executor specialises on the second call
-                self._run(example)
-        del folded, prepared
+        network = fold_batch_norms(model.eval())
+        network = network.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if can_pack(device):
+            with torch.inference_mode():
+                network = pack_convolutions(network, self._place(torch.zeros(1, 3, size, size)))
+        self._run = network
         gc.collect()
         return_freed_memory()
 
@@ -70,24 +64,3 @@ class Engine:
         outputs = self._run(self._place(images))
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return tuple(output.float().cpu() for output in outputs)
-
-
-def fold_batch_norms(model: nn.Module) -> nn.Module:
-    """Fold every batch norm that directly follows a convolution into it. `model` must be in eval mode and is consumed."""
-    graph = symbolic_trace(model)
-    modules = dict(graph.named_modules())
-    for node in graph.graph.nodes:
-        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
-            continue
-        source = node.args[0]
-        convolution = modules.get(source.target) if source.op == "call_module" else None
-        if not isinstance(convolution, nn.Conv2d) or len(source.users) > 1:
-            continue
-        parent, _, leaf = source.target.rpartition(".")
-        setattr(graph.get_submodule(parent), leaf, fuse_conv_bn_eval(convolution, modules[node.target]))
-        modules[source.target] = graph.get_submodule(source.target)
-        node.replace_all_uses_with(source)
-        graph.graph.erase_node(node)
-    graph.delete_all_unused_submodules()
-    graph.recompile()
-    return graph

@@ -1,6 +1,8 @@
 import copy
+import operator
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 import torch
@@ -8,8 +10,9 @@ from safetensors.torch import load, save
 from torch import nn
 from torchvision.models import resnet50
 
-from resunet.engine import Engine, ExplainedClassifier, fold_batch_norms
+from resunet.engine import Engine, ExplainedClassifier
 from resunet.errors import InputError
+from resunet.fusion import PackedConv2d, fold_batch_norms, pack_convolutions
 from resunet.models import CLASSIFICATION, MODELS, SEGMENTATION, build_model, count_gflop, count_parameters
 from resunet.models.agresunet import AttentionGate
 from resunet.models.blocks import SqueezeExcitation
@@ -104,6 +107,13 @@ def test_the_engine_computes_what_the_model_computes(name: str):
 def test_folding_leaves_no_batch_norm_behind_a_convolution():
     folded = fold_batch_norms(lively("resunet"))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+
+
+def test_packing_takes_in_the_additions_and_relus_behind_convolutions():
+    packed = pack_convolutions(fold_batch_norms(lively("resnet50")), torch.zeros(1, 3, 96, 96))
+    kinds = Counter(type(packed.get_submodule(node.target)) for node in packed.graph.nodes if node.op == "call_module")
+    assert kinds[PackedConv2d] == 53 and nn.Conv2d not in kinds and nn.ReLU not in kinds
+    assert not any(node.target is operator.add for node in packed.graph.nodes)
 
 
 def test_grad_cam_equals_the_gradient():
