@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
+from streamlit.testing.v1 import AppTest
 
 from resunet.data.samples import load_samples
 
@@ -78,6 +79,29 @@ def redraw(page: Page) -> float:
     return float(np.median(times))
 
 
+def viewer_alone() -> None:
+    """A page of nothing but what a slider redraws; AppTest runs this function's source as a script."""
+    from pages.common import loaders, viewer
+    from pages.common.case import Case
+    from resunet.data.samples import load_samples
+
+    sample = load_samples()[0]
+    viewer.show(Case(sample.name, loaders.digest(sample.png), 0, sample.image, sample.mask, simulated=True))
+
+
+def redraw_on_server() -> float:
+    """Median seconds that the server takes to redraw after the threshold moved, without browser and network."""
+    page = AppTest.from_function(viewer_alone, default_timeout=60).run()
+    times = []
+    for step in range(REDRAWS):
+        next(slider for slider in page.slider if slider.label == "Threshold").set_value(0.6 if step % 2 else 0.3)
+        started = time.perf_counter()
+        page.run()
+        times.append(time.perf_counter() - started)
+    assert not page.exception
+    return float(np.median(times))
+
+
 def upload_many(page: Page, count: int, folder: Path) -> None:
     """Upload `count` slices, no two alike, one after the other, and wait for each verdict."""
     samples = load_samples()
@@ -117,6 +141,7 @@ def main() -> None:
             server.terminate()
             server.wait()
         browser.close()
+    figures["redraw after a slider key, the server's part, ms"] = redraw_on_server() * 1e3
     for name, value in figures.items():
         print(f"{name:52s} {value:8.2f}")
 

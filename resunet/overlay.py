@@ -68,10 +68,10 @@ def draw(
     if style == "heat":
         assert probability is not None
         colours, share = heat(probability, picture.shape[1], picture.shape[0])
-        return _blend(picture, colours, np.minimum(share * 1.5, 1.0)[..., None] * opacity)
+        return _blend(picture, colours, np.minimum(share * 1.5, 1.0) * opacity)
     if style == "fill":
         inside = _fit(mask, picture)
-        return _blend(picture, np.broadcast_to(np.array(PREDICTED, np.uint8), picture.shape), inside[..., None] * opacity)
+        return _blend(picture, np.broadcast_to(np.array(PREDICTED, np.uint8), picture.shape), inside * opacity)
     return outline(picture, mask, PREDICTED, opacity)
 
 
@@ -80,8 +80,7 @@ def outline(picture: Picture, mask: BoolMask, colour: Colour, opacity: float = 1
     line = np.zeros(picture.shape[:2], np.uint8)
     contours, _ = cv2.findContours(_fit(mask, picture), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(line, contours, -1, 255, max(1, round(picture.shape[0] / 250)), cv2.LINE_AA)
-    shares = (line / 255.0)[..., None] * opacity
-    return _blend(picture, np.broadcast_to(np.array(colour, np.uint8), picture.shape), shares)
+    return _blend(picture, np.broadcast_to(np.array(colour, np.uint8), picture.shape), line / 255.0 * opacity)
 
 
 def heat(values: npt.NDArray[np.float32], width: int, height: int) -> tuple[Picture, npt.NDArray[np.float32]]:
@@ -95,7 +94,7 @@ def error_map(picture: Picture, predicted: BoolMask, truth: BoolMask, opacity: f
     """The picture dimmed, with hits, misses and false alarms filled in HIT, MISS and FALSE_ALARM."""
     result = (picture * 0.7).astype(np.uint8)
     for part, colour in ((predicted & truth, HIT), (truth & ~predicted, MISS), (predicted & ~truth, FALSE_ALARM)):
-        inside = _fit(part, picture)[..., None] * opacity
+        inside = _fit(part, picture) * opacity
         result = _blend(result, np.broadcast_to(np.array(colour, np.uint8), picture.shape), inside)
     return result
 
@@ -106,7 +105,11 @@ def _fit(mask: BoolMask, picture: Picture) -> Picture:
 
 
 def _blend(below: Picture, above: Picture, share: npt.NDArray[np.floating]) -> Picture:
-    return (below * (1 - share) + above * share).astype(np.uint8)
+    """`above` over `below`, both (h, w, 3), by `share` (h, w) in [0, 1]; most pixels have none and are left alone."""
+    touched = share > 0
+    part, result = share[touched][:, None], below.copy()
+    result[touched] = (below[touched] * (1 - part) + above[touched] * part).astype(np.uint8)
+    return result
 
 
 def encode_png(picture: Picture) -> bytes:
