@@ -32,6 +32,12 @@ def count_pixels(predicted: npt.NDArray[np.bool_], target: npt.NDArray[np.bool_]
     return Counts(*(np.asarray(part, dtype=np.int64) for part in (tp, fp, fn, tn)))
 
 
+def soft_counts(probability: npt.NDArray[np.float32], target: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """soft_tp, soft_fp and soft_fn of one map (H, W) in [0, 1]: the counts with probabilities in place of 0 and 1."""
+    inside, everywhere = float(probability[target].sum(dtype=np.float64)), float(probability.sum(dtype=np.float64))
+    return {"soft_tp": inside, "soft_fp": everywhere - inside, "soft_fn": float(target.sum()) - inside}
+
+
 def dice(tp: Array, fp: Array, fn: Array, empty: float = np.nan) -> FloatArray:
     """2 TP / (2 TP + FP + FN), elementwise; `empty` where both masks are empty."""
     return ratio(2 * tp, 2 * tp + fp + fn, empty)

@@ -16,6 +16,7 @@ from resunet.artifacts import MASKS, SLICES, SUMMARY, SWEEP, ModelFolder
 from resunet.data.slices import SliceRecord
 from resunet.data.transforms import FloatImage, fit_back, normalise
 from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
+from resunet.evaluation.metrics import soft_counts
 from resunet.evaluation.rules import EMPTY_RULE
 from resunet.evaluation.surface import write_lesions
 from resunet.evaluation.sweep import Sweep, measure_mask, stack, sweep_slice
@@ -60,7 +61,8 @@ class Measured:
     """What an evaluation of a segmentation model leaves.
 
     Attributes:
-        slices: one row a slice: patient, slice, tumour_pixels, tp, fp, fn, tn, hd95, surface_dice, lesions, p_tumour.
+        slices: one row a slice: patient, slice, tumour_pixels, tp, fp, fn, tn, hd95, surface_dice, lesions, p_tumour, and
+            soft_tp, soft_fp, soft_fn of the probabilities.
         sweep: the same figures under every threshold, rows as in `slices`.
         masks: predicted masks (N, H, W), ungated, rows as in `slices`; None where slices differ in size.
     """
@@ -85,6 +87,7 @@ def measure(stage_2: Stage2, stage_1: Stage1 | None, records: Sequence[SliceReco
             mask = to_mask(probability, protocol.threshold, protocol.clean_up)
             rows.append(
                 _slice_row(looked, mask)
+                | soft_counts(probability, looked.truth)
                 | {"p_tumour": p, "sweep": sweep_slice(probability, looked.truth, protocol.clean_up), "mask": _packed(mask)}
             )
     table = _ordered(rows)
