@@ -6,7 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from pages.common import loaders, picks
+from pages.common.chart import chart
 from resunet.charts import comparison as charts
+from resunet.charts.export import safe_csv
 from resunet.errors import InputError
 from resunet.evaluation.compare import REPORTED, metric_table, paired_table, wide
 from resunet.evaluation.rules import LABELS
@@ -44,7 +46,7 @@ def table_of(summaries: dict[str, dict[str, Any]], names: list[str]) -> pd.DataF
 def exports(table: pd.DataFrame) -> None:
     """The table as CSV and LaTeX."""
     with st.container(horizontal=True):
-        st.download_button("Table as CSV", lambda: table.to_csv(index=False), "comparison.csv", "text/csv", on_click="ignore")
+        st.download_button("Table as CSV", lambda: safe_csv(table), "comparison.csv", "text/csv", on_click="ignore")
         st.download_button("Table as LaTeX", lambda: latex(table), "comparison.tex", "text/plain", on_click="ignore")
 
 
@@ -94,29 +96,24 @@ def measured(protocol: str) -> None:
     exports(table)
     left, right = st.columns(2)
     with left:
-        st.markdown("**Dice for its cost**")
         cost = st.segmented_control(
             "Cost", list(charts.COSTS), default="gflop", required=True, key="cost", format_func=lambda name: charts.COSTS[name]
         )
         configs = {name: loaders.model_config(name) for name in summaries}
-        st.plotly_chart(charts.cost_against_dice(configs, summaries, str(cost)), key="pareto")
+        chart(charts.cost_against_dice(configs, summaries, str(cost)), "pareto", "Dice for its cost")
     with right:
-        st.markdown("**Small lesions are the hard ones**")
-        st.plotly_chart(charts.lesions_by_size(summaries), key="lesions")
+        chart(charts.lesions_by_size(summaries), "lesions", "Small lesions are the hard ones")
     if len(slices) < 2:
         st.info("Only one model is measured so far. Run: resunet train --all")
         return
     left, right = st.columns(2)
     with left:
-        st.markdown(f"**Paired differences from {best}**")
-        st.plotly_chart(charts.forest(paired, best), key="forest")
+        chart(charts.forest(paired, best), "forest", f"Paired differences from {best}")
     with right:
-        st.markdown("**Patient by patient**")
         others = [name for name in slices if name != best]
         first = st.selectbox("Against", others, key="against")
         figure = charts.patient_by_patient(slices[first], slices[best], (first, best))
-        event = st.plotly_chart(figure, key="pairs", on_select="rerun", selection_mode="points")
-        picks.follow_click(event, "pairs", best, protocol)
+        picks.follow_click(chart(figure, "pairs", "Patient by patient", selectable=True), "pairs", best, protocol)
 
 
 st.title("Comparison", anchor=False)

@@ -8,9 +8,11 @@ import streamlit as st
 
 from pages.common import loaders, picks
 from pages.common.cards import figure_card
+from pages.common.chart import chart
 from pages.common.picks import Evaluation
 from resunet.charts import metrics as charts
 from resunet.charts import stage_1 as stage_1_charts
+from resunet.charts.export import safe_csv
 from resunet.errors import InputError
 from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.budget import error_budget
@@ -28,6 +30,12 @@ SEGMENTATION = (
     "hd95_px",
 )
 CLASSIFICATION = ("accuracy", "sensitivity", "specificity", "precision", "f1", "auroc", "auprc", "ece")
+STAGE_1_TITLES = {
+    "confusion": "Confusion matrix",
+    "reliability": "Reliability: are the probabilities right?",
+    "roc": "ROC curve",
+    "precision_recall": "Precision and recall",
+}
 
 
 def headlines(figures: dict[str, Any], wanted: Sequence[str], evaluation: Evaluation, changed: str) -> None:
@@ -59,13 +67,9 @@ def explorer(evaluation: Evaluation) -> tuple[pd.DataFrame, float | None, str]:
     return slices, moved, options + (f" --gate {moved}" if moved != gate else "")
 
 
-def plot(figure: Any, key: str, evaluation: Evaluation | None = None) -> None:
-    """One chart; with an evaluation, a click on a point opens its case."""
-    if evaluation is None:
-        st.plotly_chart(figure, key=key)
-        return
-    event = st.plotly_chart(figure, key=key, on_select="rerun", selection_mode="points")
-    picks.follow_click(event, key, evaluation.model, evaluation.protocol)
+def plot(figure: Any, key: str, title: str, evaluation: Evaluation) -> None:
+    """A chart whose points open their cases when clicked."""
+    picks.follow_click(chart(figure, key, title, selectable=True), key, evaluation.model, evaluation.protocol)
 
 
 @st.fragment
@@ -80,23 +84,18 @@ def segmentation(evaluation: Evaluation) -> None:
     headlines(summarise_segmentation(final), SEGMENTATION, evaluation, options)
     first, second = st.columns(2)
     with first:
-        st.markdown("**The same masks, four ways to average**")
-        plot(charts.aggregations(final), "aggregations")
+        chart(charts.aggregations(final), "aggregations", "The same masks, four ways to average")
     with second:
-        st.markdown("**Every patient and every tumour slice**")
         by_site = st.toggle("Site by site", key="by_site")
-        plot(charts.distribution(final, by_site), "distribution", evaluation)
+        plot(charts.distribution(final, by_site), "distribution", "Every patient and every tumour slice", evaluation)
     first, second = st.columns(2)
     with first:
-        st.markdown("**Patients by tumour size**")
-        plot(charts.patient_dice(final), "patients", evaluation)
+        plot(charts.patient_dice(final), "patients", "Patients by tumour size", evaluation)
     with second:
-        st.markdown("**Slices by tumour size**")
-        plot(charts.slice_dice(final), "slices", evaluation)
-    st.markdown("**Where the two stages lose and invent pixels**")
-    plot(charts.budget(error_budget(kept, gate)), "budget")
+        plot(charts.slice_dice(final), "slices", "Slices by tumour size", evaluation)
+    chart(charts.budget(error_budget(kept, gate)), "budget", "Where the two stages lose and invent pixels")
     st.caption("A click on a point opens the slice; a patient's point opens its worst one.")
-    st.download_button("These slices as CSV", lambda: final.to_csv(index=False), "slices.csv", "text/csv", on_click="ignore")
+    st.download_button("These slices as CSV", lambda: safe_csv(final), "slices.csv", "text/csv", on_click="ignore")
 
 
 @st.fragment
@@ -110,9 +109,8 @@ def classification(evaluation: Evaluation) -> None:
     for row in (("confusion", "reliability"), ("roc", "precision_recall")):
         for column, name in zip(st.columns(2), row, strict=True):
             with column:
-                st.markdown(f"**{name.replace('_', '-').capitalize() if name != 'roc' else 'ROC'}**")
                 build = getattr(stage_1_charts, name)
-                plot(build(slices) if name == "reliability" else build(slices, threshold), name)
+                chart(build(slices) if name == "reliability" else build(slices, threshold), name, STAGE_1_TITLES[name])
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from pages.common import loaders
+from pages.common.chart import chart
 from resunet.artifacts import REPOSITORY, ModelFolder
 from resunet.charts import replay
+from resunet.charts.export import safe_csv
 from resunet.charts.masks_replay import masks_animation
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
@@ -30,25 +33,24 @@ def history_of(folder: ModelFolder) -> pd.DataFrame | None:
     return loaders.history(str(folder.path), loaders.stamp(folder.history_path))
 
 
-def film(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -> None:
+def replayed(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -> None:
     """Curves and masks as animations that the browser plays by itself."""
     histories = {label: table for label, folder in chosen.items() if (table := history_of(folder)) is not None}
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        st.markdown("**Curves** (dotted: training, solid: validation)")
-        st.plotly_chart(replay.animation(histories, smoothing, log_loss), key="curves")
+        chart(replay.animation(histories, smoothing, log_loss), "curves", "Curves (dotted: training, solid: validation)")
     with right:
         label = next((name for name, folder in chosen.items() if folder.snapshots_path.exists()), None)
         if label is None:
             st.info("These runs kept no snapshots of the sample slices: a classifier outlines nothing.")
             return
-        st.markdown(f"**What {label} outlined after each epoch** (simulated slices)")
-        st.plotly_chart(masks_film(chosen[label].path, loaders.stamp(chosen[label].snapshots_path)), key="masks")
+        film = masks_film(chosen[label].path, loaders.stamp(chosen[label].snapshots_path))
+        chart(film, "masks", f"What {label} outlined after each epoch (simulated slices)")
     first = next(iter(histories.values()))
-    st.download_button("History as CSV", lambda: first.to_csv(index=False), "history.csv", "text/csv", on_click="ignore")
+    st.download_button("History as CSV", lambda: safe_csv(first), "history.csv", "text/csv", on_click="ignore")
 
 
-def masks_film(path: Path, changed: float) -> object:
+def masks_film(path: Path, changed: float) -> go.Figure:
     """The sample slices' animation of one run."""
     kept = loaders.snapshots(str(path), changed)
     assert kept is not None
@@ -66,7 +68,7 @@ def masks_film(path: Path, changed: float) -> object:
 def live(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -> None:
     """The curves of runs that are still being written, looked at again and again."""
     histories = {label: table for label, folder in chosen.items() if (table := history_of(folder)) is not None}
-    st.plotly_chart(replay.curves(histories, smoothing, log_loss), key="live")
+    chart(replay.curves(histories, smoothing, log_loss), "live", "Curves so far")
     latest = {label: int(table["epoch"].iloc[-1]) for label, table in histories.items()}
     st.caption(", ".join(f"{label}: epoch {epoch}" for label, epoch in latest.items()) + f". Looked at every {EVERY} seconds.")
 
@@ -88,6 +90,6 @@ try:
         elif watch:
             live(chosen, smoothing, log_loss)
         else:
-            film(chosen, smoothing, log_loss)
+            replayed(chosen, smoothing, log_loss)
 except InputError as error:
     st.error(str(error))

@@ -1,0 +1,31 @@
+"""Every chart of the app: a title, the picture (its toolbar saves a PNG) and its data as CSV."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from resunet.charts.export import chart_table, safe_csv
+
+
+def chart(figure: go.Figure, key: str, title: str, selectable: bool = False) -> Any:
+    """Draw a chart under its title; with `selectable`, returns the visitor's selection of points."""
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
+        st.markdown(f"**{title}**", width="content")
+        st.download_button(
+            "CSV",
+            lambda: safe_csv(chart_table(figure)),
+            f"{key}.csv",
+            "text/csv",
+            key=f"{key}_csv",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+            help="The chart's data. The toolbar over the chart saves it as PNG.",
+        )
+    config = {"displaylogo": False, "toImageButtonOptions": {"format": "png", "filename": key, "scale": 2}}
+    if not selectable:
+        return st.plotly_chart(figure, key=key, config=config)
+    return st.plotly_chart(figure, key=key, config=config, on_select="rerun", selection_mode="points")

@@ -1,0 +1,49 @@
+"""The data of a chart as a table, and tables as CSV that a spreadsheet may open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def chart_table(figure: go.Figure) -> pd.DataFrame:
+    """One row a point: series, x, y, z and text where the chart has them, low and high where it draws intervals."""
+    return pd.concat([_trace_table(trace) for trace in figure.data], ignore_index=True) if figure.data else pd.DataFrame()
+
+
+def _trace_table(trace: Any) -> pd.DataFrame:
+    if getattr(trace, "z", None) is not None:
+        z = np.asarray(trace.z)
+        rows, columns = np.indices(z.shape)
+        x = np.asarray(trace.x)[columns.ravel()] if trace.x is not None else columns.ravel()
+        y = np.asarray(trace.y)[rows.ravel()] if trace.y is not None else rows.ravel()
+        return pd.DataFrame({"series": trace.name, "x": x, "y": y, "z": z.ravel()})
+    values = {name: _column(getattr(trace, name, None)) for name in ("x", "y", "text")}
+    table = pd.DataFrame({name: column for name, column in values.items() if column is not None})
+    table.insert(0, "series", trace.name)
+    for axis in ("x", "y"):
+        error = getattr(trace, f"error_{axis}", None)
+        if error is not None and error.array is not None:
+            high = np.asarray(error.array, float)
+            low = high if error.arrayminus is None else np.asarray(error.arrayminus, float)
+            centre = table[axis].to_numpy(float)
+            table["low"], table["high"] = centre - low, centre + high
+    return table
+
+
+def _column(values: Any) -> list[Any] | None:
+    return None if values is None or isinstance(values, str) else list(values)
+
+
+def safe_csv(table: pd.DataFrame) -> str:
+    """CSV text in which no cell is taken for a formula: such text is led by an apostrophe (OWASP, CSV injection)."""
+    return table.map(_harmless).rename(columns=_harmless).to_csv(index=False)
+
+
+def _harmless(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
