@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 run: $(VENV)/run.stamp
-	$(BIN)/streamlit run app.py
+	RESUNET_FOLDERS=1 $(BIN)/streamlit run app.py
 
 test: lint browser
 	$(BIN)/pytest

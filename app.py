@@ -14,9 +14,11 @@ st.navigation(
     [
         st.Page("pages/demo/overview.py", title="Overview", icon=":material/home:", default=True),
         st.Page("pages/demo/single_image.py", title="Single image", icon=":material/radiology:", url_path="single-image"),
+        st.Page("pages/demo/stage.py", title="Stage", icon=":material/slideshow:", url_path="stage"),
         st.Page("pages/evaluation/metrics.py", title="Metrics", icon=":material/monitoring:", url_path="metrics"),
         st.Page("pages/evaluation/comparison.py", title="Comparison", icon=":material/balance:", url_path="comparison"),
         st.Page("pages/evaluation/cases.py", title="Cases", icon=":material/grid_view:", url_path="cases"),
+        st.Page("pages/evaluation/own_data.py", title="Evaluate", icon=":material/upload:", url_path="evaluate"),
         st.Page("pages/evaluation/training.py", title="Training", icon=":material/timeline:", url_path="training"),
     ],
     position="top",

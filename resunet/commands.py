@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from resunet.data.sources import all_records, open_parts
 from resunet.data.splits import BUDA_TEN
 from resunet.errors import InputError
 from resunet.evaluation.budget import error_budget
-from resunet.evaluation.run import Measured, Protocol, classification_table, measure, write_evaluation
+from resunet.evaluation.run import Measured, Protocol, classification_table, measure, protocol_of_models, write_evaluation
 from resunet.evaluation.tune import tune_stage_1, tune_stage_2
 from resunet.files import atomic_folder, atomic_path, write_csv, write_text
 from resunet.hub import FLAGSHIP, STAGE_1, WEIGHTS, find_model, list_models
@@ -118,12 +119,11 @@ def evaluate_model(
             found = classification_table(stage_1, records)
         else:
             stage_2, gate_model = Stage2(folder), _gate_model(folder)
-            protocol = Protocol(
-                name,
-                stage_2.threshold if threshold is None else threshold,
-                (stage_2.gate if gate is None else gate) if gate_model else None,
-                stage_2.clean_up,
-                tta,
+            chosen = protocol_of_models(name, stage_2, gate_model, tta)
+            protocol = replace(
+                chosen,
+                threshold=chosen.threshold if threshold is None else threshold,
+                gate=chosen.gate if gate is None or gate_model is None else gate,
             )
             found = measure(stage_2, gate_model, records, protocol)
         if rank() == 0:

@@ -13,11 +13,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from resunet.data.samples import SAMPLES
+from resunet.files import write_csv
+from resunet.hub import FLAGSHIP, find_model
 from tests.conftest import REPOSITORY
+from tests.test_own_data import two_folders, zipped
 
 pytestmark = pytest.mark.browser
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -25,6 +29,8 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 LANDMARKS = {
     "": "Research use only",
     "single-image": "Research use only",
+    "stage": "The show as one file",
+    "evaluate": "Evaluate your own data",
     "metrics": "Where the two stages lose and invent pixels",
     "comparison": "Reported elsewhere",
     "cases": "worst first",
@@ -180,3 +186,53 @@ def test_the_replay_plays_in_the_browser_and_scrubs(address: str, page: Page):
     expect(chart.get_by_text("epoch 1", exact=True)).to_be_visible()
     shown = chart.evaluate("plot => plot.data.filter(line => line.mode === 'lines').map(line => line.x.length)")
     assert set(shown) == {1}  # at the first epoch every curve is one point long
+
+
+def test_the_stage_plays_by_itself_and_pauses_on_a_key(address: str, page: Page):
+    page.goto(f"{address}/stage")
+    show = page.frame_locator("iframe").locator("body")
+    expect(show).to_have_attribute("data-slide", "0", timeout=SLOW)
+    expect(show).to_have_attribute("data-slide", "1", timeout=15_000)  # nobody touched it
+    show.press("ArrowRight")
+    expect(show).to_have_attribute("data-slide", "2")
+    show.press("x")
+    expect(show).to_have_attribute("data-paused", "true")
+
+
+def test_a_charts_data_opens_as_a_table_that_matches(address: str, page: Page, tmp_path: Path):
+    page.goto(f"{address}/metrics")
+    card = page.get_by_test_id("stMetric").filter(has_text="Volume Dice, mean")
+    expect(card).to_be_visible(timeout=SLOW)
+    with page.expect_download() as download:
+        page.locator(".st-key-aggregations_csv").get_by_role("button").click()
+    download.value.save_as(tmp_path / "chart.csv")
+    values = pd.read_csv(tmp_path / "chart.csv").select_dtypes("number").to_numpy().ravel()
+    shown = float(card.get_by_test_id("stMetricValue").inner_text())
+    assert np.nanmin(np.abs(values - shown)) < 5e-4
+
+
+def test_own_images_and_masks_are_measured(address: str, page: Page):
+    page.goto(f"{address}/evaluate")
+    upload = {"name": "mine.zip", "mimeType": "application/zip", "buffer": zipped(two_folders())}
+    page.locator("input[type=file]").set_input_files(upload)
+    page.get_by_role("button", name="Evaluate", exact=True).click(timeout=SLOW)
+    expect(page.get_by_text("over 2 patients, 6 slices")).to_be_visible(timeout=SLOW)
+    page.get_by_text("Slice by slice").click()
+    expect(page.get_by_text("Blue: true outline, orange: predicted.")).to_be_visible(timeout=SLOW)
+
+
+def test_a_run_in_training_grows_before_ones_eyes(address: str, page: Page):
+    run = REPOSITORY / "runs" / "browser_test"
+    table = find_model(FLAGSHIP).history()
+    try:
+        write_csv(run / "history.csv", table.head(3))
+        page.goto(f"{address}/training")
+        page.get_by_role("combobox", name="Runs").click(timeout=SLOW)
+        page.get_by_role("option", name="runs/browser_test").click()
+        page.keyboard.press("Escape")
+        page.get_by_text("Watch live").click()
+        expect(page.get_by_text("runs/browser_test: epoch 3")).to_be_visible(timeout=SLOW)
+        write_csv(run / "history.csv", table.head(5))
+        expect(page.get_by_text("runs/browser_test: epoch 5")).to_be_visible(timeout=SLOW)
+    finally:
+        shutil.rmtree(run, ignore_errors=True)

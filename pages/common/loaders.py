@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,10 +14,11 @@ import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 
+from pages.common import own
 from resunet.artifacts import ModelFolder
 from resunet.data import lgg
 from resunet.data.readers import Scan, read_scan
-from resunet.data.slices import SliceRecord
+from resunet.data.slices import Slice, SliceRecord
 from resunet.errors import InputError
 from resunet.evaluation.sweep import Sweep, table_at
 from resunet.files import PackedMasks
@@ -24,6 +26,7 @@ from resunet.hub import FLAGSHIP, STAGE_1, find_model
 
 if TYPE_CHECKING:
     from resunet.pipeline import Prediction, TumourPipeline
+    from resunet.stages import Stage2
 
 KEPT_PREDICTIONS = 24  # a prediction of 256x256 holds 0.8 MB
 KEPT_SCANS = 8
@@ -46,6 +49,14 @@ def pipeline() -> TumourPipeline:
 def warm_up() -> Future[TumourPipeline]:
     """Start to load the pipeline in the background, once a server: importing torch takes longer than a page."""
     return ThreadPoolExecutor(1).submit(_load)
+
+
+@st.cache_resource(max_entries=1, show_spinner="Loading the model")
+def stage_2(name: str, changed: float) -> Stage2:
+    """Stage 2 of a model; the flagship's is the pipeline's. Raises InputError."""
+    from resunet.stages import Stage2
+
+    return pipeline().stage_2 if name == FLAGSHIP else Stage2(find_model(name))
 
 
 def _load() -> TumourPipeline:
@@ -100,6 +111,13 @@ def lgg_patients() -> dict[str, list[SliceRecord]]:
     return found
 
 
+def record_of(model: str, protocol: str, patient: str, number: int) -> Slice | None:
+    """The slice's own image and mask where they are at hand: uploaded by this visitor, or under ``LGG_DATA``."""
+    mine = own.kept(model) if protocol == own.PROTOCOL else None
+    records: Sequence[Slice] = mine.records if mine else lgg_patients().get(patient, [])
+    return next((record for record in records if record.patient == patient and record.number == number), None)
+
+
 @st.cache_data(show_spinner=False)
 def largest_slice(patient: str) -> int:
     """Number of the patient's slice with the largest tumour."""
@@ -109,6 +127,16 @@ def largest_slice(patient: str) -> int:
 def stamp(path: Path) -> float:
     """When a file changed last: part of the key, so that what an evaluation wrote meanwhile is seen."""
     return path.stat().st_mtime if path.exists() else 0.0
+
+
+def config_path(name: str) -> Path:
+    """config.json of a model, whose time stamp says when the model was last replaced. Raises InputError."""
+    return find_model(name).config_path
+
+
+def has_weights(name: str) -> bool:
+    """Whether the model can be run here; runs that answer a question keep everything but their weights."""
+    return bool(model_config(name).get("members")) or find_model(name).weights_path.exists()
 
 
 def model_config(name: str) -> dict[str, Any]:
@@ -122,12 +150,14 @@ def _config(name: str, changed: float) -> dict[str, Any]:
 
 
 def model_protocols(name: str) -> list[str]:
-    """Names of a model's evaluations. Raises InputError."""
-    return find_model(name).protocols()
+    """Names of a model's evaluations, this visitor's own among them. Raises InputError."""
+    return find_model(name).protocols() + ([own.PROTOCOL] if own.kept(name) else [])
 
 
 def model_summary(name: str, protocol: str) -> dict[str, Any] | None:
     """summary.json of a model, or None when that evaluation has not been run. Raises InputError when it is damaged."""
+    if protocol == own.PROTOCOL:
+        return mine.summary if (mine := own.kept(name)) else None
     try:
         folder = find_model(name)
     except InputError:
@@ -142,6 +172,8 @@ def _summary(name: str, protocol: str, changed: float) -> dict[str, Any] | None:
 
 def model_slices(name: str, protocol: str) -> pd.DataFrame | None:
     """slices.csv of a model as a table, or None. Raises InputError when it is damaged."""
+    if protocol == own.PROTOCOL:
+        return mine.slices if (mine := own.kept(name)) else None
     return _slices(name, protocol, stamp(find_model(name).slices_path(protocol)))
 
 
@@ -152,6 +184,8 @@ def _slices(name: str, protocol: str, changed: float) -> pd.DataFrame | None:
 
 def slices_at(name: str, protocol: str, threshold: float) -> pd.DataFrame | None:
     """slices.csv at another threshold, from the stored sweep; None where that was not stored."""
+    if protocol == own.PROTOCOL:
+        return table_at(mine.slices, mine.sweep, threshold) if (mine := own.kept(name)) else None
     return _slices_at(name, protocol, threshold, stamp(find_model(name).slices_path(protocol)))
 
 
@@ -169,6 +203,8 @@ def sweep(name: str, protocol: str, changed: float) -> dict[str, npt.NDArray[Any
 
 def predicted_masks(name: str, protocol: str) -> PackedMasks | None:
     """Predicted masks (N, H, W) as rows of slices.csv, or None; shared by all visitors, not to be changed."""
+    if protocol == own.PROTOCOL:
+        return mine.masks if (mine := own.kept(name)) else None
     return _masks(name, protocol, stamp(find_model(name).slices_path(protocol)))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.common import loaders
+from pages.common import loaders, own
 from resunet.errors import InputError
 from resunet.evaluation.select import SHOWS, SIZES, select_slices, sites_of
 from resunet.hub import FLAGSHIP, list_models
@@ -20,6 +20,7 @@ PROTOCOL_WORDS = {
     "val_tta": "Validation, with test-time augmentation",
     "buda10": "The ten published test patients",
     "buda10_tta": "The ten, with test-time augmentation",
+    own.PROTOCOL: "Your own data, this visit",
 }
 
 
@@ -50,6 +51,12 @@ def measured_models(task: str | None = None) -> list[str]:
         except InputError:
             continue
     return sorted(found, key=lambda name: (name != FLAGSHIP, name))
+
+
+def compared_models() -> list[str]:
+    """Measured models that were trained on the committed split: the same slices were held out from all of them."""
+    found = measured_models("segmentation")
+    return [name for name in found if loaders.model_config(name).get("protocol", "patient") == "patient"]
 
 
 def choose_evaluation(task: str | None = None) -> Evaluation | None:

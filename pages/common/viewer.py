@@ -11,6 +11,7 @@ from pages.common import loaders
 from pages.common.case import Case
 from pages.common.sources import PART_WORDS
 from resunet import overlay
+from resunet.charts.export import safe_csv
 from resunet.hub import FLAGSHIP
 from resunet.overlay import Picture, Window
 from resunet.regions import measure_regions
@@ -227,7 +228,7 @@ def _downloads(case: Case, prediction: Prediction, picture: Picture) -> None:
         )
         st.download_button(
             "Regions (CSV)",
-            lambda: measure_regions(prediction.mask, spacing).to_csv(index=False),
+            lambda: safe_csv(measure_regions(prediction.mask, spacing)),
             f"{stem}_regions.csv",
             "text/csv",
             on_click="ignore",

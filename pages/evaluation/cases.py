@@ -79,9 +79,7 @@ def pictures(evaluation: Evaluation, row: pd.Series) -> None:
     """With the data: slice with both outlines, and hits and misses. Without: the predicted mask alone."""
     masks = loaders.predicted_masks(evaluation.model, evaluation.protocol)
     predicted = None if masks is None or row["row"] >= len(masks) else masks[int(row["row"])]
-    record = next(
-        (record for record in loaders.lgg_patients().get(row["patient"], []) if record.number == int(row["slice"])), None
-    )
+    record = loaders.record_of(evaluation.model, evaluation.protocol, row["patient"], int(row["slice"]))
     left, right = st.columns(2)
     if record is None:
         if predicted is None:

@@ -18,12 +18,6 @@ SHOWN = ["volume_dice_mean", "volume_dice_median", "tumour_slice_dice", "precisi
 LEVEL = 0.05  # below this p, after Holm's correction, a difference is called one
 
 
-def by_patient() -> list[str]:
-    """Measured models that were trained on the committed split: the same slices were held out from all of them."""
-    found = picks.measured_models("segmentation")
-    return [name for name in found if loaders.model_config(name).get("protocol", "patient") == "patient"]
-
-
 @st.cache_data(max_entries=16, show_spinner=False)
 def differences(slices: dict[str, pd.DataFrame], reference: str) -> pd.DataFrame:
     """Paired tests of all models against one."""
@@ -81,7 +75,7 @@ def reported() -> None:
 
 def measured(protocol: str) -> None:
     """Our own models under one protocol."""
-    names = [name for name in by_patient() if protocol in loaders.model_protocols(name)]
+    names = [name for name in picks.compared_models() if protocol in loaders.model_protocols(name)]
     summaries = {name: summary for name in names if (summary := loaders.model_summary(name, protocol)) is not None}
     slices = {name: table for name in summaries if (table := loaders.model_slices(name, protocol)) is not None}
     offered = list(dict.fromkeys(name for summary in summaries.values() for name in summary["metrics"] if name in LABELS))
@@ -118,9 +112,9 @@ def measured(protocol: str) -> None:
 
 st.title("Comparison", anchor=False)
 try:
-    if by_patient():
+    if picks.compared_models():
         there = sorted(
-            {protocol for name in by_patient() for protocol in loaders.model_protocols(name)},
+            {protocol for name in picks.compared_models() for protocol in loaders.model_protocols(name)},
             key=lambda name: (name != "test", name),
         )
         measured(

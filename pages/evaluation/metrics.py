@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.common import loaders, picks
+from pages.common import loaders, own, picks
 from pages.common.cards import figure_card
 from pages.common.chart import chart
 from pages.common.picks import Evaluation
@@ -40,7 +40,8 @@ STAGE_1_TITLES = {
 
 def headlines(figures: dict[str, Any], wanted: Sequence[str], evaluation: Evaluation, changed: str) -> None:
     """Eight cards, four a row."""
-    command = f"resunet evaluate {evaluation.model} --data DIR --split {evaluation.protocol.removesuffix('_tta')}{changed}"
+    split = "all" if evaluation.protocol == own.PROTOCOL else evaluation.protocol.removesuffix("_tta")
+    command = f"resunet evaluate {evaluation.model} --data DIR --split {split}{changed}"
     names = [name for name in wanted if name in figures]
     for start in range(0, len(names), 4):
         for column, name in zip(st.columns(4), names[start : start + 4], strict=False):

@@ -8,7 +8,9 @@ import plotly.graph_objects as go
 
 # Okabe and Ito's colours, told apart by colour-blind eyes and readable on white and on near-black.
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8A949C"
-PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY)
+# Three of Tol's muted colours fill up to one colour a model.
+WINE, TEAL, OLIVE = "#882255", "#44AA99", "#999933"
+PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, WINE, TEAL, OLIVE, GREY)
 HEIGHT = 360
 
 # Not read from the registry of models, which needs torch; a test keeps the two together.

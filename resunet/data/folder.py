@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -28,31 +29,46 @@ def is_folder_dataset(root: Path) -> bool:
 
 def records(root: Path) -> list[SliceRecord]:
     """Slices of the folder by patient and number. Raises InputError when an image has no mask."""
-    masks = {_key(path, root / "masks"): path for path in sorted((root / "masks").rglob("*")) if _is_picture(path)}
+    names = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*")) if path.is_file()]
+    return [SliceRecord(pair.patient, pair.number, root / pair.image, root / pair.mask) for pair in paired(names)]
+
+
+class Pair(NamedTuple):
+    """An image and its mask by their names in a folder or an archive."""
+
+    patient: str
+    number: int
+    image: str
+    mask: str
+
+
+def paired(names: Iterable[str]) -> list[Pair]:
+    """Images and masks among the names below a data set's root, by patient and number.
+
+    Raises:
+        InputError: an image has no mask.
+    """
+    paths = [path for path in map(PurePosixPath, sorted(names)) if not path.name.startswith(".")]
+    masks = {_key(path): path for path in paths if path.parts[0] == "masks"}
     found = []
-    for position, image in enumerate(path for path in sorted((root / "images").rglob("*")) if _is_picture(path)):
-        key = _key(image, root / "images")
+    for position, image in enumerate(path for path in paths if path.parts[0] == "images"):
+        key = _key(image)
         mask = masks.get(key) or masks.get(f"{key}_mask")
         if mask is None:
-            raise InputError(f"{image} has no mask; a file {key}.png is expected under {root / 'masks'}.")
-        patient, number = _patient_and_number(image, root / "images", position)
-        found.append(SliceRecord(patient, number, image, mask))
-    return sorted(found, key=lambda record: (record.patient, record.number))
+            raise InputError(f"{image} has no mask; a file masks/{key}.png is expected.")
+        found.append(Pair(*_patient_and_number(image, position), str(image), str(mask)))
+    return sorted(found)
 
 
-def _is_picture(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".")
+def _key(path: PurePosixPath) -> str:
+    return PurePosixPath(*path.parts[1:]).with_suffix("").as_posix()
 
 
-def _key(path: Path, base: Path) -> str:
-    return path.relative_to(base).with_suffix("").as_posix()
-
-
-def _patient_and_number(image: Path, base: Path, position: int) -> tuple[str, int]:
+def _patient_and_number(image: PurePosixPath, position: int) -> tuple[str, int]:
     numbered = NUMBERED.match(image.stem)
     number = int(numbered["number"]) if numbered else position
-    if image.parent != base:
-        return image.parent.relative_to(base).as_posix(), number
+    if len(image.parts) > 2:
+        return PurePosixPath(*image.parts[1:-1]).as_posix(), number
     return (numbered["patient"] if numbered else image.stem), number
 
 

@@ -204,13 +204,13 @@ def checked(name: str, slices: Array, spacing: tuple[float, float] | None = None
     return Scan(name, slices, spacing, tuple(said))
 
 
-def read_mask(source: str | Path) -> npt.NDArray[np.bool_]:
+def read_mask(source: str | Path | bytes, name: str | None = None) -> npt.NDArray[np.bool_]:
     """A tumour mask, (H, W) bool: 8-bit pictures above half of white, label maps where not 0.
 
     Raises:
         InputError: the file cannot be read or holds several slices.
     """
-    scan = read_scan(source)
+    scan = read_scan(source, name)
     if len(scan.slices) != 1:
         raise InputError(f"{scan.name} holds {len(scan.slices)} slices; a mask file must hold one.")
     plane = scan.slices[0, ..., 0]

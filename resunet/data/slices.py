@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -19,9 +19,27 @@ from resunet.errors import InputError
 BoolMask = npt.NDArray[np.bool_]
 
 
+class Slice(Protocol):
+    """One slice of a data set, wherever its files lie. `number` orders the slices of a patient."""
+
+    @property
+    def patient(self) -> str: ...
+
+    @property
+    def number(self) -> int: ...
+
+    def image(self) -> npt.NDArray[np.generic]:
+        """The slice as stored, (H, W, 3). Raises InputError when the file cannot be used."""
+        ...
+
+    def mask(self) -> BoolMask:
+        """The tumour mask, (H, W) bool. Raises InputError when the file cannot be used."""
+        ...
+
+
 @dataclass(frozen=True)
 class SliceRecord:
-    """One slice on disk. `number` orders the slices of a patient."""
+    """A `Slice` on disk."""
 
     patient: str
     number: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from resunet.artifacts import MASKS, SLICES, SUMMARY, SWEEP, ModelFolder
-from resunet.data.slices import SliceRecord
+from resunet.data.slices import Slice
 from resunet.data.transforms import FloatImage, fit_back, normalise
 from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.metrics import soft_counts
@@ -26,6 +26,7 @@ from resunet.stages import Stage1, Stage2
 from resunet.training.distributed import gather, rank, world
 
 BATCH = 16
+Watch = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,21 @@ class Protocol:
     tta: bool = False
 
 
+def protocol_of_models(name: str, stage_2: Stage2, stage_1: Stage1 | None, tta: bool = False) -> Protocol:
+    """Threshold, clean-up and gate as they were chosen on validation; no gate without stage 1."""
+    return Protocol(name, stage_2.threshold, stage_2.gate if stage_1 else None, stage_2.clean_up, tta)
+
+
 @dataclass(frozen=True)
 class Looked:
     """One slice as the stages saw it; arrays live only as long as their batch."""
 
-    record: SliceRecord
+    record: Slice
     image: FloatImage
     truth: Any
 
 
-def _batches(records: Sequence[SliceRecord]) -> Iterator[list[Looked]]:
+def _batches(records: Sequence[Slice]) -> Iterator[list[Looked]]:
     """This process's share of the slices, read and normalised a batch at a time, so that memory stays bounded."""
     mine = records[rank() :: world()]
     for start in tqdm(range(0, len(mine), BATCH), desc="evaluate", unit="batch", disable=rank() > 0):
@@ -72,8 +78,10 @@ class Measured:
     masks: npt.NDArray[np.bool_] | None
 
 
-def measure(stage_2: Stage2, stage_1: Stage1 | None, records: Sequence[SliceRecord], protocol: Protocol) -> Measured:
-    """Segment and measure every slice.
+def measure(
+    stage_2: Stage2, stage_1: Stage1 | None, records: Sequence[Slice], protocol: Protocol, watch: Watch | None = None
+) -> Measured:
+    """Segment and measure every slice; `watch` hears after each batch how many slices are done.
 
     Masks are ungated; `p_tumour` (empty without stage 1) lets the gate be applied to the rows. Under torchrun every
     process does its share and all return the whole. Raises InputError for files that cannot be read.
@@ -90,6 +98,8 @@ def measure(stage_2: Stage2, stage_1: Stage1 | None, records: Sequence[SliceReco
                 | soft_counts(probability, looked.truth)
                 | {"p_tumour": p, "sweep": sweep_slice(probability, looked.truth, protocol.clean_up), "mask": _packed(mask)}
             )
+        if watch is not None:
+            watch(len(rows))
     table = _ordered(rows)
     sweeps, packed = table.pop("sweep"), table.pop("mask")
     return Measured(table, stack(list(sweeps)), _unpacked(list(packed)))
@@ -118,7 +128,7 @@ def _slice_row(looked: Looked, mask: Any) -> dict[str, Any]:
     }
 
 
-def classification_table(stage_1: Stage1, records: Sequence[SliceRecord]) -> pd.DataFrame:
+def classification_table(stage_1: Stage1, records: Sequence[Slice]) -> pd.DataFrame:
     """One row a slice: patient, slice, tumour_pixels, p_tumour. Raises InputError for files that cannot be read."""
     rows: list[Any] = []
     for batch in _batches(records):

@@ -1,0 +1,112 @@
+"""Evaluate: a visitor's own images and masks through a chosen model; the results join the other screens for this visit."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from pages.common import loaders, own, picks
+from resunet.data.archive import LAYOUTS, MAX_SLICES, read_archive
+from resunet.data.membership import find_slice
+from resunet.data.slices import Slice
+from resunet.data.sources import all_records
+from resunet.errors import InputError
+from resunet.files import PackedMasks, pack_masks
+
+MAX_ZIP = 100  # MB
+FOLDERS = "RESUNET_FOLDERS"  # set where the visitor may name folders of this machine: never on a public server
+
+
+def choose_slices() -> tuple[str, Sequence[Slice]] | None:
+    """A zip file, or a folder where that is allowed: what it is called, and its slices. Raises InputError."""
+    upload = st.file_uploader(f"A zip file that holds {LAYOUTS}", max_upload_size=MAX_ZIP, key="own_zip")
+    if os.environ.get(FOLDERS):
+        named = st.text_input("Or a folder on this machine", key="own_folder", placeholder="/path/to/data")
+        if named:
+            records = all_records(Path(named).expanduser())
+            if len(records) > MAX_SLICES:
+                raise InputError(
+                    f"The folder holds {len(records):,} slices; evaluate it with resunet evaluate MODEL --split all."
+                )
+            return named, records
+    if upload is None:
+        return None
+    return upload.name, read_archive(upload.getvalue())
+
+
+def seen_in_training(records: Sequence[Slice]) -> list[str]:
+    """Patients of the training set among the slices, by the middle slice of each patient."""
+    by_patient: dict[str, list[Slice]] = {}
+    for record in records:
+        by_patient.setdefault(record.patient, []).append(record)
+    middles = [slices[len(slices) // 2] for slices in by_patient.values()]
+    known = [(record.patient, find_slice(record.image())) for record in middles]
+    return [patient for patient, found in known if found is not None and found.part == "train"]
+
+
+def evaluate(model: str, records: Sequence[Slice]) -> own.Own:
+    """Run the model over the slices with a progress bar. Pressing Cancel reruns the page, which ends this at the next batch."""
+    from resunet.evaluation.run import measure, protocol_of_models, summarise
+
+    stage_2, stage_1 = loaders.stage_2(model, loaders.stamp(loaders.config_path(model))), loaders.pipeline().stage_1
+    protocol = protocol_of_models(own.PROTOCOL, stage_2, stage_1)
+    bar, started = st.progress(0.0, text=f"0 of {len(records):,} slices"), time.monotonic()
+
+    def watch(done: int) -> None:
+        left = (time.monotonic() - started) / done * (len(records) - done)
+        bar.progress(done / len(records), text=f"{done:,} of {len(records):,} slices, about {left:,.0f} s left")
+
+    st.button("Cancel", key="own_cancel")
+    found = measure(stage_2, stage_1, records, protocol, watch)
+    masks = None if found.masks is None else PackedMasks.of(pack_masks(found.masks))
+    return own.Own(summarise(found.slices, model, protocol), found.slices, found.sweep, masks, records)
+
+
+def result(model: str, found: own.Own) -> None:
+    """The main figures and the ways on."""
+    dice = found.summary["metrics"]["volume_dice_mean"]
+    st.success(
+        f"{model}: mean volume Dice {dice['value']:.3f} ({dice['low']:.3f} to {dice['high']:.3f}) over {dice['n']} patients, "
+        f"{found.summary['n_slices']:,} slices.",
+        icon=":material/check_circle:",
+    )
+    with st.container(horizontal=True):
+        where = {"model": model, "protocol": own.PROTOCOL}
+        st.page_link("pages/evaluation/metrics.py", label="All figures", icon=":material/monitoring:", query_params=where)
+        st.page_link("pages/evaluation/cases.py", label="Slice by slice", icon=":material/grid_view:", query_params=where)
+        st.button("Forget my data", icon=":material/delete:", on_click=own.forget, key="own_forget")
+
+
+def show() -> None:
+    """Choose, run, and the outcome."""
+    models = [name for name in picks.measured_models("segmentation") if loaders.has_weights(name)]
+    if not models:
+        st.info("No model with weights is bundled. Run: resunet train --all")
+        return
+    model = st.selectbox("Model", models, key="own_model")
+    chosen = choose_slices()
+    if chosen is not None:
+        name, records = chosen
+        patients = len({record.patient for record in records})
+        st.caption(f"{name}: {len(records):,} slices of {patients:,} patients, about {0.1 * len(records):,.0f} s.")
+        if st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="own_start"):
+            known = seen_in_training(records)
+            if known:
+                st.warning(f"In the training set, so the figures flatter the model: {', '.join(known)}.")
+            own.keep(model, evaluate(model, records))
+            st.rerun()
+    if (found := own.kept(model)) is not None:
+        result(model, found)
+
+
+st.title("Evaluate your own data", anchor=False)
+st.markdown(
+    "Images and true masks go through the model as on the test set; the results join Metrics, Comparison and Cases. "
+    "Everything stays in memory and is gone when you leave."
+)
+try:
+    show()
+except InputError as error:
+    st.error(str(error))

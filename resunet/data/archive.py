@@ -1,0 +1,99 @@
+"""A data set in a zip file, read in memory: images/ and masks/, or Kaggle's layout. Nothing is unpacked to disk."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from resunet.data.folder import NUMBERED, Pair, paired
+from resunet.data.readers import read_mask, read_scan
+from resunet.data.slices import BoolMask
+from resunet.errors import InputError
+
+MAX_SLICES = 2000
+MAX_FILE = 64 * 1024 * 1024  # unpacked size of one file, bytes
+MAX_TOTAL = 1024 * 1024 * 1024  # of all files together
+LAYOUTS = "images/ and masks/ with equal names, or <patient>/<patient>_<n>.tif beside <patient>_<n>_mask.tif"
+
+
+@dataclass(frozen=True)
+class ArchivedSlice:
+    """A `Slice` in a zip file that is held in memory; each file is unpacked when it is asked for."""
+
+    patient: str
+    number: int
+    archive: zipfile.ZipFile
+    image_name: str
+    mask_name: str
+
+    def image(self) -> npt.NDArray[np.generic]:
+        """The slice as stored, (H, W, 3). Raises InputError when the file cannot be used."""
+        return read_scan(_read(self.archive, self.image_name), self.image_name).slices[0]
+
+    def mask(self) -> BoolMask:
+        """The tumour mask, (H, W) bool. Raises InputError when the file cannot be used."""
+        return read_mask(_read(self.archive, self.mask_name), self.mask_name)
+
+
+def read_archive(content: bytes) -> list[ArchivedSlice]:
+    """Slices with masks in the bytes of a zip file, by patient and number; no pixel is decoded yet.
+
+    Raises:
+        InputError: not a zip file, encrypted, too large, or neither layout; the message says what would be right.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except zipfile.BadZipFile:
+        raise InputError(f"That is not a zip file; zip a folder that holds {LAYOUTS}.") from None
+    files = [entry for entry in archive.infolist() if not entry.is_dir() and "__MACOSX" not in entry.filename]
+    if any(entry.flag_bits & 1 for entry in files):
+        raise InputError("The zip file is encrypted; give one without a password.")
+    if any(entry.file_size > MAX_FILE for entry in files) or sum(entry.file_size for entry in files) > MAX_TOTAL:
+        raise InputError(
+            f"Unpacked, a file may hold {MAX_FILE >> 20} MB and all together {MAX_TOTAL >> 20} MB; give fewer slices."
+        )
+    pairs = _pairs([entry.filename for entry in files])
+    if not pairs:
+        raise InputError(f"No slice with a mask was found in the zip file; it should hold {LAYOUTS}.")
+    if len(pairs) > MAX_SLICES:
+        raise InputError(f"The zip file holds {len(pairs):,} slices; give at most {MAX_SLICES:,} at a time.")
+    return [ArchivedSlice(pair.patient, pair.number, archive, pair.image, pair.mask) for pair in pairs]
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        with archive.open(name) as file:
+            return file.read(MAX_FILE)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError) as error:
+        raise InputError(f"{name} in the zip file is damaged ({error}); zip the folder again.") from error
+
+
+def _pairs(names: Iterable[str]) -> list[Pair]:
+    """Pairs of either layout, below whatever folders the zip file starts with."""
+    paths = [PurePosixPath(name) for name in names]
+    root = next((path.parts[: path.parts.index("images")] for path in paths if "images" in path.parts[:-1]), None)
+    if root is None:
+        return _beside(paths)
+    below = {str(PurePosixPath(*path.parts[len(root) :])): str(path) for path in paths if path.parts[: len(root)] == root}
+    return [pair._replace(image=below[pair.image], mask=below[pair.mask]) for pair in paired(below)]
+
+
+def _beside(paths: list[PurePosixPath]) -> list[Pair]:
+    """Images with <name>_mask beside them; the patient is the folder."""
+    images = {path.with_suffix(""): path for path in paths}
+    found = []
+    for stem, mask in images.items():
+        image = images.get(stem.with_name(stem.name.removesuffix("_mask")))
+        numbered = NUMBERED.match(image.stem) if image is not None else None
+        if image is None or image == mask or numbered is None:
+            continue
+        patient = image.parent.name or numbered["patient"]
+        found.append(Pair(patient, int(numbered["number"]), str(image), str(mask)))
+    return sorted(found)

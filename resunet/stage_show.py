@@ -1,0 +1,113 @@
+"""The show for a stage: slides in one HTML file that plays by itself, in a browser or from a disk, without a network."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from resunet.charts.style import model_colour
+from resunet.data.samples import Sample
+from resunet.evaluation.metrics import dice
+from resunet.evaluation.rules import LABELS
+from resunet.overlay import Picture, Window, draw, render
+from resunet.pipeline import Prediction
+from resunet.report import verdict
+
+TEMPLATE = Path(__file__).with_suffix(".html")
+PICTURE = 640  # pixels, side of a slice on a slide
+JPEG_QUALITY = 90
+SHOWN = ("volume_dice_mean", "tumour_slice_dice", "lesion_sensitivity_q1")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a slide: a share in [0, 1] with its interval."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    colour: str
+
+
+@dataclass(frozen=True)
+class Slide:
+    """One slide: a title over a figure, a sentence, pictures that follow one another, or bars.
+
+    Attributes:
+        steps: (picture as data URI, caption) pairs, shown one after the other.
+    """
+
+    title: str
+    text: str = ""
+    figure: str = ""
+    note: str = ""
+    steps: tuple[tuple[str, str], ...] = ()
+    bars: tuple[Bar, ...] = field(default=())
+
+
+def stage_html(slides: Sequence[Slide]) -> str:
+    """The whole show as one HTML document with its pictures inside."""
+    data = json.dumps([asdict(slide) for slide in slides]).replace("</", "<\\/")
+    return TEMPLATE.read_text(encoding="utf-8").replace("/*SLIDES*/[]", data)
+
+
+def case_slide(sample: Sample, found: Prediction) -> Slide:
+    """A bundled sample on its way through both stages."""
+    plain = render(sample.image, "FLAIR", Window(), PICTURE)
+    attention = draw(plain, found.mask, found.attention, "heat", 0.7)
+    steps = [
+        (_data_uri(plain), "A slice goes in. This one is simulated."),
+        (_data_uri(attention), f"Stage 1: P(tumour) {found.p_tumour:.1%}. Bright is where it looked."),
+    ]
+    if not found.gated:
+        outlined = draw(plain, found.mask, found.probability, "outline", 1.0)
+        steps.append((_data_uri(outlined), f"Stage 2: {verdict(found)}{_against_truth(sample, found)}"))
+    else:
+        steps.append((_data_uri(plain), "Below the gate: no tumour found, nothing to outline."))
+    return Slide("Is there a tumour?", steps=tuple(steps))
+
+
+def _against_truth(sample: Sample, found: Prediction) -> str:
+    if not sample.mask.any():
+        return ""
+    tp, fp, fn = (np.array([np.count_nonzero(part)]) for part in _parts(found.mask, sample.mask))
+    return f" Dice with the truth: {dice(tp, fp, fn)[0]:.2f}."
+
+
+def _parts(predicted: Any, truth: Any) -> tuple[Any, Any, Any]:
+    return predicted & truth, predicted & ~truth, truth & ~predicted
+
+
+def finding_slides(model: str, summary: dict[str, Any]) -> list[Slide]:
+    """The main test figures of a model, one a slide, with interval and n."""
+    slides = []
+    for name in SHOWN:
+        figure = summary["metrics"][name]
+        note = f"95 % interval {figure['low']:.2f} to {figure['high']:.2f}, n = {figure['n']:,} {figure['unit']}s, {model}"
+        slides.append(Slide("On patients it has never seen", LABELS[name], f"{figure['value']:.2f}", note))
+    return slides
+
+
+def comparison_slide(summaries: Mapping[str, dict[str, Any]]) -> Slide:
+    """Mean volume Dice of every model, best first."""
+    figures = {name: summary["metrics"]["volume_dice_mean"] for name, summary in summaries.items()}
+    ordered = sorted(figures, key=lambda name: -figures[name]["value"])
+    bars = tuple(
+        Bar(name, figures[name]["value"], figures[name]["low"], figures[name]["high"], model_colour(name)) for name in ordered
+    )
+    note = f"n = {figures[ordered[0]]['n']} patients, 95 % intervals"
+    return Slide("Trained on the same data, measured on the same patients", LABELS["volume_dice_mean"], note=note, bars=bars)
+
+
+def _data_uri(picture: Picture) -> str:
+    stored = np.ascontiguousarray(picture[..., ::-1])
+    content = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
