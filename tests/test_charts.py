@@ -129,9 +129,10 @@ def test_the_front_leaves_out_what_a_cheaper_model_beats():
 def test_comparison_charts_hold_every_model_and_patient():
     slices = {"resunet": fake_slices(0.9), "unet": fake_slices(0.7, seed=1), "cnn": fake_slices(0.8, seed=2)}
     summaries = {name: {"metrics": summarise_segmentation(table)} for name, table in slices.items()}
-    configs = {name: {"parameters": 1e6 * index, "gflop": index} for index, name in enumerate(slices, start=1)}
-    figure = comparison.cost_against_dice(configs, summaries, "parameters")
+    costs = {name: float(index) for index, name in enumerate(slices, start=1)}
+    figure = comparison.cost_against_dice(costs, summaries, "parameters")
     assert [trace.x[0] for trace in figure.data[1:]] == [1, 2, 3]
+    assert len(comparison.cost_against_dice({"unet": 1.0}, summaries, "latency").data) == 2  # others have no weights here
     paired = paired_table(slices, "resunet")
     marks = comparison.forest(paired, "resunet").data[0]
     assert list(marks.y) == ["unet", "cnn"] and max(marks.x) < 0  # the worst first, all behind the reference

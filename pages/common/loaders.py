@@ -59,6 +59,14 @@ def stage_2(name: str, changed: float) -> Stage2:
     return pipeline().stage_2 if name == FLAGSHIP else Stage2(find_model(name))
 
 
+@st.cache_data(max_entries=KEPT_TABLES, show_spinner="Timing the models on this machine")
+def latency_ms(name: str, changed: float) -> float:
+    """Median milliseconds a slice of a model on this machine, measured once a server. Raises InputError."""
+    from resunet.latency import latency_ms
+
+    return latency_ms(stage_2(name, changed))
+
+
 def _load() -> TumourPipeline:
     from resunet.pipeline import TumourPipeline
 

@@ -8,9 +8,12 @@ import streamlit as st
 from pages.common import loaders, picks
 from pages.common.chart import chart
 from resunet.charts import comparison as charts
+from resunet.charts import questions as question_charts
 from resunet.charts.export import safe_csv
 from resunet.errors import InputError
 from resunet.evaluation.compare import REPORTED, metric_table, paired_table, wide
+from resunet.evaluation.protocols import protocol_table
+from resunet.evaluation.questions import PROTOCOL_RUNS, loss_table, protocol_finding, runs_of_losses, tversky_finding
 from resunet.evaluation.rules import LABELS
 from resunet.hub import FLAGSHIP
 
@@ -73,6 +76,54 @@ def reported() -> None:
     )
 
 
+def costs(names: list[str], cost: str) -> dict[str, float]:
+    """What each model costs; latency is measured on this machine when it is asked for, once a server."""
+    if cost == "parameters":
+        return {name: loaders.model_config(name)["parameters"] / 1e6 for name in names}
+    if cost == "gflop":
+        return {name: loaders.model_config(name)["gflop"] for name in names}
+    there = [name for name in names if loaders.has_weights(name)]
+    return {name: loaders.latency_ms(name, loaders.stamp(loaders.config_path(name))) for name in there}
+
+
+def the_questions(protocol: str) -> None:
+    """What Tversky loss buys, and what the protocol does: two figures and one sentence of finding each."""
+    there = [name for name in picks.measured_models("segmentation") if protocol in loaders.model_protocols(name)]
+    slices = {name: table for name in there if (table := loaders.model_slices(name, protocol)) is not None}
+    st.subheader("Does Tversky loss find what others miss?", anchor=False)
+    table = loss_figures({name: slices[name] for runs in runs_of_losses(slices).values() for name in runs})
+    if table["loss"].nunique() < 2:
+        st.info("The runs that differ in their loss alone are not measured yet. Run: resunet train --all")
+    else:
+        st.markdown(tversky_finding(slices) or "")
+        left, right = st.columns(2)
+        with left:
+            chart(question_charts.sensitivity_by_loss(table), "losses", "Lesions found, by size and loss")
+        with right:
+            chart(question_charts.price_by_loss(table), "price", "What finding small lesions costs")
+    st.subheader("How much of 0.98 is the protocol?", anchor=False)
+    both = {
+        words: (summary, slices[name])
+        for words, name in PROTOCOL_RUNS.items()
+        if name in slices and (summary := loaders.model_summary(name, protocol)) is not None
+    }
+    if both:
+        st.markdown(protocol_finding(both) or "The run on random slices is not measured yet. Run: resunet train --all")
+        chart(question_charts.protocols(protocol_figures(both)), "protocols", "The same recipe, every protocol and averaging")
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def loss_figures(slices: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row a loss and figure."""
+    return loss_table(slices) if slices else pd.DataFrame(columns=["loss"])
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def protocol_figures(evaluations: dict[str, tuple[dict[str, Any], pd.DataFrame]]) -> pd.DataFrame:
+    """One row a protocol and averaging."""
+    return protocol_table(evaluations)
+
+
 def measured(protocol: str) -> None:
     """Our own models under one protocol."""
     names = [name for name in picks.compared_models() if protocol in loaders.model_protocols(name)]
@@ -93,8 +144,7 @@ def measured(protocol: str) -> None:
         cost = st.segmented_control(
             "Cost", list(charts.COSTS), default="gflop", required=True, key="cost", format_func=lambda name: charts.COSTS[name]
         )
-        configs = {name: loaders.model_config(name) for name in summaries}
-        chart(charts.cost_against_dice(configs, summaries, str(cost)), "pareto", "Dice for its cost")
+        chart(charts.cost_against_dice(costs(list(summaries), str(cost)), summaries, str(cost)), "pareto", "Dice for its cost")
     with right:
         chart(charts.lesions_by_size(summaries), "lesions", "Small lesions are the hard ones")
     if len(slices) < 2:
@@ -117,9 +167,10 @@ try:
             {protocol for name in picks.compared_models() for protocol in loaders.model_protocols(name)},
             key=lambda name: (name != "test", name),
         )
-        measured(
-            st.selectbox("Measured on", there, format_func=lambda name: picks.PROTOCOL_WORDS.get(name, name), key="compared")
-        )
+        words = picks.PROTOCOL_WORDS
+        protocol = st.selectbox("Measured on", there, format_func=lambda name: words.get(name, name), key="compared")
+        measured(protocol)
+        the_questions(protocol)
     else:
         st.info(f"Nothing is evaluated yet. Run: resunet evaluate {FLAGSHIP} --data DIR --split test")
     reported()

@@ -11,16 +11,19 @@ import plotly.graph_objects as go
 from resunet.charts.metrics import patient_table
 from resunet.charts.style import GREY, ORANGE, finish, model_colour
 
-COSTS = {"parameters": "Parameters, millions", "gflop": "GFLOP a slice"}
+COSTS = {"parameters": "Parameters, millions", "gflop": "GFLOP a slice", "latency": "Milliseconds a slice, measured here"}
 QUARTERS = tuple(f"lesion_sensitivity_q{quarter}" for quarter in range(1, 5))
 
 
-def cost_against_dice(configs: Mapping[str, dict[str, Any]], summaries: Mapping[str, dict[str, Any]], cost: str) -> go.Figure:
-    """Mean volume Dice with its interval against parameters or GFLOP; a line joins the models that no other beats on both."""
-    points = []
-    for name, summary in summaries.items():
-        value = float(configs[name][cost]) / (1e6 if cost == "parameters" else 1.0)
-        points.append((value, summary["metrics"]["volume_dice_mean"], name))
+def cost_against_dice(costs: Mapping[str, float], summaries: Mapping[str, dict[str, Any]], cost: str) -> go.Figure:
+    """Mean volume Dice with its interval against a cost; a line joins the models that no other beats on both.
+
+    Args:
+        costs: by model, in the unit that COSTS says.
+        summaries: summary.json by model; models without a cost are left out.
+        cost: key of COSTS.
+    """
+    points = [(costs[name], summaries[name]["metrics"]["volume_dice_mean"], name) for name in summaries if name in costs]
     figure = go.Figure()
     front = pareto_front([(x, float(metric["value"]), name) for x, metric, name in points])
     figure.add_scatter(

@@ -67,12 +67,13 @@ def summarise_segmentation(slices: pd.DataFrame, resampling: Resampling | None =
     """Metrics by name for a table with patient, tumour_pixels, tp, fp, fn, tn, hd95, surface_dice, lesions."""
     patients = slices["patient"].nunique()
     resampling = resampling or Resampling.of_patients(patients)
-    figures = {name: _figure(ratio_, resampling) for name, ratio_ in _segmentation_ratios(slices).items()}
+    figures = {name: _figure(ratio_, resampling) for name, ratio_ in segmentation_ratios(slices).items()}
     figures["volume_dice_median"] = _median(table_dice(volumes(slices)), resampling)
     return {name: figures[name] for name in SUMMARY_RULES if name in figures}
 
 
-def _segmentation_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
+def segmentation_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
+    """Every figure but the median as a sum over a sum, by name; patients in the order of their names."""
     groups = slices["patient"]
     tp, fp, fn, tn = (slices[name].to_numpy() for name in ("tp", "fp", "fn", "tn"))
     tumour = slices["tumour_pixels"].to_numpy() > 0

@@ -1,0 +1,71 @@
+"""Charts of the study's two questions."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, finish
+from resunet.evaluation.questions import FALSE_ALARMS, LOSS_LABELS, SMALLEST
+
+LOSS_COLOURS = dict(zip(LOSS_LABELS.values(), (GREY, BLUE, ORANGE, RED, GREEN), strict=True))
+PROTOCOL_COLOURS = (BLUE, PURPLE)
+QUARTERS = tuple(f"lesion_sensitivity_q{quarter}" for quarter in range(1, 5))
+REPORTED_DICE = 0.98
+
+
+def sensitivity_by_loss(table: pd.DataFrame) -> go.Figure:
+    """Share of lesions found by quarter of their area, one group of bars a loss."""
+    figure = go.Figure()
+    for loss, rows in table.groupby("loss", sort=False):
+        part = rows.set_index("metric").reindex(QUARTERS)
+        figure.add_bar(
+            x=[f"quarter {index + 1}<br>n = {n:,.0f}" for index, n in enumerate(part["n"])],
+            y=part["value"],
+            name=f"{loss} ({int(rows['runs'].iloc[0])} run{'s' if rows['runs'].iloc[0] > 1 else ''})",
+            marker_color=LOSS_COLOURS[str(loss)],
+            error_y={"array": part["high"] - part["value"], "arrayminus": part["value"] - part["low"]},
+        )
+    figure.update_yaxes(range=[0, 1.03])
+    return finish(figure, "Lesions by area, smallest quarter first", "Share found", 420, barmode="group")
+
+
+def price_by_loss(table: pd.DataFrame) -> go.Figure:
+    """What is found against what it costs: small lesions found over false alarms on empty slices, one point a loss."""
+    wide = table.pivot_table(index="loss", columns="metric", values=["value", "low", "high"], sort=False)
+    figure = go.Figure()
+    for loss, row in wide.iterrows():
+        x, y = row["value", FALSE_ALARMS], row["value", SMALLEST]
+        figure.add_scatter(
+            x=[x],
+            y=[y],
+            mode="markers+text",
+            text=[loss],
+            textposition="top center",
+            marker={"size": 14, "color": LOSS_COLOURS[str(loss)]},
+            error_x={"array": [row["high", FALSE_ALARMS] - x], "arrayminus": [x - row["low", FALSE_ALARMS]]},
+            error_y={"array": [row["high", SMALLEST] - y], "arrayminus": [y - row["low", SMALLEST]]},
+            showlegend=False,
+        )
+    n = int(table.loc[table["metric"] == FALSE_ALARMS, "n"].iloc[0])
+    return finish(figure, f"Empty slices with a false alarm, share of n = {n:,}", "Smallest lesions, share found", 420)
+
+
+def protocols(table: pd.DataFrame) -> go.Figure:
+    """The same recipe under both protocols and every averaging, beside what the paper reports."""
+    figure = go.Figure()
+    for (protocol, rows), colour in zip(table.groupby("protocol", sort=False), PROTOCOL_COLOURS, strict=False):
+        figure.add_bar(
+            y=[text.replace(", mean over batches", ",<br>mean over batches") for text in rows["aggregation"]],
+            x=rows["value"],
+            name=str(protocol),
+            orientation="h",
+            marker_color=colour,
+            error_x={"array": rows["high"] - rows["value"], "arrayminus": rows["value"] - rows["low"]},
+            customdata=rows["n"],
+            hovertemplate="%{y}: %{x:.3f}, n = %{customdata:,}<extra></extra>",
+        )
+    figure.add_vline(x=REPORTED_DICE, line={"color": ORANGE, "dash": "dot"}, annotation_text="reported by the paper: 0.98")
+    figure.update_xaxes(range=[0, 1.03])
+    figure.update_yaxes(autorange="reversed")
+    return finish(figure, "Dice, or soft Tversky index where it says so", None, 460, barmode="group")
