@@ -17,6 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from resunet.errors import InputError
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     import torch
 
@@ -86,6 +93,25 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write `table` without its index, floats to six significant digits, atomically."""
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process alone; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        InputError: another process holds it. Where there is no fcntl (Windows), nobody is kept out.
+    """
+    if fcntl is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"Another process is writing to {folder}; wait for it or stop it first.") from None
+        yield
 
 
 def file_sha256(path: Path) -> str:

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,17 @@ import torch
 
 from resunet.artifacts import ModelFolder
 from resunet.errors import InputError
-from resunet.files import PackedMasks, atomic_folder, atomic_path, file_sha256, pack_masks, save_tensors, write_csv, write_json
+from resunet.files import (
+    PackedMasks,
+    atomic_folder,
+    atomic_path,
+    file_sha256,
+    pack_masks,
+    save_tensors,
+    sole_writer,
+    write_csv,
+    write_json,
+)
 from resunet.stages import load_model
 
 
@@ -48,6 +60,16 @@ def test_tables_survive(tmp_path: Path):
     table = pd.DataFrame({"name": ["a", "b"], "value": [0.123456789, np.nan]})
     write_csv(tmp_path / "a.csv", table)
     assert pd.read_csv(tmp_path / "a.csv")["value"].tolist()[0] == 0.123457
+
+
+def test_a_folder_has_one_writer_at_a_time(tmp_path: Path):
+    with sole_writer(tmp_path):
+        code = (
+            f"from pathlib import Path; from resunet.files import sole_writer\nwith sole_writer(Path({str(tmp_path)!r})): pass"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode != 0 and "Another process is writing" in done.stderr
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_masks_survive_packing():

@@ -183,7 +183,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(kaggle: Path, tmp_path: Path, mon
         with pytest.raises(OSError, match="No space left"):
             train(SMOKE, kaggle, tmp_path / "smoke", resume=True)
     assert checkpoint.read_bytes() == before
-    assert sorted(path.name for path in checkpoint.parent.iterdir()) == ["checkpoint.safetensors"]
+    assert sorted(path.name for path in checkpoint.parent.iterdir()) == [".lock", "checkpoint.safetensors"]
     assert train(SMOKE, kaggle, tmp_path / "smoke", resume=True).weights()
 
 

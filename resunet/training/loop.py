@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tqdm import tqdm
 
 from resunet.artifacts import ModelFolder
 from resunet.data.slices import SliceCache
-from resunet.files import write_csv
+from resunet.files import sole_writer, write_csv
 from resunet.losses import Loss, build_loss
 from resunet.models import build_model
 from resunet.models.classifier import MaskHelp, ResNet50Classifier
@@ -226,9 +227,13 @@ def train(recipe: Recipe, data: str | Path | None, out: Path, resume: bool = Fal
     """Train `recipe` into the run folder `out`; with `resume`, go on from its last checkpoint.
 
     Raises:
-        InputError: no data, or a checkpoint that cannot be used.
+        InputError: no data, a checkpoint that cannot be used, or a folder that another process is training in.
     """
-    run = ModelFolder(out)
+    with sole_writer(out) if rank() == 0 else nullcontext():
+        return _train(recipe, data, ModelFolder(out), resume)
+
+
+def _train(recipe: Recipe, data: str | Path | None, run: ModelFolder, resume: bool) -> ModelFolder:
     facts, parts = RunFacts.collect(data, recipe)
     trainer = Trainer(recipe, run, facts, SliceCache(parts.train, FRAME), SliceCache(parts.val, FRAME))
     if resume:

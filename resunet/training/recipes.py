@@ -127,8 +127,8 @@ ARCHITECTURES = (
     _named(TWIN, "seresunet", architecture="seresunet"),
     _named(TWIN, "resunet_plus", architecture="resunet_plus"),
     _named(TWIN, "agresunet", architecture="agresunet"),
-    _named(TWIN, "unet_plus_plus", architecture="unet_plus_plus", deep_supervision=True),
     _named(TWIN, "resunet_deep_128", architecture="resunet_deep"),
+    _named(TWIN, "unet_plus_plus", architecture="unet_plus_plus", deep_supervision=True),
 )
 LOSS_RUNS = tuple(_named(QUESTION, f"resunet_{loss}", loss=loss) for loss in ("tversky", "bce", "dice", "focal_tversky"))
 SLICE_RUNS = (_named(QUESTION, "resunet_slice", protocol="slice"), CLASSIFIER_TWIN)

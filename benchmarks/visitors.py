@@ -1,0 +1,171 @@
+"""Many visitors at once: every screen and many verdicts over the real websocket protocol, and the server's memory.
+
+    python -m benchmarks.visitors [--visitors 20] [--minutes 2] [--screens all|single-image]
+
+Starts the server. Each visitor connects as a browser would, opens a screen, waits, opens the next; on the single-image
+screen they click through the samples. An answer is lost when a click's slice does not come back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import psutil
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import ClientConnection, connect
+
+from benchmarks.app import REPOSITORY
+from resunet.data.samples import load_samples
+
+PORT = 8766
+SCREENS = ("", "single-image", "stage", "metrics", "comparison", "cases", "training", "evaluate")
+THINKING = (2.0, 8.0)  # seconds between two actions of a visitor
+PATIENCE = 60.0
+FINISHED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
+
+
+@dataclass
+class Record:
+    """What all visitors saw together."""
+
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    errors: list[str] = field(default_factory=list)
+    lost: int = 0
+
+
+class Visitor:
+    """One browser tab's side of the protocol."""
+
+    def __init__(self, connection: ClientConnection, record: Record) -> None:
+        self.connection, self.record = connection, record
+        self.buttons: dict[str, str] = {}
+        self.texts: list[str] = []
+
+    async def ask(self, what: str, message: BackMsg) -> None:
+        """Send a message and wait until the script has run; the time goes into the record."""
+        self.texts = []
+        started = time.perf_counter()
+        await self.connection.send(message.SerializeToString())
+        async with asyncio.timeout(PATIENCE):
+            while not self._take(ForwardMsg.FromString(await self.connection.recv())):
+                pass
+        self.record.seconds[what].append(time.perf_counter() - started)
+
+    def _take(self, message: ForwardMsg) -> bool:
+        """Remember what the message shows; whether it says that the script has finished."""
+        element = message.delta.new_element
+        kind = element.WhichOneof("type")
+        if kind == "exception":
+            self.record.errors.append(element.exception.message)
+        elif kind == "button":
+            self.buttons[element.button.label] = element.button.id
+        elif kind in ("markdown", "heading", "alert"):
+            self.texts.append(getattr(element, kind).body)
+        return message.WhichOneof("type") == "script_finished" and message.script_finished in FINISHED
+
+    async def open(self, screen: str) -> None:
+        """Open a screen by its address."""
+        message = BackMsg()
+        message.rerun_script.page_name = screen
+        self.buttons = {}
+        await self.ask(screen or "overview", message)
+
+    async def click_sample(self, label: str) -> None:
+        """Click a sample; its slice must come back judged."""
+        message = BackMsg()
+        message.rerun_script.page_name = "single-image"
+        message.rerun_script.widget_states.widgets.add(id=self.buttons[label], trigger_value=True)
+        await self.ask("verdict", message)
+        if not any("P(tumour)" in text for text in self.texts):
+            self.record.lost += 1
+
+
+async def visit(number: int, screens: tuple[str, ...], until: float, record: Record) -> None:
+    """One visitor's whole stay."""
+    rng = random.Random(number)
+    labels = [sample.name.replace("_", " ").capitalize() for sample in load_samples()]
+    await asyncio.sleep(rng.uniform(0, THINKING[1]))
+    try:
+        async with connect(f"ws://127.0.0.1:{PORT}/_stcore/stream", subprotocols=["streamlit"], max_size=None) as connection:
+            visitor = Visitor(connection, record)
+            while time.monotonic() < until:
+                screen = rng.choice(screens)
+                await visitor.open(screen)
+                await asyncio.sleep(rng.uniform(*THINKING))
+                there = [label for label in labels if label in visitor.buttons]
+                for label in rng.sample(there, min(3, len(there))):
+                    await visitor.click_sample(label)
+                    await asyncio.sleep(rng.uniform(*THINKING))
+    except (OSError, TimeoutError, Exception) as error:  # whatever ends a visit early is a finding
+        record.errors.append(f"{type(error).__name__}: {error}")
+
+
+async def watch_memory(server: psutil.Process, until: float, samples: list[float]) -> None:
+    """Resident memory every ten seconds, MB."""
+    while time.monotonic() < until:
+        samples.append(server.memory_info().rss / 1e6)
+        await asyncio.sleep(10)
+
+
+@contextmanager
+def serving() -> Iterator[psutil.Process]:
+    """The app on PORT, ready to answer."""
+    line = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(PORT), "--server.address", "127.0.0.1"]
+    with subprocess.Popen(line, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/_stcore/health", timeout=2)
+                break
+            except OSError:
+                time.sleep(0.2)
+        try:
+            yield psutil.Process(server.pid)
+        finally:
+            server.terminate()
+
+
+async def stay(visitors: int, minutes: float, screens: tuple[str, ...], server: psutil.Process) -> tuple[Record, list[float]]:
+    """All visitors at once."""
+    record, memory, until = Record(), list[float](), time.monotonic() + 60 * minutes
+    visits = [visit(number, screens, until, record) for number in range(visitors)]
+    await asyncio.gather(watch_memory(server, until, memory), *visits)
+    return record, memory
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--visitors", type=int, default=20)
+    parser.add_argument("--minutes", type=float, default=2)
+    parser.add_argument("--screens", choices=["all", "single-image"], default="all")
+    options = parser.parse_args()
+    screens = SCREENS if options.screens == "all" else ("single-image",)
+    with serving() as server:
+        record, memory = asyncio.run(stay(options.visitors, options.minutes, screens, server))
+    print("| action | times | median s | 95 % s | longest s |\n| --- | --- | --- | --- | --- |")
+    for what, seconds in sorted(record.seconds.items()):
+        median, high = np.percentile(seconds, (50, 95))
+        print(f"| {what} | {len(seconds)} | {median:.2f} | {high:.2f} | {max(seconds):.2f} |")
+    print(
+        f"\n{options.visitors} visitors, {options.minutes:g} minutes: {len(record.errors)} errors, {record.lost} lost answers"
+    )
+    for error in sorted(set(record.errors)):
+        print(f"  {error}")
+    half = memory[len(memory) // 2 :]
+    print(f"memory: {memory[-1]:.0f} MB at the end, {max(memory):.0f} at most; second half {half[0]:.0f} to {half[-1]:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
