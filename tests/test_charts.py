@@ -55,9 +55,11 @@ def test_aggregations_show_the_figures_of_the_summary_and_the_floor():
 
 def test_distribution_and_budget_hold_every_case():
     slices = fake_slices(0.9)
-    for by_site in (False, True):
-        boxes = metrics.distribution(slices, by_site).data
+    names = slices["patient"].unique()
+    for group in (None, dict.fromkeys(names[:6], "one")):
+        boxes = metrics.distribution(slices, group, "Half").data
         assert [len(box.y) for box in boxes] == [12, 24]
+    assert list(boxes[0].x).count("one") == 6 and list(boxes[0].x).count("not known") == 6
     parts = error_budget(slices, 0.5)
     bars = metrics.budget(parts).data
     assert sum(bar.x[0] for bar in bars if bar.y[0] == "Tumour pixels") == parts["tumour"]

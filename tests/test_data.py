@@ -29,6 +29,18 @@ def test_reads_kaggles_layout(kaggle: Path):
     assert load(records[1], 256).mask.any()
 
 
+def test_the_clinical_table_is_read_where_it_is(tmp_path: Path):
+    names = ["TCGA_CS_4941_19960909", "TCGA_XX_0000_20000101"]
+    assert lgg.clinical(tmp_path, names) == {}
+    columns = "Patient,histological_type,neoplasm_histologic_grade,other"
+    (tmp_path / "data.csv").write_text(f"{columns}\nTCGA_CS_4941,1,2,x\nTCGA_CS_5555,,,\n")
+    found = lgg.clinical(tmp_path, [*names, "TCGA_CS_5555_20000101"])
+    assert found["Histology"] == {names[0]: "astrocytoma", "TCGA_CS_5555_20000101": "not known"}
+    assert found["Grade"][names[0]] == "grade III"
+    (tmp_path / "data.csv").write_text("something,else\n1,2\n")
+    assert lgg.clinical(tmp_path, names) == {}
+
+
 def test_data_folder_comes_from_the_environment(kaggle: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LGG_DATA", str(kaggle))
     assert lgg.find_root().name == "kaggle_3m"

@@ -19,6 +19,7 @@ from resunet.artifacts import ModelFolder
 from resunet.data import lgg
 from resunet.data.readers import Scan, read_scan
 from resunet.data.slices import Slice, SliceRecord
+from resunet.data.splits import site
 from resunet.errors import InputError
 from resunet.evaluation.sweep import Sweep, table_at
 from resunet.files import PackedMasks
@@ -117,6 +118,16 @@ def lgg_patients() -> dict[str, list[SliceRecord]]:
     for record in lgg.records(root):
         found.setdefault(record.patient, []).append(record)
     return found
+
+
+@st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
+def patient_groups(patients: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """Site of each patient; histology and grade too where ``LGG_DATA`` holds the clinical table."""
+    sites = {"Site": {name: site(name) for name in patients if name.startswith("TCGA")}}
+    try:
+        return sites | lgg.clinical(lgg.find_root(), patients)
+    except InputError:
+        return sites
 
 
 def record_of(model: str, protocol: str, patient: str, number: int) -> Slice | None:

@@ -87,8 +87,10 @@ def segmentation(evaluation: Evaluation) -> None:
     with first:
         chart(charts.aggregations(final), "aggregations", "The same masks, four ways to average")
     with second:
-        by_site = st.toggle("Site by site", key="by_site")
-        plot(charts.distribution(final, by_site), "distribution", "Every patient and every tumour slice", evaluation)
+        groups = loaders.patient_groups(tuple(sorted(final["patient"].unique())))
+        by = st.segmented_control("Grouped", ["All", *groups], default="All", required=True, key="grouped")
+        figure = charts.distribution(final, groups.get(str(by)), None if by == "All" else str(by))
+        plot(figure, "distribution", "Every patient and every tumour slice", evaluation)
     first, second = st.columns(2)
     with first:
         plot(charts.patient_dice(final), "patients", "Patients by tumour size", evaluation)

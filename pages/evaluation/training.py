@@ -18,6 +18,7 @@ from resunet.hub import FLAGSHIP, find_model, list_models
 
 RUNS = REPOSITORY / "runs"
 SHOWN = ("large_1", "typical_2", "cavity_1", "faint_1", "small_2", "small_5")
+KEPT_FILMS = 12  # a film holds about 1 MB
 EVERY = 3  # seconds between two looks at a run in training
 
 
@@ -38,7 +39,8 @@ def replayed(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -
     histories = {label: table for label, folder in chosen.items() if (table := history_of(folder)) is not None}
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        chart(replay.animation(histories, smoothing, log_loss), "curves", "Curves (dotted: training, solid: validation)")
+        runs = tuple((label, str(chosen[label].path), loaders.stamp(chosen[label].history_path)) for label in histories)
+        chart(curves_film(runs, smoothing, log_loss), "curves", "Curves (dotted: training, solid: validation)")
     with right:
         label = next((name for name, folder in chosen.items() if folder.snapshots_path.exists()), None)
         if label is None:
@@ -50,6 +52,14 @@ def replayed(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -
     st.download_button("History as CSV", lambda: safe_csv(first), "history.csv", "text/csv", on_click="ignore")
 
 
+@st.cache_resource(max_entries=KEPT_FILMS, show_spinner=False)
+def curves_film(runs: tuple[tuple[str, str, float], ...], smoothing: float, log_loss: bool) -> go.Figure:
+    """The curves of runs (label, folder, when its history changed); drawing the frames takes most of a second."""
+    histories = {label: table for label, path, changed in runs if (table := loaders.history(path, changed)) is not None}
+    return replay.animation(histories, smoothing, log_loss)
+
+
+@st.cache_resource(max_entries=KEPT_FILMS, show_spinner=False)
 def masks_film(path: Path, changed: float) -> go.Figure:
     """The sample slices' animation of one run."""
     kept = loaders.snapshots(str(path), changed)

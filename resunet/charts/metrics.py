@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -93,19 +95,23 @@ def aggregations(slices: pd.DataFrame) -> go.Figure:
     return finish(figure, None, "Dice, 95 % interval over patients")
 
 
-def distribution(slices: pd.DataFrame, by_site: bool = False) -> go.Figure:
-    """Volume Dice a patient and Dice a tumour slice as boxes with every point, all together or site by site."""
+def distribution(slices: pd.DataFrame, group: Mapping[str, str] | None = None, label: str | None = None) -> go.Figure:
+    """Volume Dice a patient and Dice a tumour slice as boxes with every point, all together or group by group.
+
+    Args:
+        group: the group of each patient, e.g. its site; patients that it leaves out are "not known".
+        label: what the groups are.
+    """
     figure = go.Figure()
     patients, tumours = patient_table(slices), slice_table(slices)
-    tumours = tumours.assign(site=[site(name) if name.startswith("TCGA") else "-" for name in tumours["patient"]])
-    for table, label, number, colour in (
+    for table, kind, number, colour in (
         (patients, "patient volumes", "worst_slice", BLUE),
         (tumours, "tumour slices", "slice", ORANGE),
     ):
         figure.add_box(
-            x=table["site"] if by_site else [label] * len(table),
+            x=[kind] * len(table) if group is None else [group.get(name, "not known") for name in table["patient"]],
             y=table["dice"],
-            name=f"{label} (n = {len(table)})",
+            name=f"{kind} (n = {len(table)})",
             customdata=table[["patient", number]],
             boxpoints="all",
             jitter=0.5,
@@ -115,7 +121,7 @@ def distribution(slices: pd.DataFrame, by_site: bool = False) -> go.Figure:
             hovertemplate="%{customdata[0]}, slice %{customdata[1]}<br>Dice %{y:.3f}<extra></extra>",
         )
     figure.update_yaxes(range=[-0.03, 1.03])
-    return finish(figure, "Site" if by_site else None, "Dice", boxmode="group" if by_site else "overlay")
+    return finish(figure, label, "Dice", boxmode="overlay" if group is None else "group")
 
 
 def slice_dice(slices: pd.DataFrame) -> go.Figure:

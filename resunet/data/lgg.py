@@ -6,11 +6,20 @@ Buda, Saha, Mazurowski, Computers in Biology and Medicine 109 (2019). Licence CC
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+
+import pandas as pd
 
 from resunet.data.slices import SliceRecord
 from resunet.errors import InputError
 
+# Columns of data.csv, what they are called here, and what their numbers stand for (TCGA-LGG).
+CLINICAL = {
+    "histological_type": ("Histology", {1.0: "astrocytoma", 2.0: "oligoastrocytoma", 3.0: "oligodendroglioma"}),
+    "neoplasm_histologic_grade": ("Grade", {1.0: "grade II", 2.0: "grade III"}),
+}
+PATIENT_LETTERS = len("TCGA_CS_4941")
 HOW_TO_GET = (
     "Download 'mateuszbuda/lgg-mri-segmentation' from Kaggle and pass the folder that holds kaggle_3m with --data "
     "or in the environment variable LGG_DATA."
@@ -33,6 +42,22 @@ def find_root(data: str | Path | None = None) -> Path:
         if any(candidate.glob("*/*_mask.tif")):
             return candidate
     raise InputError(f"{root} holds no <patient>/<patient>_<n>_mask.tif. {HOW_TO_GET}")
+
+
+def clinical(root: Path, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Histology and grade of patients from data.csv beside their folders: {"Histology": {patient: words}, "Grade": ...}.
+
+    Patients are listed there without their date, kinds as numbers. Empty where the table is missing or not as shipped.
+    """
+    try:
+        table = pd.read_csv(root / "data.csv").set_index("Patient")[list(CLINICAL)]
+    except (OSError, ValueError, KeyError):
+        return {}
+    codes = {name: table.loc[name[:PATIENT_LETTERS]] for name in names if name[:PATIENT_LETTERS] in table.index}
+    return {
+        label: {name: words.get(float(row[column]), "not known") for name, row in codes.items()}
+        for column, (label, words) in CLINICAL.items()
+    }
 
 
 def patients(root: Path) -> list[str]:
