@@ -53,9 +53,10 @@ def clinical(root: Path, names: Iterable[str]) -> dict[str, dict[str, str]]:
         table = pd.read_csv(root / "data.csv").set_index("Patient")[list(CLINICAL)]
     except (OSError, ValueError, KeyError):
         return {}
-    codes = {name: table.loc[name[:PATIENT_LETTERS]] for name in names if name[:PATIENT_LETTERS] in table.index}
+    rows = table.to_dict("index")
+    codes = {name: rows[name[:PATIENT_LETTERS]] for name in names if name[:PATIENT_LETTERS] in rows}
     return {
-        label: {name: words.get(float(row[column]), "not known") for name, row in codes.items()}
+        label: {name: words.get(row[column], "not known") for name, row in codes.items()}
         for column, (label, words) in CLINICAL.items()
     }
 
