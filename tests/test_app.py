@@ -1,5 +1,6 @@
 """Every screen run by Streamlit's own test harness, on the bundled models, on broken ones and on hostile uploads."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from pages.common import loaders
+from pages.common.messages import plain
 from resunet import hub
 from resunet.data.samples import load_samples
 from resunet.hub import FLAGSHIP, WEIGHTS, find_model
@@ -187,3 +189,10 @@ def test_an_evaluation_that_was_not_run_is_named(copied_weights: Path):
     app = open_screen()
     assert [metric.value for metric in app.metric][:2] == ["not evaluated yet"] * 2
     assert "not evaluated yet" in app.info[0].value
+
+
+@pytest.mark.parametrize("name", ["a_b_c.png", "<img src=x>.png", "$x$ *y* [z](http://e).png", ":red[boo].png"])
+def test_a_file_name_is_shown_as_it_is_and_never_as_markup(name: str):
+    escaped = plain(f"{name} is damaged")
+    assert re.sub(r"\\(.)", r"\1", escaped) == f"{name} is damaged"
+    assert not re.search(r"(?<!\\)[*_<>$\[\]:`]", escaped)

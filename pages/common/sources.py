@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages.common import loaders
 from pages.common.case import Case
+from pages.common.messages import plain
 from resunet.data.membership import find_slice
 from resunet.data.readers import FORMATS, Scan
 from resunet.data.samples import Sample, load_samples
@@ -76,7 +77,7 @@ def choose_upload() -> Case | None:
     name, content = contents[row]
     scan = scans.get(row)
     if scan is None:
-        st.error(str(table.loc[row, "problem"]))
+        st.error(plain(str(table.loc[row, "problem"])))
         return None
     number = _choose_slice(len(scan.slices))
     image = scan.slices[number]
@@ -97,7 +98,7 @@ def _judge(contents: list[tuple[str, bytes]]) -> tuple[pd.DataFrame, dict[int, S
     bar = st.progress(0.0, text="Reading") if len(contents) > 1 else None
     for position, (name, content) in enumerate(contents):
         if bar is not None:
-            bar.progress(position / len(contents), text=f"{name} ({position + 1} of {len(contents)})")
+            bar.progress(position / len(contents), text=f"{plain(name)} ({position + 1} of {len(contents)})")
         try:
             scan = loaders.decode(content, name)
             rows.append({"file": name, **_judge_scan(scan, loaders.digest(content)), "problem": ""})

@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.common import loaders
 from pages.common.case import Case
+from pages.common.messages import plain
 from pages.common.sources import PART_WORDS
 from resunet import overlay
 from resunet.charts.export import safe_csv
@@ -159,7 +160,7 @@ def _legend(case: Case, look: Look) -> None:
         "heat": "Brighter: higher tumour probability a pixel.",
         "none": "Slice without overlay.",
     }[look.style]
-    st.caption(f"{case.title}. {words}" + (" Blue line: true outline." if look.truth_outline else ""))
+    st.caption(f"{plain(case.title)}. {words}" + (" Blue line: true outline." if look.truth_outline else ""))
 
 
 def _maps(case: Case, prediction: Prediction, look: Look) -> None:

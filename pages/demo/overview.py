@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.common import loaders
 from pages.common.cards import figure_card
 from pages.common.chart import chart
+from pages.common.messages import show_error
 from resunet import overlay
 from resunet.charts.metrics import patient_dice
 from resunet.data.samples import load_samples
@@ -88,7 +89,7 @@ try:
     patients()
     steps(pictures)  # last, because the first visitor waits here for the models to load
 except InputError as error:
-    st.error(str(error))
+    show_error(error)
 st.caption(
     "Research use only, not a medical device. Trained on 70 patients of the LGG MRI segmentation set (Buda et al. 2019, "
     "CC BY-NC-SA 4.0), split by patient. After the QPAIN 2025 paper, DOI 10.1109/QPAIN66474.2025.11171708, which reports "

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.common import loaders, sources, viewer
+from pages.common.messages import show_error
 from resunet.errors import InputError
 
 CHOICES = {
@@ -21,4 +22,4 @@ try:
     if case is not None:
         viewer.show(case)
 except InputError as error:
-    st.error(str(error))
+    show_error(error)

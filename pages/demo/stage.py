@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.common import loaders, picks
+from pages.common.messages import show_error
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
 from resunet.hub import FLAGSHIP
@@ -50,4 +51,4 @@ try:
         )
         st.caption("It opens in any browser and plays without this server and without a network.")
 except InputError as error:
-    st.error(str(error))
+    show_error(error)

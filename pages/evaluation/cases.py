@@ -5,6 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.common import loaders, picks
+from pages.common.messages import show_error
 from pages.common.picks import Evaluation
 from resunet import overlay
 from resunet.errors import InputError
@@ -137,4 +138,4 @@ try:
     if chosen is not None:
         show(chosen)
 except InputError as error:
-    st.error(str(error))
+    show_error(error)

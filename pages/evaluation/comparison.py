@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.common import loaders, picks
 from pages.common.chart import chart
+from pages.common.messages import show_error
 from resunet.charts import comparison as charts
 from resunet.charts import questions as question_charts
 from resunet.charts.export import safe_csv
@@ -133,18 +134,22 @@ def measured(protocol: str) -> None:
     chosen = st.multiselect(
         "Figures", offered, SHOWN, format_func=lambda name: LABELS[name], key="columns", placeholder="Choose figures"
     )
-    best = max(summaries, key=lambda name: summaries[name]["metrics"]["volume_dice_mean"]["value"])
+    ordered = sorted(summaries, key=lambda name: -summaries[name]["metrics"]["volume_dice_mean"]["value"])
+    best = ordered[0]
     paired = differences(slices, best)
-    table = marked(table_of(summaries, chosen), paired, best)
+    table = marked(table_of(summaries, chosen).set_index("model").loc[ordered].reset_index(), paired, best)
     st.dataframe(table, hide_index=True, key="comparison")
     st.caption("Brackets: 95 % intervals, patients resampled. Differences: Wilcoxon over patients with Holm's correction.")
     exports(table)
     left, right = st.columns(2)
     with left:
+        place = st.container()  # controls stand below their charts, so that the charts of a row begin together
         cost = st.segmented_control(
             "Cost", list(charts.COSTS), default="gflop", required=True, key="cost", format_func=lambda name: charts.COSTS[name]
         )
-        chart(charts.cost_against_dice(costs(list(summaries), str(cost)), summaries, str(cost)), "pareto", "Dice for its cost")
+        figure = charts.cost_against_dice(costs(list(summaries), str(cost)), summaries, str(cost))
+        with place:
+            chart(figure, "pareto", "Dice for its cost")
     with right:
         chart(charts.lesions_by_size(summaries), "lesions", "Small lesions are the hard ones")
     if len(slices) < 2:
@@ -154,10 +159,11 @@ def measured(protocol: str) -> None:
     with left:
         chart(charts.forest(paired, best), "forest", f"Paired differences from {best}")
     with right:
-        others = [name for name in slices if name != best]
+        place, others = st.container(), [name for name in slices if name != best]
         first = st.selectbox("Against", others, key="against")
         figure = charts.patient_by_patient(slices[first], slices[best], (first, best))
-        picks.follow_click(chart(figure, "pairs", "Patient by patient", selectable=True), "pairs", best, protocol)
+        with place:
+            picks.follow_click(chart(figure, "pairs", "Patient by patient", selectable=True), "pairs", best, protocol)
 
 
 st.title("Comparison", anchor=False)
@@ -175,4 +181,4 @@ try:
         st.info(f"Nothing is evaluated yet. Run: resunet evaluate {FLAGSHIP} --data DIR --split test")
     reported()
 except InputError as error:
-    st.error(str(error))
+    show_error(error)

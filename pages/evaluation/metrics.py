@@ -9,6 +9,7 @@ import streamlit as st
 from pages.common import loaders, own, picks
 from pages.common.cards import figure_card
 from pages.common.chart import chart
+from pages.common.messages import show_error
 from pages.common.picks import Evaluation
 from resunet.charts import metrics as charts
 from resunet.charts import stage_1 as stage_1_charts
@@ -87,10 +88,12 @@ def segmentation(evaluation: Evaluation) -> None:
     with first:
         chart(charts.aggregations(final), "aggregations", "The same masks, four ways to average")
     with second:
+        place = st.container()  # the control stands below its chart, so that the charts of a row begin together
         groups = loaders.patient_groups(tuple(sorted(final["patient"].unique())))
         by = st.segmented_control("Grouped", ["All", *groups], default="All", required=True, key="grouped")
         figure = charts.distribution(final, groups.get(str(by)), None if by == "All" else str(by))
-        plot(figure, "distribution", "Every patient and every tumour slice", evaluation)
+        with place:
+            plot(figure, "distribution", "Every patient and every tumour slice", evaluation)
     first, second = st.columns(2)
     with first:
         plot(charts.patient_dice(final), "patients", "Patients by tumour size", evaluation)
@@ -127,4 +130,4 @@ try:
     if chosen is not None:
         (segmentation if chosen.segments else classification)(chosen)
 except InputError as error:
-    st.error(str(error))
+    show_error(error)

@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.common import loaders, own, picks
+from pages.common.messages import plain, show_error
 from resunet.data.archive import LAYOUTS, MAX_SLICES, read_archive
 from resunet.data.membership import find_slice
 from resunet.data.slices import Slice
@@ -21,7 +22,8 @@ FOLDERS = "RESUNET_FOLDERS"  # set where the visitor may name folders of this ma
 
 def choose_slices() -> tuple[str, Sequence[Slice]] | None:
     """A zip file, or a folder where that is allowed: what it is called, and its slices. Raises InputError."""
-    upload = st.file_uploader(f"A zip file that holds {LAYOUTS}", max_upload_size=MAX_ZIP, key="own_zip")
+    upload = st.file_uploader("A zip file of images and masks", max_upload_size=MAX_ZIP, key="own_zip")
+    st.caption(f"It should hold {plain(LAYOUTS)}.")
     if os.environ.get(FOLDERS):
         named = st.text_input("Or a folder on this machine", key="own_folder", placeholder="/path/to/data")
         if named:
@@ -90,11 +92,11 @@ def show() -> None:
     if chosen is not None:
         name, records = chosen
         patients = len({record.patient for record in records})
-        st.caption(f"{name}: {len(records):,} slices of {patients:,} patients, about {0.1 * len(records):,.0f} s.")
+        st.caption(f"{plain(name)}: {len(records):,} slices of {patients:,} patients, about {0.1 * len(records):,.0f} s.")
         if st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="own_start"):
             known = seen_in_training(records)
             if known:
-                st.warning(f"In the training set, so the figures flatter the model: {', '.join(known)}.")
+                st.warning(f"In the training set, so the figures flatter the model: {plain(', '.join(known))}.")
             own.keep(model, evaluate(model, records))
             st.rerun()
     if (found := own.kept(model)) is not None:
@@ -109,4 +111,4 @@ st.markdown(
 try:
     show()
 except InputError as error:
-    st.error(str(error))
+    show_error(error)

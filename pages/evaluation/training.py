@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.common import loaders
 from pages.common.chart import chart
+from pages.common.messages import show_error
 from resunet.artifacts import REPOSITORY, ModelFolder
 from resunet.charts import replay
 from resunet.charts.export import safe_csv
@@ -102,4 +103,4 @@ try:
         else:
             replayed(chosen, smoothing, log_loss)
 except InputError as error:
-    st.error(str(error))
+    show_error(error)

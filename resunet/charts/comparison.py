@@ -75,6 +75,7 @@ def forest(paired: pd.DataFrame, reference: str) -> go.Figure:
         "effect %{customdata[3]:.2f}<extra></extra>",
         showlegend=False,
     )
+    figure.update_yaxes(range=[-0.5, len(table) - 0.3])
     patients = int(table["n"].iloc[0]) if len(table) else 0
     return finish(figure, f"Difference of volume Dice from {reference}, n = {patients} patients", None, 140 + 60 * len(table))
 

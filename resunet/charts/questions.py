@@ -65,7 +65,8 @@ def protocols(table: pd.DataFrame) -> go.Figure:
             customdata=rows["n"],
             hovertemplate="%{y}: %{x:.3f}, n = %{customdata:,}<extra></extra>",
         )
-    figure.add_vline(x=REPORTED_DICE, line={"color": ORANGE, "dash": "dot"}, annotation_text="reported by the paper: 0.98")
+    words = {"annotation_text": f"reported by the paper: {REPORTED_DICE}", "annotation_position": "top left"}
+    figure.add_vline(x=REPORTED_DICE, line={"color": ORANGE, "dash": "dot"}, **words)
     figure.update_xaxes(range=[0, 1.03])
     figure.update_yaxes(autorange="reversed")
     return finish(figure, "Dice, or soft Tversky index where it says so", None, 460, barmode="group")
