@@ -195,4 +195,4 @@ def test_an_evaluation_that_was_not_run_is_named(copied_weights: Path):
 def test_a_file_name_is_shown_as_it_is_and_never_as_markup(name: str):
     escaped = plain(f"{name} is damaged")
     assert re.sub(r"\\(.)", r"\1", escaped) == f"{name} is damaged"
-    assert not re.search(r"(?<!\\)[*_<>$\[\]:`]", escaped)
+    assert not re.search(r"(?<!\\)[*_<>$\[\]`]|(?<!\\):\w", escaped)

@@ -6,7 +6,7 @@ import re
 
 import streamlit as st
 
-SPECIAL = re.compile(r"([\\`*_\[\]<>$~|:])")
+SPECIAL = re.compile(r"([\\`*_\[\]<>$~|]|:(?=\w))")
 
 
 def plain(text: str) -> str:
