@@ -74,6 +74,17 @@ def _add_study(commands: Any) -> None:
     promote.add_argument("--to", type=Path, default=None, metavar="DIR", help="default: weights/<run's name>")
     promote.set_defaults(run=_promote)
 
+    pull = commands.add_parser("pull", help="fetch a model folder from the Hub into weights/")
+    pull.add_argument("model", metavar="MODEL", help="name in RESUNET_HUB, or owner/name@commit")
+    pull.add_argument("--to", type=Path, default=None, metavar="DIR", help="default: weights/<the model's name>")
+    pull.set_defaults(run=_pull)
+
+    push = commands.add_parser("push", help="upload a model folder with its card to the Hub")
+    push.add_argument("model", metavar="MODEL", help="model folder or name")
+    push.add_argument("--repo", required=True, metavar="OWNER/NAME")
+    push.add_argument("--private", action="store_true", help="make the repository private when it is made")
+    push.set_defaults(run=_push)
+
     cards = commands.add_parser("cards", help="write the model cards and the README's table anew from their files")
     cards.set_defaults(run=_cards)
 
@@ -161,6 +172,21 @@ def _promote(options: argparse.Namespace) -> int:
     from resunet.commands import promote_run
 
     return promote_run(options.run_folder, options.to)
+
+
+def _pull(options: argparse.Namespace) -> int:
+    from resunet.hub import pull
+
+    print(f"{options.model} is now in {pull(options.model, options.to)}")
+    return 0
+
+
+def _push(options: argparse.Namespace) -> int:
+    from resunet.hub import find_model, push
+
+    pin = push(find_model(options.model), options.repo, options.private)
+    print(f"uploaded; pin it with {options.model}={pin.repo}@{pin.revision}")
+    return 0
 
 
 def _cards(_: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ from resunet.data.splits import site
 from resunet.errors import InputError
 from resunet.evaluation.sweep import Sweep, table_at
 from resunet.files import PackedMasks
-from resunet.hub import FLAGSHIP, STAGE_1, find_model
+from resunet.hub import FLAGSHIP, STAGE_1, find_model, find_or_fetch
 
 if TYPE_CHECKING:
     from resunet.pipeline import Prediction, TumourPipeline
@@ -71,7 +71,7 @@ def latency_ms(name: str, changed: float) -> float:
 def _load() -> TumourPipeline:
     from resunet.pipeline import TumourPipeline
 
-    return TumourPipeline.load()
+    return TumourPipeline.load(find_or_fetch(FLAGSHIP).path, find_or_fetch(STAGE_1).path)
 
 
 @st.cache_data(show_spinner=False)

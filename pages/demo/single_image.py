@@ -23,3 +23,4 @@ try:
         viewer.show(case)
 except InputError as error:
     show_error(error)
+    st.button("Try again", icon=":material/refresh:", key="again")  # what failed is not kept: a rerun is a new attempt

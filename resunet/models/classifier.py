@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from resunet.models.pretrained import Pretrained
 from resunet.models.resnet import ResNet50
 
 
-class ResNet50Classifier(nn.Module):
+class ResNet50Classifier(Pretrained, nn.Module):
     """ResNet-50 with a single output: the logit of "this slice shows a tumour".
 
     Args:

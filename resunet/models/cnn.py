@@ -7,10 +7,11 @@ import itertools
 from torch import Tensor, nn
 
 from resunet.models.blocks import conv_bn_relu, double_conv
+from resunet.models.pretrained import Pretrained
 from resunet.models.unet import LINEAGE_WIDTHS
 
 
-class CNN(nn.Module):
+class CNN(Pretrained, nn.Module):
     """U-Net of this lineage's width with its skips cut: what is drawn must come through the bottleneck.
 
     In the style of the CNN of Ali, Gilani, Waris, Zafar, Jamil (IEEE Access 2020) and of the paper's own CNN row, neither

@@ -7,6 +7,7 @@ import itertools
 from torch import Tensor, nn
 
 from resunet.models.blocks import BasicBlock, ResidualBlock, UpConcat, conv_bn_relu
+from resunet.models.pretrained import Pretrained
 from resunet.models.unet import EncoderDecoder, down_and_up
 
 
@@ -20,7 +21,7 @@ class ResUNet(EncoderDecoder):
         super().__init__(ResidualBlock)
 
 
-class ResUNetDeep(nn.Module):
+class ResUNetDeep(Pretrained, nn.Module):
     """A deeper ResUNet that sees 2x2 pixels at a time (our design).
 
     Each 2x2 patch of the image becomes one position with four times the channels, so that all but the ends works on a

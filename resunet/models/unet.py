@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from resunet.models.blocks import UpConcat, double_conv
+from resunet.models.pretrained import Pretrained
 
 Block = Callable[[int, int], nn.Module]
 LINEAGE_WIDTHS = (16, 32, 64, 128, 256)
@@ -24,7 +25,7 @@ def down_and_up(features: Tensor, pool: nn.Module, encoder: nn.ModuleList, decod
     return features
 
 
-class EncoderDecoder(nn.Module):
+class EncoderDecoder(Pretrained, nn.Module):
     """Max-pooling encoder, upsampling decoder with concatenated skips, 1x1 output.
 
     Any side that is at least 2 ** (levels - 1) pixels works; odd sides are met by upsampling to the skip's size.

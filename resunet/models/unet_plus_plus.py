@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from resunet.models.blocks import double_conv
+from resunet.models.pretrained import Pretrained
 from resunet.models.unet import LINEAGE_WIDTHS
 
 
-class UNetPlusPlus(nn.Module):
+class UNetPlusPlus(Pretrained, nn.Module):
     """Nested U-Net: node X(i, j) sees every earlier node of its level and the upsampled node below (eq. 1).
 
     Faithful: the nested nodes, dense skips, one 1x1 head on each X(0, j), trained with deep supervision and averaged

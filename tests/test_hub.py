@@ -1,0 +1,157 @@
+"""Model folders from the Hub: the real client against a small local server, faults included."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from resunet import hub
+from resunet.artifacts import ModelFolder
+from resunet.errors import InputError
+from resunet.files import file_sha256, save_tensors, write_json, write_text
+from resunet.hub import Pin, cached, fetch, find_model, find_or_fetch, pins, pull, push
+from resunet.models import CNN, ResUNet, build_model
+from tests.hub_server import Hub, serving
+
+SOMEWHERE = "0123456789" * 4
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    """A small folder as a user would push it."""
+    folder = ModelFolder(tmp_path_factory.mktemp("hub") / "mine")
+    torch.manual_seed(0)
+    save_tensors(folder.weights_path, build_model("resunet").state_dict())
+    config = {"name": "mine", "architecture": "resunet", "task": "segmentation", "sha256": file_sha256(folder.weights_path)}
+    write_json(folder.config_path, config)
+    write_text(folder.card_path, "# mine\n")
+    write_text(folder.slices_path("test"), "patient,slice\n")
+    write_text(folder.path / "checkpoint.safetensors", "stays at home")
+    return folder
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(hub, "SECONDS", 2.0)
+    with serving(Hub()) as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.address)
+        yield running
+
+
+@pytest.fixture
+def pin(server: Hub, model: ModelFolder) -> Pin:
+    kept = [path for path in model.path.rglob("*") if path.is_file() and path.name != "checkpoint.safetensors"]
+    return Pin("owner/name", server.commit({str(path.relative_to(model.path)): path.read_bytes() for path in kept}))
+
+
+def test_push_then_pull_gives_the_same_folder(server: Hub, model: ModelFolder, tmp_path: Path):
+    pushed = push(model, "owner/name")
+    assert "checkpoint.safetensors" not in server.commits[pushed.revision]
+    target = pull(f"{pushed.repo}@{pushed.revision}", tmp_path / "pulled")
+    names = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    assert names == {"config.json", "model.safetensors", "README.md", "evaluation/test/slices.csv"}
+    assert all((target / name).read_bytes() == (model.path / name).read_bytes() for name in names)
+    assert not any(path.is_symlink() for path in target.rglob("*"))
+
+
+def test_a_fetched_commit_needs_no_network_afterwards(server: Hub, pin: Pin):
+    assert cached(pin) is None
+    fetch(pin)
+    asked = len(server.asked)
+    assert cached(pin) is not None and fetch(pin).weights() and len(server.asked) == asked
+
+
+def test_a_newer_commit_changes_nothing_for_who_pinned_the_old_one(server: Hub, pin: Pin):
+    server.commit({"config.json": b"{}", "model.safetensors": b"other"})
+    assert fetch(pin).config()["name"] == "mine"
+
+
+def test_a_pinned_model_is_found_by_its_name_once_fetched(server: Hub, pin: Pin, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RESUNET_HUB", f"mine={pin.repo}@{pin.revision}")
+    with pytest.raises(InputError, match="resunet pull mine"):
+        find_model("mine")
+    fetch(pins()["mine"])
+    assert find_model("mine").config()["name"] == "mine"
+
+
+def test_bundled_weights_come_before_the_hub(pin: Pin, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RESUNET_HUB", f"resnet50={pin.repo}@{pin.revision}")
+    assert find_model("resnet50").path == hub.WEIGHTS / "resnet50"
+
+
+def test_from_pretrained_loads_strictly_and_only_its_own_kind(server: Hub, pin: Pin, model: ModelFolder):
+    network = ResUNet.from_pretrained(pin.repo, pin.revision)
+    assert not network.training
+    assert all(torch.equal(value, model.weights()[name]) for name, value in network.state_dict().items())
+    with pytest.raises(InputError, match="holds a ResUNet, not a CNN"):
+        CNN.from_pretrained(pin.repo, pin.revision)
+
+
+def test_a_download_that_breaks_off_is_gone_on_with(server: Hub, pin: Pin):
+    server.cut = 1
+    assert fetch(pin).weights()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, "not for you"), (404, "not on the Hub"), (429, "wait a minute"), (500, "answered 500")]
+)
+def test_refusals_are_one_sentence_and_leave_nothing_behind(server: Hub, pin: Pin, tmp_path: Path, status: int, words: str):
+    server.status = status
+    with pytest.raises(InputError, match=words):
+        pull(f"{pin.repo}@{pin.revision}", tmp_path / "pulled")
+    assert not (tmp_path / "pulled").exists() and cached(pin) is None
+
+
+def test_an_unknown_commit_is_said_to_be_unknown(server: Hub, pin: Pin):
+    with pytest.raises(InputError, match="no such commit"):
+        fetch(Pin(pin.repo, SOMEWHERE))
+
+
+def test_offline_is_said_soon(pin: Pin, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(InputError, match="could not be reached"):
+        fetch(pin)
+
+
+def test_a_slow_hub_is_waited_for(server: Hub, pin: Pin):
+    server.delay = 0.3
+    assert fetch(pin).weights()
+
+
+def test_weights_that_are_not_what_the_config_says_are_not_used(server: Hub, pin: Pin):
+    files = server.commits[pin.revision]
+    with pytest.raises(InputError, match="SHA-256"):
+        fetch(Pin(pin.repo, server.commit(files | {"model.safetensors": files["model.safetensors"][:-1] + b"x"})))
+
+
+@pytest.mark.parametrize(
+    "text", ["owner/name", "owner/name@main", f"owner@{SOMEWHERE}", f"a/b/c@{SOMEWHERE}", "../x@" + SOMEWHERE + "0"]
+)
+def test_a_pin_names_one_commit(text: str):
+    with pytest.raises(InputError, match="40 hexadecimal digits"):
+        Pin.parse(text)
+
+
+def test_the_setting_is_read_or_explained(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RESUNET_HUB", f"a=o/n@{SOMEWHERE}, b=o/m@{SOMEWHERE}")
+    assert pins() == {"a": Pin("o/n", SOMEWHERE), "b": Pin("o/m", SOMEWHERE)}
+    monkeypatch.setenv("RESUNET_HUB", f"o/n@{SOMEWHERE}")
+    with pytest.raises(InputError, match="model=owner/name@commit"):
+        pins()
+
+
+def test_the_command_line_pulls_and_refuses(server: Hub, pin: Pin, tmp_path: Path, command: Callable):
+    done = command("pull", f"{pin.repo}@{pin.revision}", "--to", tmp_path / "pulled")
+    assert done.returncode == 0 and (tmp_path / "pulled" / "config.json").exists()
+    done = command("pull", "nobody")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "40 hexadecimal digits" in done.stderr
+
+
+def test_the_app_goes_to_the_hub_only_for_what_is_pinned(server: Hub, pin: Pin, monkeypatch: pytest.MonkeyPatch):
+    assert find_or_fetch("resnet50").path == hub.WEIGHTS / "resnet50" and not server.asked
+    with pytest.raises(InputError, match="no model 'mine'"):
+        find_or_fetch("mine")
+    monkeypatch.setenv("RESUNET_HUB", f"mine={pin.repo}@{pin.revision}")
+    assert find_or_fetch("mine").config()["name"] == "mine" and server.asked
