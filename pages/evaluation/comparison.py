@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.common import loaders, picks
-from pages.common.chart import chart
+from pages.common.chart import chart, drawn
 from pages.common.messages import show_error
 from resunet.charts import comparison as charts
 from resunet.charts import questions as question_charts
@@ -99,9 +99,9 @@ def the_questions(protocol: str) -> None:
         st.markdown(tversky_finding(slices) or "")
         left, right = st.columns(2)
         with left:
-            chart(question_charts.sensitivity_by_loss(table), "losses", "Lesions found, by size and loss")
+            chart(drawn(question_charts.sensitivity_by_loss, table), "losses", "Lesions found, by size and loss")
         with right:
-            chart(question_charts.price_by_loss(table), "price", "What finding small lesions costs")
+            chart(drawn(question_charts.price_by_loss, table), "price", "What finding small lesions costs")
     st.subheader("How much of 0.98 is the protocol?", anchor=False)
     both = {
         words: (summary, slices[name])
@@ -110,7 +110,11 @@ def the_questions(protocol: str) -> None:
     }
     if both:
         st.markdown(protocol_finding(both) or "The run on random slices is not measured yet. Run: resunet train --all")
-        chart(question_charts.protocols(protocol_figures(both)), "protocols", "The same recipe, every protocol and averaging")
+        chart(
+            drawn(question_charts.protocols, protocol_figures(both)),
+            "protocols",
+            "The same recipe, every protocol and averaging",
+        )
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -147,21 +151,21 @@ def measured(protocol: str) -> None:
         cost = st.segmented_control(
             "Cost", list(charts.COSTS), default="gflop", required=True, key="cost", format_func=lambda name: charts.COSTS[name]
         )
-        figure = charts.cost_against_dice(costs(list(summaries), str(cost)), summaries, str(cost))
+        figure = drawn(charts.cost_against_dice, costs(list(summaries), str(cost)), summaries, str(cost))
         with place:
             chart(figure, "pareto", "Dice for its cost")
     with right:
-        chart(charts.lesions_by_size(summaries), "lesions", "Small lesions are the hard ones")
+        chart(drawn(charts.lesions_by_size, summaries), "lesions", "Small lesions are the hard ones")
     if len(slices) < 2:
         st.info("Only one model is measured so far. Run: resunet train --all")
         return
     left, right = st.columns(2)
     with left:
-        chart(charts.forest(paired, best), "forest", f"Paired differences from {best}")
+        chart(drawn(charts.forest, paired, best), "forest", f"Paired differences from {best}")
     with right:
         place, others = st.container(), [name for name in slices if name != best]
         first = st.selectbox("Against", others, key="against")
-        figure = charts.patient_by_patient(slices[first], slices[best], (first, best))
+        figure = drawn(charts.patient_by_patient, slices[first], slices[best], (first, best))
         with place:
             picks.follow_click(chart(figure, "pairs", "Patient by patient", selectable=True), "pairs", best, protocol)
 

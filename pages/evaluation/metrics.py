@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.common import loaders, own, picks
 from pages.common.cards import figure_card
-from pages.common.chart import chart
+from pages.common.chart import chart, drawn
 from pages.common.messages import show_error
 from pages.common.picks import Evaluation
 from resunet.charts import metrics as charts
@@ -83,23 +83,23 @@ def segmentation(evaluation: Evaluation) -> None:
         return
     final = kept if gate is None else gate_slices(kept, gate)
     st.caption("The two stages together: slices under the gate count as empty." if gate is not None else "Stage 2 alone.")
-    headlines(summarise_segmentation(final), SEGMENTATION, evaluation, options)
+    headlines(_segmented(final), SEGMENTATION, evaluation, options)
     first, second = st.columns(2)
     with first:
-        chart(charts.aggregations(final), "aggregations", "The same masks, four ways to average")
+        chart(drawn(charts.aggregations, final), "aggregations", "The same masks, four ways to average")
     with second:
         place = st.container()  # the control stands below its chart, so that the charts of a row begin together
         groups = loaders.patient_groups(tuple(sorted(final["patient"].unique())))
         by = st.segmented_control("Grouped", ["All", *groups], default="All", required=True, key="grouped")
-        figure = charts.distribution(final, groups.get(str(by)), None if by == "All" else str(by))
+        figure = drawn(charts.distribution, final, groups.get(str(by)), None if by == "All" else str(by))
         with place:
             plot(figure, "distribution", "Every patient and every tumour slice", evaluation)
     first, second = st.columns(2)
     with first:
-        plot(charts.patient_dice(final), "patients", "Patients by tumour size", evaluation)
+        plot(drawn(charts.patient_dice, final), "patients", "Patients by tumour size", evaluation)
     with second:
-        plot(charts.slice_dice(final), "slices", "Slices by tumour size", evaluation)
-    chart(charts.budget(error_budget(kept, gate)), "budget", "Where the two stages lose and invent pixels")
+        plot(drawn(charts.slice_dice, final), "slices", "Slices by tumour size", evaluation)
+    chart(drawn(charts.budget, error_budget(kept, gate)), "budget", "Where the two stages lose and invent pixels")
     st.caption("A click on a point opens the slice; a patient's point opens its worst one.")
     st.download_button("These slices as CSV", lambda: safe_csv(final), "slices.csv", "text/csv", on_click="ignore")
 
@@ -116,7 +116,13 @@ def classification(evaluation: Evaluation) -> None:
         for column, name in zip(st.columns(2), row, strict=True):
             with column:
                 build = getattr(stage_1_charts, name)
-                chart(build(slices) if name == "reliability" else build(slices, threshold), name, STAGE_1_TITLES[name])
+                arguments = (slices,) if name == "reliability" else (slices, threshold)
+                chart(drawn(build, *arguments), name, STAGE_1_TITLES[name])
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _segmented(slices: pd.DataFrame) -> dict[str, Any]:
+    return summarise_segmentation(slices)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
