@@ -22,6 +22,8 @@ PORT = 8766
 SCREENS = {  # file name: address, and a text that is there once the screen is drawn
     "overview": ("", "% of the slice"),
     "single-image": ("single-image", "% of the slice"),
+    "stage": ("stage", "The show as one file"),
+    "evaluate": ("evaluate", "Evaluate your own data"),
     "metrics": ("metrics", "Where the two stages lose and invent pixels"),
     "comparison": ("comparison", "Reported elsewhere"),
     "cases": ("cases", "worst first"),
