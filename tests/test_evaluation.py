@@ -20,8 +20,7 @@ from resunet.evaluation.aggregate import (
     summarise_classification,
     summarise_segmentation,
 )
-from resunet.evaluation.metrics import count_pixels, dice, iou, soft_counts
-from resunet.evaluation.protocols import batch_tversky
+from resunet.evaluation.metrics import count_pixels, dice, iou
 from resunet.evaluation.rules import SUMMARY_RULES
 from resunet.evaluation.run import Measured, Protocol, measure, write_evaluation
 from resunet.evaluation.surface import LesionHit, lesion_hits, read_lesions, surface_scores, write_lesions
@@ -252,19 +251,3 @@ def test_masks_and_sweep_survive_the_folder(measured: dict[float, Measured], tmp
     with pytest.raises(InputError, match="masks.npz cannot be read"):
         folder.masks("all")
     assert ModelFolder(tmp_path).sweep("all") is None
-
-
-def test_soft_counts_are_the_counts_of_a_map_of_zeros_and_ones():
-    predicted, truth = square(10, 10, 8), square(12, 12, 8)
-    soft, counts = soft_counts(predicted.astype(np.float32), truth), count_pixels(predicted[None], truth[None])
-    assert (soft["soft_tp"], soft["soft_fp"], soft["soft_fn"]) == (counts.tp[0], counts.fp[0], counts.fn[0])
-    assert soft_counts(np.full((2, 2), 0.25, np.float32), np.eye(2) > 0) == {"soft_tp": 0.5, "soft_fp": 0.5, "soft_fn": 1.5}
-
-
-def test_the_batch_figure_by_hand():
-    # Seventeen tumour slices: a batch of sixteen perfect ones, and one with tp 1, fp 2, fn 1.
-    rows = [{"patient": "a", "tumour_pixels": 4, "soft_tp": 4.0, "soft_fp": 0.0, "soft_fn": 0.0}] * 16
-    last = {"patient": "b", "tumour_pixels": 2, "soft_tp": 1.0, "soft_fp": 2.0, "soft_fn": 1.0}
-    empty = {"patient": "b", "tumour_pixels": 0, "soft_tp": 0.0, "soft_fp": 9.0, "soft_fn": 0.0}
-    expected = (1 + 1 / (1 + 0.3 * 2 + 0.7 * 1)) / 2
-    assert batch_tversky(pd.DataFrame([*rows, last, empty])) == pytest.approx(expected, abs=1e-6)

@@ -7,6 +7,7 @@ import pytest
 from resunet.charts import questions as charts
 from resunet.charts.export import chart_table, safe_csv
 from resunet.evaluation.aggregate import summarise_segmentation
+from resunet.evaluation.metrics import count_pixels, soft_counts
 from resunet.evaluation.protocols import AGGREGATIONS, batch_tversky, protocol_table
 from resunet.evaluation.questions import (
     FALSE_ALARMS,
@@ -19,6 +20,7 @@ from resunet.evaluation.questions import (
     tversky_finding,
 )
 from tests.test_compare import fake_slices
+from tests.test_evaluation import square
 
 
 def with_soft(slices: pd.DataFrame) -> pd.DataFrame:
@@ -106,3 +108,19 @@ def test_charts_of_the_losses_hold_every_loss():
 def test_exported_text_is_never_a_formula():
     text = safe_csv(pd.DataFrame({"=a": ["=1+1", "@x", "-2", "fine"], "n": [-1, 2, 3, 4]}))
     assert text.splitlines() == ["'=a,n", "'=1+1,-1", "'@x,2", "'-2,3", "fine,4"]
+
+
+def test_soft_counts_are_the_counts_of_a_map_of_zeros_and_ones():
+    predicted, truth = square(10, 10, 8), square(12, 12, 8)
+    soft, counts = soft_counts(predicted.astype(np.float32), truth), count_pixels(predicted[None], truth[None])
+    assert (soft["soft_tp"], soft["soft_fp"], soft["soft_fn"]) == (counts.tp[0], counts.fp[0], counts.fn[0])
+    assert soft_counts(np.full((2, 2), 0.25, np.float32), np.eye(2) > 0) == {"soft_tp": 0.5, "soft_fp": 0.5, "soft_fn": 1.5}
+
+
+def test_the_batch_figure_by_hand():
+    # Seventeen tumour slices: a batch of sixteen perfect ones, and one with tp 1, fp 2, fn 1.
+    rows = [{"patient": "a", "tumour_pixels": 4, "soft_tp": 4.0, "soft_fp": 0.0, "soft_fn": 0.0}] * 16
+    last = {"patient": "b", "tumour_pixels": 2, "soft_tp": 1.0, "soft_fp": 2.0, "soft_fn": 1.0}
+    empty = {"patient": "b", "tumour_pixels": 0, "soft_tp": 0.0, "soft_fp": 9.0, "soft_fn": 0.0}
+    expected = (1 + 1 / (1 + 0.3 * 2 + 0.7 * 1)) / 2
+    assert batch_tversky(pd.DataFrame([*rows, last, empty])) == pytest.approx(expected, abs=1e-6)
