@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.common.once import once
 from resunet.data.archive import MAX_FILE, read_archive
+from resunet.data.membership import Known
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
 from resunet.hub import FLAGSHIP
@@ -141,3 +143,26 @@ def test_folders_of_the_machine_are_offered_only_where_allowed(kaggle: Path, mon
     assert not app.exception and any("slices of" in caption.value for caption in app.caption)
     app.text_input(key="own_folder").set_value("/nowhere").run()
     assert not app.exception and len(app.error) == 1
+
+
+def test_own_data_leave_nothing_in_what_visitors_share():
+    calls: list[int] = []
+
+    def compute(number: int) -> int:
+        calls.append(number)
+        return number
+
+    assert [once("test", compute, 1), once("test", compute, 1), once("own", compute, 2), once("own", compute, 2)] == [
+        1,
+        1,
+        2,
+        2,
+    ]
+    assert calls == [1, 2, 2]
+
+
+def test_training_patients_are_named_beside_the_figures(screen: AppTest, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("resunet.data.membership.find_slice", lambda image: Known("TCGA_X", "train"))
+    app = upload(screen, zipped(two_folders()))
+    app.button(key="own_start").click().run()
+    assert "flatter the model: p0, p1" in app.warning[0].value

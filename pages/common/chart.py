@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from resunet.charts.export import chart_table, safe_csv
-
-KEPT_FIGURES = 96  # a figure holds 10 to 100 kB
-
-
-def drawn(build: Callable[..., go.Figure], *arguments: Any) -> go.Figure:
-    """What `build` draws of its arguments, drawn once for all visitors who look at the same; not to be changed."""
-    return _drawn(f"{build.__module__}.{build.__qualname__}", build, *arguments)
-
-
-@st.cache_resource(max_entries=KEPT_FIGURES, show_spinner=False)
-def _drawn(name: str, _build: Callable[..., go.Figure], *arguments: Any) -> go.Figure:
-    return _build(*arguments)
 
 
 def chart(figure: go.Figure, key: str, title: str, selectable: bool = False) -> Any:

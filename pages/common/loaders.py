@@ -93,6 +93,7 @@ def digest(content: bytes) -> str:
 
 def predict(content_digest: str, number: int, image: npt.NDArray[np.generic], tta: bool) -> Prediction:
     """Both stages on slice `number` of a file, kept by the file's digest, the models' revision and the settings."""
+    pipeline()  # waited for out here, where a spinner may be shown
     return _predict(content_digest, number, tta, revision(), image)
 
 
@@ -120,7 +121,6 @@ def lgg_patients() -> dict[str, list[SliceRecord]]:
     return found
 
 
-@st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
 def patient_groups(patients: tuple[str, ...]) -> dict[str, dict[str, str]]:
     """Site of each patient; histology and grade too where ``LGG_DATA`` holds the clinical table."""
     sites = {"Site": {name: site(name) for name in patients if name.startswith("TCGA")}}
@@ -151,6 +151,11 @@ def stamp(path: Path) -> float:
 def config_path(name: str) -> Path:
     """config.json of a model, whose time stamp says when the model was last replaced. Raises InputError."""
     return find_model(name).config_path
+
+
+def summary_path(name: str, protocol: str) -> Path:
+    """summary.json of a model. Raises InputError."""
+    return find_model(name).summary_path(protocol)
 
 
 def has_weights(name: str) -> bool:

@@ -26,6 +26,7 @@ class Own:
     sweep: Sweep
     masks: PackedMasks | None
     records: Sequence[Slice]
+    seen_in_training: Sequence[str]  # patients
 
 
 def keep(model: str, found: Own) -> None:

@@ -7,8 +7,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.common import loaders
 from pages.common.cards import figure_card
-from pages.common.chart import chart, drawn
+from pages.common.chart import chart
 from pages.common.messages import show_error
+from pages.common.once import once
 from resunet import overlay
 from resunet.charts.metrics import patient_dice
 from resunet.data.samples import load_samples
@@ -71,7 +72,7 @@ def patients() -> None:
     if slices is None:
         st.info(f"The test patients are not evaluated yet. Run: resunet evaluate {FLAGSHIP} --data DIR --split test")
         return
-    chart(drawn(patient_dice, slices), "patients", "Volume Dice of each test patient")
+    chart(once("test", patient_dice, slices), "patients", "Volume Dice of each test patient")
     st.caption(
         "Dice of each test patient's whole volume against the size of the tumour. Filled: the ten patients on which the "
         "public U-Net of mateuszbuda/brain-segmentation-pytorch reports a mean of 0.91 (it was selected on them)."

@@ -13,7 +13,7 @@ HEIGHT = 780
 
 
 @st.cache_data(show_spinner="Preparing the show")
-def show_html(revision: str, changed: float) -> str:
+def show_html(revision: str, changed: tuple[float, ...]) -> str:
     """The show on the bundled samples and the test figures."""
     from resunet.stage_show import Slide, case_slide, comparison_slide, finding_slides, stage_html
 
@@ -38,7 +38,8 @@ def show_html(revision: str, changed: float) -> str:
 
 
 try:
-    page = show_html(loaders.revision(), loaders.stamp(loaders.config_path(FLAGSHIP)))
+    measured = tuple(loaders.stamp(loaders.summary_path(name, "test")) for name in picks.compared_models())
+    page = show_html(loaders.revision(), measured)
     st.iframe(page, height=HEIGHT, alt="The show")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(

@@ -6,8 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from pages.common import loaders, picks
-from pages.common.chart import chart, drawn
+from pages.common.chart import chart
 from pages.common.messages import show_error
+from pages.common.once import once
 from resunet.charts import comparison as charts
 from resunet.charts import questions as question_charts
 from resunet.charts.export import safe_csv
@@ -20,12 +21,6 @@ from resunet.hub import FLAGSHIP
 
 SHOWN = ["volume_dice_mean", "volume_dice_median", "tumour_slice_dice", "precision", "recall", "empty_slice_fp_rate"]
 LEVEL = 0.05  # below this p, after Holm's correction, a difference is called one
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def differences(slices: dict[str, pd.DataFrame], reference: str) -> pd.DataFrame:
-    """Paired tests of all models against one."""
-    return paired_table(slices, reference)
 
 
 def marked(table: pd.DataFrame, paired: pd.DataFrame, best: str) -> pd.DataFrame:
@@ -92,16 +87,17 @@ def the_questions(protocol: str) -> None:
     there = [name for name in picks.measured_models("segmentation") if protocol in loaders.model_protocols(name)]
     slices = {name: table for name in there if (table := loaders.model_slices(name, protocol)) is not None}
     st.subheader("Does Tversky loss find what others miss?", anchor=False)
-    table = loss_figures({name: slices[name] for runs in runs_of_losses(slices).values() for name in runs})
-    if table["loss"].nunique() < 2:
+    runs = {name: slices[name] for names in runs_of_losses(slices).values() for name in names}
+    if len(runs_of_losses(runs)) < 2:
         st.info("The runs that differ in their loss alone are not measured yet. Run: resunet train --all")
     else:
-        st.markdown(tversky_finding(slices) or "")
+        table = once(protocol, loss_table, runs)
+        st.markdown(once(protocol, tversky_finding, runs) or "")
         left, right = st.columns(2)
         with left:
-            chart(drawn(question_charts.sensitivity_by_loss, table), "losses", "Lesions found, by size and loss")
+            chart(once(protocol, question_charts.sensitivity_by_loss, table), "losses", "Lesions found, by size and loss")
         with right:
-            chart(drawn(question_charts.price_by_loss, table), "price", "What finding small lesions costs")
+            chart(once(protocol, question_charts.price_by_loss, table), "price", "What finding small lesions costs")
     st.subheader("How much of 0.98 is the protocol?", anchor=False)
     both = {
         words: (summary, slices[name])
@@ -109,24 +105,14 @@ def the_questions(protocol: str) -> None:
         if name in slices and (summary := loaders.model_summary(name, protocol)) is not None
     }
     if both:
-        st.markdown(protocol_finding(both) or "The run on random slices is not measured yet. Run: resunet train --all")
+        st.markdown(
+            once(protocol, protocol_finding, both) or "The run on random slices is not measured yet. Run: resunet train --all"
+        )
         chart(
-            drawn(question_charts.protocols, protocol_figures(both)),
+            once(protocol, question_charts.protocols, once(protocol, protocol_table, both)),
             "protocols",
             "The same recipe, every protocol and averaging",
         )
-
-
-@st.cache_data(max_entries=8, show_spinner=False)
-def loss_figures(slices: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a loss and figure."""
-    return loss_table(slices) if slices else pd.DataFrame(columns=["loss"])
-
-
-@st.cache_data(max_entries=8, show_spinner=False)
-def protocol_figures(evaluations: dict[str, tuple[dict[str, Any], pd.DataFrame]]) -> pd.DataFrame:
-    """One row a protocol and averaging."""
-    return protocol_table(evaluations)
 
 
 def measured(protocol: str) -> None:
@@ -140,7 +126,7 @@ def measured(protocol: str) -> None:
     )
     ordered = sorted(summaries, key=lambda name: -summaries[name]["metrics"]["volume_dice_mean"]["value"])
     best = ordered[0]
-    paired = differences(slices, best)
+    paired = once(protocol, paired_table, slices, best)
     table = marked(table_of(summaries, chosen).set_index("model").loc[ordered].reset_index(), paired, best)
     st.dataframe(table, hide_index=True, key="comparison")
     st.caption("Brackets: 95 % intervals, patients resampled. Differences: Wilcoxon over patients with Holm's correction.")
@@ -151,21 +137,21 @@ def measured(protocol: str) -> None:
         cost = st.segmented_control(
             "Cost", list(charts.COSTS), default="gflop", required=True, key="cost", format_func=lambda name: charts.COSTS[name]
         )
-        figure = drawn(charts.cost_against_dice, costs(list(summaries), str(cost)), summaries, str(cost))
+        figure = once(protocol, charts.cost_against_dice, costs(list(summaries), str(cost)), summaries, str(cost))
         with place:
             chart(figure, "pareto", "Dice for its cost")
     with right:
-        chart(drawn(charts.lesions_by_size, summaries), "lesions", "Small lesions are the hard ones")
+        chart(once(protocol, charts.lesions_by_size, summaries), "lesions", "Small lesions are the hard ones")
     if len(slices) < 2:
         st.info("Only one model is measured so far. Run: resunet train --all")
         return
     left, right = st.columns(2)
     with left:
-        chart(drawn(charts.forest, paired, best), "forest", f"Paired differences from {best}")
+        chart(once(protocol, charts.forest, paired, best), "forest", f"Paired differences from {best}")
     with right:
         place, others = st.container(), [name for name in slices if name != best]
         first = st.selectbox("Against", others, key="against")
-        figure = drawn(charts.patient_by_patient, slices[first], slices[best], (first, best))
+        figure = once(protocol, charts.patient_by_patient, slices[first], slices[best], (first, best))
         with place:
             picks.follow_click(chart(figure, "pairs", "Patient by patient", selectable=True), "pairs", best, protocol)
 

@@ -8,8 +8,9 @@ import streamlit as st
 
 from pages.common import loaders, own, picks
 from pages.common.cards import figure_card
-from pages.common.chart import chart, drawn
+from pages.common.chart import chart
 from pages.common.messages import show_error
+from pages.common.once import once
 from pages.common.picks import Evaluation
 from resunet.charts import metrics as charts
 from resunet.charts import stage_1 as stage_1_charts
@@ -83,23 +84,27 @@ def segmentation(evaluation: Evaluation) -> None:
         return
     final = kept if gate is None else gate_slices(kept, gate)
     st.caption("The two stages together: slices under the gate count as empty." if gate is not None else "Stage 2 alone.")
-    headlines(_segmented(final), SEGMENTATION, evaluation, options)
+    headlines(once(evaluation.protocol, summarise_segmentation, final), SEGMENTATION, evaluation, options)
     first, second = st.columns(2)
     with first:
-        chart(drawn(charts.aggregations, final), "aggregations", "The same masks, four ways to average")
+        chart(once(evaluation.protocol, charts.aggregations, final), "aggregations", "The same masks, four ways to average")
     with second:
         place = st.container()  # the control stands below its chart, so that the charts of a row begin together
-        groups = loaders.patient_groups(tuple(sorted(final["patient"].unique())))
+        groups = once(evaluation.protocol, loaders.patient_groups, tuple(sorted(final["patient"].unique())))
         by = st.segmented_control("Grouped", ["All", *groups], default="All", required=True, key="grouped")
-        figure = drawn(charts.distribution, final, groups.get(str(by)), None if by == "All" else str(by))
+        figure = once(evaluation.protocol, charts.distribution, final, groups.get(str(by)), None if by == "All" else str(by))
         with place:
             plot(figure, "distribution", "Every patient and every tumour slice", evaluation)
     first, second = st.columns(2)
     with first:
-        plot(drawn(charts.patient_dice, final), "patients", "Patients by tumour size", evaluation)
+        plot(once(evaluation.protocol, charts.patient_dice, final), "patients", "Patients by tumour size", evaluation)
     with second:
-        plot(drawn(charts.slice_dice, final), "slices", "Slices by tumour size", evaluation)
-    chart(drawn(charts.budget, error_budget(kept, gate)), "budget", "Where the two stages lose and invent pixels")
+        plot(once(evaluation.protocol, charts.slice_dice, final), "slices", "Slices by tumour size", evaluation)
+    chart(
+        once(evaluation.protocol, charts.budget, error_budget(kept, gate)),
+        "budget",
+        "Where the two stages lose and invent pixels",
+    )
     st.caption("A click on a point opens the slice; a patient's point opens its worst one.")
     st.download_button("These slices as CSV", lambda: safe_csv(final), "slices.csv", "text/csv", on_click="ignore")
 
@@ -110,24 +115,16 @@ def classification(evaluation: Evaluation) -> None:
     start = float(evaluation.summary["threshold"])
     threshold = st.slider("Threshold", 0.01, 0.99, start, 0.01, key="stage_1_threshold", help=f"Chosen on validation: {start}")
     options = f" --threshold {threshold}" if threshold != start else ""
-    headlines(_classified(evaluation.slices, threshold), CLASSIFICATION, evaluation, options)
+    headlines(
+        once(evaluation.protocol, summarise_classification, evaluation.slices, threshold), CLASSIFICATION, evaluation, options
+    )
     slices = evaluation.slices
     for row in (("confusion", "reliability"), ("roc", "precision_recall")):
         for column, name in zip(st.columns(2), row, strict=True):
             with column:
                 build = getattr(stage_1_charts, name)
                 arguments = (slices,) if name == "reliability" else (slices, threshold)
-                chart(drawn(build, *arguments), name, STAGE_1_TITLES[name])
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _segmented(slices: pd.DataFrame) -> dict[str, Any]:
-    return summarise_segmentation(slices)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _classified(slices: pd.DataFrame, threshold: float) -> dict[str, Any]:
-    return summarise_classification(slices, threshold)
+                chart(once(evaluation.protocol, build, *arguments), name, STAGE_1_TITLES[name])
 
 
 st.title("Metrics", anchor=False)

@@ -63,7 +63,9 @@ def evaluate(model: str, records: Sequence[Slice]) -> own.Own:
     st.button("Cancel", key="own_cancel")
     found = measure(stage_2, stage_1, records, protocol, watch)
     masks = None if found.masks is None else PackedMasks.of(pack_masks(found.masks))
-    return own.Own(summarise(found.slices, model, protocol), found.slices, found.sweep, masks, records)
+    return own.Own(
+        summarise(found.slices, model, protocol), found.slices, found.sweep, masks, records, seen_in_training(records)
+    )
 
 
 def result(model: str, found: own.Own) -> None:
@@ -74,6 +76,8 @@ def result(model: str, found: own.Own) -> None:
         f"{found.summary['n_slices']:,} slices.",
         icon=":material/check_circle:",
     )
+    if found.seen_in_training:
+        st.warning(f"In the training set, so the figures flatter the model: {plain(', '.join(found.seen_in_training))}.")
     with st.container(horizontal=True):
         where = {"model": model, "protocol": own.PROTOCOL}
         st.page_link("pages/evaluation/metrics.py", label="All figures", icon=":material/monitoring:", query_params=where)
@@ -94,9 +98,6 @@ def show() -> None:
         patients = len({record.patient for record in records})
         st.caption(f"{plain(name)}: {len(records):,} slices of {patients:,} patients, about {0.1 * len(records):,.0f} s.")
         if st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="own_start"):
-            known = seen_in_training(records)
-            if known:
-                st.warning(f"In the training set, so the figures flatter the model: {plain(', '.join(known))}.")
             own.keep(model, evaluate(model, records))
             st.rerun()
     if (found := own.kept(model)) is not None:
