@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.common.loaders import warm_up
+from pages.common.models import warm_up
 
 st.set_page_config(page_title="Brain-tumour segmentation", page_icon="pages/common/icon.png", layout="wide")
 

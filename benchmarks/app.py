@@ -81,12 +81,12 @@ def redraw(page: Page) -> float:
 
 def viewer_alone() -> None:
     """A page of nothing but what a slider redraws; AppTest runs this function's source as a script."""
-    from pages.common import loaders, viewer
+    from pages.common import judging, viewer
     from pages.common.case import Case
     from resunet.data.samples import load_samples
 
     sample = load_samples()[0]
-    viewer.show(Case(sample.name, loaders.digest(sample.png), 0, sample.image, sample.mask, simulated=True))
+    viewer.show(Case(sample.name, judging.digest(sample.png), 0, sample.image, sample.mask, simulated=True))
 
 
 def redraw_on_server() -> float:

@@ -109,8 +109,8 @@ def race(contenders: dict[str, Contender], rounds: int) -> dict[str, list[float]
 def mask_agreement() -> float:
     """Dice between the masks of float32 and bfloat16 over all bundled samples together."""
     images = np.stack([sample.image for sample in load_samples()])
-    exact = TumourPipeline.load(dtype=torch.float32).predict_volume(images)
-    rounded = TumourPipeline.load(dtype=torch.bfloat16).predict_volume(images)
+    exact = list(TumourPipeline.load(dtype=torch.float32).predict_volume(images))
+    rounded = list(TumourPipeline.load(dtype=torch.bfloat16).predict_volume(images))
     both = sum(int((a.mask & b.mask).sum()) for a, b in zip(exact, rounded, strict=True))
     total = sum(int(a.mask.sum() + b.mask.sum()) for a, b in zip(exact, rounded, strict=True))
     return 2 * both / total

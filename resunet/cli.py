@@ -80,7 +80,8 @@ def _add_study(commands: Any) -> None:
     pull.set_defaults(run=_pull)
 
     push = commands.add_parser("push", help="upload a model folder with its card to the Hub")
-    push.add_argument("model", metavar="MODEL", help="model folder or name")
+    push.add_argument("model", metavar="MODEL", help="model folder or name, or 'samples' for the sample slices")
+    push.add_argument("--samples", type=Path, default=None, metavar="DIR", help="samples' folder (default: the bundled)")
     push.add_argument("--repo", required=True, metavar="OWNER/NAME")
     push.add_argument("--private", action="store_true", help="make the repository private when it is made")
     push.set_defaults(run=_push)
@@ -182,9 +183,13 @@ def _pull(options: argparse.Namespace) -> int:
 
 
 def _push(options: argparse.Namespace) -> int:
-    from resunet.hub import find_model, push
+    from resunet.data.samples import SAMPLES
+    from resunet.hub import SAMPLE_SET, find_model, push, push_samples
 
-    pin = push(find_model(options.model), options.repo, options.private)
+    if options.model == SAMPLE_SET:
+        pin = push_samples(options.samples or SAMPLES, options.repo, options.private)
+    else:
+        pin = push(find_model(options.model), options.repo, options.private)
     print(f"uploaded; pin it with {options.model}={pin.repo}@{pin.revision}")
     return 0
 

@@ -75,20 +75,15 @@ def _files(images: Sequence[Path]) -> Iterator[Path]:
 def _predict_file(pipeline: TumourPipeline, file: Path, out: Path, tta: bool) -> dict[str, Any]:
     started = time.perf_counter()
     scan = read_scan(file)
-    found = pipeline.predict_volume(scan.slices, tta)
-    stem = stem_of(file.name)
-    names = [f"{stem}_mask.png"] if len(found) == 1 else [f"{stem}_{n}_mask.png" for n in range(1, len(found) + 1)]
-    masks = [prediction.mask for prediction in found]
-    for name, mask in zip(names, masks, strict=True):
-        with atomic_path(out / name) as temporary:
+    stem, count = stem_of(file.name), len(scan.slices)
+    p_tumour, gated, pixels = 0.0, True, 0
+    for number, found in enumerate(pipeline.predict_volume(scan.slices, tta), start=1):
+        mask = found.mask
+        with atomic_path(out / (f"{stem}_mask.png" if count == 1 else f"{stem}_{number}_mask.png")) as temporary:
             temporary.write_bytes(encode_mask(mask))
-    return {
-        "file": str(file),
-        "p_tumour": round(max(prediction.p_tumour for prediction in found), 6),
-        "gated": all(prediction.gated for prediction in found),
-        "tumour_pixels": int(sum(mask.sum() for mask in masks)),
-        "seconds": round(time.perf_counter() - started, 4),
-    }
+        p_tumour, gated, pixels = max(p_tumour, found.p_tumour), gated and found.gated, pixels + int(mask.sum())
+    seconds = round(time.perf_counter() - started, 4)
+    return {"file": str(file), "p_tumour": round(p_tumour, 6), "gated": gated, "tumour_pixels": pixels, "seconds": seconds}
 
 
 def stem_of(name: str) -> str:

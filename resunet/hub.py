@@ -1,8 +1,8 @@
 """Where model folders come from: an explicit path, the bundled weights/, the Hub's cache at a pinned commit, the Hub.
 
 No repository is assumed to exist. Whoever hosts model folders names them in the environment variable ``RESUNET_HUB``:
-``resunet_deep=owner/name@<40 hex digits>,resnet50=owner/other@<40 hex digits>``. Nothing is asked of the network by
-`find_model`; only `fetch` goes there.
+``resunet_deep=owner/name@<40 hex digits>,resnet50=owner/other@<40 hex digits>``; a data set of sample slices likewise:
+``samples=owner/name@<40 hex digits>``. Nothing is asked of the network by `find_model`; only `fetch` goes there.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
 from resunet.artifacts import REPOSITORY, ModelFolder
+from resunet.data.samples import INDEX, SAMPLES, load_samples
 from resunet.errors import InputError
 from resunet.files import atomic_folder, file_sha256
 
@@ -28,8 +31,11 @@ FLAGSHIP = "resunet_deep"  # the ResUNet that won on validation
 STAGE_1 = "resnet50"
 SETTING = "RESUNET_HUB"
 PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
+SAMPLE_SET = "samples"  # the name in RESUNET_HUB that means a data set, not a model
+SAMPLE_FILES = [INDEX, "images/*.png", "masks/*.png", "README.md"]
 FILES = ["config.json", "model.safetensors", "history.csv", "snapshots.npz", "evaluation/**", "README.md"]
 SECONDS = 10.0  # until an unanswered request to the Hub counts as failed
+Watch = Callable[[int, int], None]  # bytes that have come, bytes that will
 
 
 @dataclass(frozen=True)
@@ -84,52 +90,51 @@ def list_models(weights: Path | None = None) -> list[str]:
 
 def cached(pin: Pin) -> ModelFolder | None:
     """The folder of a pinned commit where it is in the Hub's cache, complete; nothing is asked of the network."""
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        path = _api().snapshot_download(
-            pin.repo, revision=pin.revision, local_files_only=True, allow_patterns=FILES, cache_dir=_cache()
-        )
-    except LocalEntryNotFoundError:
-        return None
-    folder = ModelFolder(Path(path))
-    return folder if folder.config_path.exists() and folder.weights_path.exists() else None
+    path = _cached(pin, FILES)
+    folder = ModelFolder(path) if path else None
+    return folder if folder and folder.config_path.exists() and folder.weights_path.exists() else None
 
 
-def fetch(pin: Pin, progress: type[Any] | None = None) -> ModelFolder:
+def fetch(pin: Pin, watch: Watch | None = None) -> ModelFolder:
     """The folder of a pinned commit, from the Hub where it is not in the cache.
 
     Args:
-        progress: a tqdm class that shows the bytes.
+        watch: called with the bytes that have come and the bytes that will, again and again.
 
     Raises:
         InputError: no network, no such repository or commit, no access, too many requests, or files that are not what
             config.json says; the message says which.
     """
     if (kept := cached(pin)) is None:
-        with _in_one_sentence(pin.repo):
-            path = _api().snapshot_download(
-                pin.repo,
-                revision=pin.revision,
-                allow_patterns=FILES,
-                tqdm_class=progress,
-                etag_timeout=SECONDS,
-                cache_dir=_cache(),
-            )
-        kept = ModelFolder(Path(path))
+        kept = ModelFolder(_download(pin, FILES, watch))
     if kept.config().get("sha256") != file_sha256(kept.weights_path):
         raise InputError(f"{pin.repo} holds weights whose SHA-256 is not the one in its config.json; they are not used.")
     return kept
 
 
-def find_or_fetch(name: str) -> ModelFolder:
+def find_samples(watch: Watch | None = None) -> Path:
+    """The folder of sample slices: the pinned data set, fetched where it is not in the cache, else the bundled ones.
+
+    Raises:
+        InputError: as `fetch`.
+    """
+    if (pin := pins().get(SAMPLE_SET)) is None:
+        return SAMPLES
+    if (kept := _cached(pin, SAMPLE_FILES, "dataset")) is not None:
+        with suppress(InputError):  # a download that was cut short
+            load_samples(kept)
+            return kept
+    return _download(pin, SAMPLE_FILES, watch, "dataset")
+
+
+def find_or_fetch(name: str, watch: Watch | None = None) -> ModelFolder:
     """`find_model`, and `fetch` where the model is pinned and not here yet. Raises InputError."""
     try:
         return find_model(name)
     except InputError:
         if (pin := pins().get(name)) is None:
             raise
-        return fetch(pin)
+        return fetch(pin, watch)
 
 
 def pull(name: str, to: Path | None = None) -> Path:
@@ -149,12 +154,55 @@ def push(folder: ModelFolder, repo: str, private: bool = False) -> Pin:
         InputError: the folder's weights are damaged, no network, or no right to write there.
     """
     folder.weights()
+    return _upload(folder.path, repo, private, FILES, "model")
+
+
+def push_samples(folder: Path, repo: str, private: bool = False) -> Pin:
+    """Upload a folder of sample slices (index.csv, images/, masks/) as a data set. Returns the commit. Raises InputError."""
+    load_samples(folder)
+    return _upload(folder, repo, private, SAMPLE_FILES, "dataset")
+
+
+def _upload(folder: Path, repo: str, private: bool, files: list[str], repo_type: str) -> Pin:
     with _in_one_sentence(repo):
-        _api().create_repo(repo, private=private, exist_ok=True)
+        _api().create_repo(repo, private=private, exist_ok=True, repo_type=repo_type)
         done = _api().upload_folder(
-            repo_id=repo, folder_path=folder.path, allow_patterns=FILES, commit_message=f"Upload {folder.name}"
+            repo_id=repo,
+            folder_path=folder,
+            allow_patterns=files,
+            commit_message=f"Upload {folder.name}",
+            repo_type=repo_type,
         )
     return Pin(repo, str(done.oid))
+
+
+def _cached(pin: Pin, files: list[str], repo_type: str = "model") -> Path | None:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return _snapshot(pin, files, repo_type, local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None
+
+
+def _download(pin: Pin, files: list[str], watch: Watch | None, repo_type: str = "model") -> Path:
+    class Bar(tqdm):  # type: ignore[type-arg]
+        """Tells `watch` instead of the terminal; the client has one bar in bytes and one in files."""
+
+        def display(self, *_: object, **__: object) -> None:
+            if watch is not None and self.unit == "B" and self.total:
+                watch(int(self.n), int(self.total))
+
+    with _in_one_sentence(pin.repo):
+        return _snapshot(pin, files, repo_type, etag_timeout=SECONDS, tqdm_class=Bar)
+
+
+def _snapshot(pin: Pin, files: list[str], repo_type: str, **options: Any) -> Path:
+    return Path(
+        _api().snapshot_download(
+            pin.repo, revision=pin.revision, allow_patterns=files, cache_dir=_cache(), repo_type=repo_type, **options
+        )
+    )
 
 
 def _api() -> HfApi:

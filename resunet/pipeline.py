@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -59,6 +59,11 @@ class Prediction:
             return np.zeros(self.attention.shape, bool)
         return to_mask(self.probability, self.threshold, self.clean_up)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that its maps take."""
+        return sum(plane.nbytes for plane in (self.probability, self.attention, self.uncertainty) if plane is not None)
+
     def at(self, threshold: float | None = None, gate: float | None = None) -> Prediction:
         """The same probabilities under another threshold or gate; no forward pass.
 
@@ -109,12 +114,10 @@ class TumourPipeline:
         """
         return self.predict_batch([image], segment_all, tta)[0]
 
-    def predict_volume(self, slices: npt.NDArray[np.generic], tta: bool = False, batch: int = 8) -> list[Prediction]:
-        """Both stages on every slice of a volume (N, H, W, 3), `batch` at a time. Raises InputError."""
-        found: list[Prediction] = []
+    def predict_volume(self, slices: npt.NDArray[np.generic], tta: bool = False, batch: int = 8) -> Iterator[Prediction]:
+        """Both stages on every slice of a volume (N, H, W, 3), `batch` at a time, as they are asked for. Raises InputError."""
         for start in range(0, len(slices), batch):
-            found.extend(self.predict_batch(list(slices[start : start + batch]), tta=tta))
-        return found
+            yield from self.predict_batch(list(slices[start : start + batch]), tta=tta)
 
     def predict_batch(
         self, images: Sequence[npt.NDArray[np.generic]], segment_all: bool = False, tta: bool = False

@@ -107,3 +107,25 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut.dcm": (lambda: dicom(np.ones((64, 64), np.uint16))[:-4000], "damaged or incomplete"),
     "tiny.dcm": (lambda: dicom(np.ones((4, 4), np.uint16)), "4x4 pixels"),
 }
+
+
+def endless_dicom(elements: int) -> bytes:
+    """A DICOM file that is nothing but empty elements, each of which costs the reader far more than its eight bytes."""
+    numbers = np.arange(elements, dtype=np.uint32) % 65000
+    element = np.zeros(elements, dtype=[("group", "<u2"), ("element", "<u2"), ("kind", "S2"), ("length", "<u2")])
+    element["group"], element["element"], element["kind"] = 0x0011, numbers + 16, b"US"
+    return dicom(None) + element.tobytes()
+
+
+def many_pages(pages: int, loop: bool = False) -> bytes:
+    """A TIFF of small pages that share their pixels; in a loop, the last page names itself as the next."""
+    pixels = 8
+    entries = [(256, 3, 1, 16), (257, 3, 1, 16), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, pixels)]
+    entries += [(277, 3, 1, 1), (278, 3, 1, 16), (279, 4, 1, 256)]
+    size = 2 + 12 * len(entries) + 4
+    first = pixels + 256
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    following = [first + (page + 1) * size for page in range(pages - 1)]
+    following.append(first + (pages - 1) * size if loop else 0)
+    directories = b"".join(directory + struct.pack("<I", at) for at in following)
+    return b"II*\0" + struct.pack("<I", first) + bytes(range(256)) + directories

@@ -1,4 +1,4 @@
-"""A small HTTP server that speaks what the Hub's client asks for: one model repository, with faults on demand."""
+"""A small HTTP server that speaks what the Hub's client asks for: one repository, with faults on demand."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Hub:
         status: answer every request with this status instead.
         cut: break off the first `cut` downloads of a weights file half way.
         delay: seconds before each answer.
+        kind: "models" or "datasets".
         asked: paths of all requests.
     """
 
@@ -31,6 +32,7 @@ class Hub:
     status: int = 0
     cut: int = 0
     delay: float = 0.0
+    kind: str = "models"
     asked: list[str] = field(default_factory=list)
     address: str = ""
 
@@ -77,14 +79,15 @@ class Handler(BaseHTTPRequestHandler):
             return
         path = unquote(urlsplit(self.path).path)
         for commit, files in self.hub.commits.items():
-            if path == f"/api/models/{self.hub.repo}/revision/{commit}":
+            if path == f"/api/{self.hub.kind}/{self.hub.repo}/revision/{commit}":
                 siblings = [{"rfilename": name} for name in files]
                 return self._json({"id": self.hub.repo, "modelId": self.hub.repo, "sha": commit, "siblings": siblings})
-            if path == f"/api/models/{self.hub.repo}/tree/{commit}":
+            if path == f"/api/{self.hub.kind}/{self.hub.repo}/tree/{commit}":
                 return self._json([{"type": "file", "path": name, "size": len(files[name]), "oid": commit} for name in files])
-            for prefix in (f"/{self.hub.repo}/resolve/{commit}/", f"/cdn/{commit}/"):
+            repo = self.hub.repo if self.hub.kind == "models" else f"datasets/{self.hub.repo}"
+            for prefix in (f"/{repo}/resolve/{commit}/", f"/cdn/{commit}/"):
                 if path.startswith(prefix) and path.removeprefix(prefix) in files:
-                    return self._file(commit, path.removeprefix(prefix), redirect=prefix.startswith("/owner"))
+                    return self._file(commit, path.removeprefix(prefix), redirect="/resolve/" in prefix)
         known = any(commit in path for commit in self.hub.commits)
         return self._json({"error": "no"}, 404, **{"X-Error-Code": "EntryNotFound" if known else "RevisionNotFound"})
 

@@ -10,7 +10,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages.common import loaders
+from pages.common import models
 from pages.common.messages import plain
 from resunet import hub
 from resunet.data.samples import load_samples
@@ -19,6 +19,7 @@ from resunet.pipeline import TumourPipeline
 from resunet.report import verdict
 from tests.conftest import REPOSITORY
 from tests.hostile import BAD, RGB, dicom, nifti, picture
+from tests.hub_server import Hub, serving
 
 SAMPLES = {sample.name: sample for sample in load_samples()}
 LARGE = SAMPLES["large_1"]
@@ -43,6 +44,10 @@ def open_screen(page: str | None = None) -> AppTest:
 
 def text_of(app: AppTest) -> str:
     return "\n".join(element.value for kind in ("header", "markdown", "caption") for element in app.get(kind))
+
+
+def plain_text(escaped: str) -> str:
+    return re.sub(r"\\(.)", r"\1", escaped)
 
 
 def test_overview_shows_the_figures_of_the_model_folders():
@@ -164,9 +169,9 @@ def copied_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     copy = tmp_path / "weights"
     shutil.copytree(WEIGHTS, copy)
     monkeypatch.setattr(hub, "WEIGHTS", copy)
-    loaders.warm_up.clear()
+    models.warm_up.clear()
     yield copy
-    loaders.warm_up.clear()
+    models.warm_up.clear()
 
 
 @pytest.mark.parametrize("page", [None, "single_image"])
@@ -174,6 +179,25 @@ def test_without_weights_the_app_says_so(page: str | None, copied_weights: Path)
     shutil.rmtree(copied_weights)
     app = open_screen(page)
     assert "There is no model" in app.error[0].value
+
+
+def test_a_model_on_the_hub_is_offered_again_after_a_refusal(
+    copied_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = {path.name: path.read_bytes() for path in (copied_weights / FLAGSHIP).glob("*") if path.is_file()}
+    shutil.rmtree(copied_weights / FLAGSHIP)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    with serving(Hub()) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        monkeypatch.setenv("RESUNET_HUB", f"{FLAGSHIP}=owner/name@{server.commit(files)}")
+        server.status = 401
+        app = open_screen("single_image")
+        assert "owner/name is not on the Hub, or not for you" in plain_text(app.error[0].value)
+        assert not app.metric
+        server.status = 0
+        app.button(key="again").click().run()
+    assert not app.error and "Simulated sample: Large 1" in text_of(app)
+    assert len(app.metric) == 4
 
 
 def test_damaged_weights_are_named_and_the_dashboard_still_works(copied_weights: Path):
@@ -194,5 +218,5 @@ def test_an_evaluation_that_was_not_run_is_named(copied_weights: Path):
 @pytest.mark.parametrize("name", ["a_b_c.png", "<img src=x>.png", "$x$ *y* [z](http://e).png", ":red[boo].png"])
 def test_a_file_name_is_shown_as_it_is_and_never_as_markup(name: str):
     escaped = plain(f"{name} is damaged")
-    assert re.sub(r"\\(.)", r"\1", escaped) == f"{name} is damaged"
+    assert plain_text(escaped) == f"{name} is damaged"
     assert not re.search(r"(?<!\\)[*_<>$\[\]`]|(?<!\\):\w", escaped)

@@ -8,9 +8,10 @@ import torch
 
 from resunet import hub
 from resunet.artifacts import ModelFolder
+from resunet.data.samples import SAMPLES, load_samples
 from resunet.errors import InputError
 from resunet.files import file_sha256, save_tensors, write_json, write_text
-from resunet.hub import Pin, cached, fetch, find_model, find_or_fetch, pins, pull, push
+from resunet.hub import Pin, cached, fetch, find_model, find_or_fetch, find_samples, pins, pull, push, push_samples
 from resunet.models import CNN, ResUNet, build_model
 from tests.hub_server import Hub, serving
 
@@ -87,6 +88,40 @@ def test_from_pretrained_loads_strictly_and_only_its_own_kind(server: Hub, pin: 
     assert all(torch.equal(value, model.weights()[name]) for name, value in network.state_dict().items())
     with pytest.raises(InputError, match="holds a ResUNet, not a CNN"):
         CNN.from_pretrained(pin.repo, pin.revision)
+
+
+def test_the_bytes_that_come_are_told(server: Hub, pin: Pin, model: ModelFolder):
+    told: list[tuple[int, int]] = []
+    fetch(pin, lambda done, total: told.append((done, total)))
+    whole = sum(len(content) for content in server.commits[pin.revision].values())
+    assert max(told) == (whole, whole)
+    assert all(0 <= done <= total <= whole for done, total in told)
+
+
+def test_samples_are_pushed_and_used_where_they_are_pinned(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    server.kind = "datasets"
+    (tmp_path / "mine" / "images").mkdir(parents=True)
+    (tmp_path / "mine" / "masks").mkdir()
+    sample = load_samples()[0]
+    (tmp_path / "mine" / "images" / "patient_7.png").write_bytes(sample.png)
+    (tmp_path / "mine" / "masks" / "patient_7.png").write_bytes((SAMPLES / "masks" / f"{sample.name}.png").read_bytes())
+    (tmp_path / "mine" / "index.csv").write_text("name,kind,seed,tumour_pixels\npatient_7,real,,\n")
+    assert find_samples() == SAMPLES and not server.asked
+    pushed = push_samples(tmp_path / "mine", "owner/name")
+    monkeypatch.setenv("RESUNET_HUB", f"samples={pushed.repo}@{pushed.revision}")
+    (found,) = load_samples(find_samples())
+    assert (found.name, found.simulated, found.png) == ("patient_7", False, sample.png)
+    assert (found.image == sample.image).all() and (found.mask == sample.mask).all()
+    asked = len(server.asked)
+    assert find_samples() and len(server.asked) == asked
+
+
+@pytest.mark.parametrize("row", ["../x,real,", "gone,real,", "patient_7"])
+def test_samples_that_cannot_be_used_are_not_pushed(server: Hub, tmp_path: Path, row: str):
+    (tmp_path / "index.csv").write_text(f"name,kind,seed\n{row}\n")
+    with pytest.raises(InputError, match="must have the columns|is missing|does not exist"):
+        push_samples(tmp_path, "owner/name")
+    assert not server.asked
 
 
 def test_a_download_that_breaks_off_is_gone_on_with(server: Hub, pin: Pin):

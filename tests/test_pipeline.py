@@ -52,7 +52,7 @@ def test_a_batch_says_what_single_slices_say(pipeline: TumourPipeline):
 
 def test_a_volume_is_its_slices(pipeline: TumourPipeline):
     volume = np.stack([SAMPLES[name].image for name in ("none_1", "large_1", "none_2")])
-    found = pipeline.predict_volume(volume, batch=2)
+    found = list(pipeline.predict_volume(volume, batch=2))
     assert len(found) == 3
     assert score_slice(found[1].mask, LARGE.mask).dice > 0.8
 

@@ -1,15 +1,11 @@
-"""Cached doors from the screens to the package: one model for all visitors, results kept by content."""
+"""Cached doors from the screens to the files: tables, masks and slices, read once for all visitors."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import streamlit as st
@@ -17,95 +13,22 @@ import streamlit as st
 from pages.common import own
 from resunet.artifacts import ModelFolder
 from resunet.data import lgg
-from resunet.data.readers import Scan, read_scan
+from resunet.data.samples import Sample, load_samples
 from resunet.data.slices import Slice, SliceRecord
 from resunet.data.splits import site
 from resunet.errors import InputError
 from resunet.evaluation.sweep import Sweep, table_at
 from resunet.files import PackedMasks
-from resunet.hub import FLAGSHIP, STAGE_1, find_model, find_or_fetch
+from resunet.hub import find_model, find_samples
 
-if TYPE_CHECKING:
-    from resunet.pipeline import Prediction, TumourPipeline
-    from resunet.stages import Stage2
-
-KEPT_PREDICTIONS = 24  # a prediction of 256x256 holds 0.8 MB
-KEPT_SCANS = 8
 KEPT_TABLES = 128
 KEPT_ARRAYS = 6  # packed masks of 742 slices of 256x256 hold 6 MB
 
 
-def pipeline() -> TumourPipeline:
-    """The shared pipeline. Raises InputError, which is not kept, when a model cannot be loaded."""
-    coming = warm_up()
-    with nullcontext() if coming.done() else st.spinner("Loading the models, once for all visitors"):
-        try:
-            return coming.result()
-        except InputError:
-            warm_up.clear()
-            raise
-
-
-@st.cache_resource(show_spinner=False)
-def warm_up() -> Future[TumourPipeline]:
-    """Start to load the pipeline in the background, once a server: importing torch takes longer than a page."""
-    return ThreadPoolExecutor(1).submit(_load)
-
-
-@st.cache_resource(max_entries=1, show_spinner="Loading the model")
-def stage_2(name: str, changed: float) -> Stage2:
-    """Stage 2 of a model; the flagship's is the pipeline's. Raises InputError."""
-    from resunet.stages import Stage2
-
-    return pipeline().stage_2 if name == FLAGSHIP else Stage2(find_model(name))
-
-
-@st.cache_data(max_entries=KEPT_TABLES, show_spinner="Timing the models on this machine")
-def latency_ms(name: str, changed: float) -> float:
-    """Median milliseconds a slice of a model on this machine, measured once a server. Raises InputError."""
-    from resunet.latency import latency_ms
-
-    return latency_ms(stage_2(name, changed))
-
-
-def _load() -> TumourPipeline:
-    from resunet.pipeline import TumourPipeline
-
-    return TumourPipeline.load(find_or_fetch(FLAGSHIP).path, find_or_fetch(STAGE_1).path)
-
-
-@st.cache_data(show_spinner=False)
-def revision() -> str:
-    """What identifies the two models; part of every cache key."""
-    return "-".join(str(find_model(name).config()["sha256"])[:12] for name in (FLAGSHIP, STAGE_1))
-
-
-@st.cache_data(max_entries=KEPT_SCANS, show_spinner=False)
-def decode(content: bytes, name: str) -> Scan:
-    """The checked slices of a file. Raises InputError."""
-    return read_scan(content, name)
-
-
-def digest(content: bytes) -> str:
-    """SHA-256 of a file's bytes: the cache key for everything computed from it."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def predict(content_digest: str, number: int, image: npt.NDArray[np.generic], tta: bool) -> Prediction:
-    """Both stages on slice `number` of a file, kept by the file's digest, the models' revision and the settings."""
-    pipeline()  # waited for out here, where a spinner may be shown
-    return _predict(content_digest, number, tta, revision(), image)
-
-
-@st.cache_data(max_entries=KEPT_PREDICTIONS, show_spinner=False)
-def _predict(content_digest: str, number: int, tta: bool, revision_: str, _image: npt.NDArray[np.generic]) -> Prediction:
-    # Arrays are hashed by sampling, so that two slices differing in a small lesion could collide: the digest is the key.
-    from resunet.runtime import return_freed_memory
-
-    try:
-        return pipeline().predict(_image, segment_all=True, tta=tta)
-    finally:
-        return_freed_memory()
+@st.cache_resource(show_spinner="Fetching the samples")
+def samples() -> tuple[Sample, ...]:
+    """The slices to try: the owner's where ``RESUNET_HUB`` names a data set, else the bundled ones. Raises InputError."""
+    return load_samples(find_samples())
 
 
 @st.cache_data(show_spinner=False)

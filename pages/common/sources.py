@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.common import loaders
+from pages.common import judging, loaders
 from pages.common.case import Case
 from pages.common.messages import plain
 from resunet.data.membership import find_slice
 from resunet.data.readers import FORMATS, Scan
-from resunet.data.samples import Sample, load_samples
+from resunet.data.samples import Sample
 from resunet.data.splits import site
 from resunet.errors import InputError
 
@@ -26,26 +25,28 @@ KIND_LABELS = {
     "none": "No tumour",
 }
 FIRST_SAMPLE = "large_1"
+MAX_UPLOAD = 64  # MB a file
 THUMBNAIL = 116
-VOLUME_BATCH = 8
 PART_WORDS = {"train": "in the training set", "val": "in the validation set", "test": "held out for the test"}
 
 
 def sample_label(sample: Sample) -> str:
-    """'Small 2' for small_2."""
+    """'Small 2' for small_2; other names as they are, words apart."""
     kind, _, number = sample.name.rpartition("_")
-    return f"{KIND_LABELS[kind]} {number}"
+    return f"{KIND_LABELS[kind]} {number}" if kind in KIND_LABELS else sample.name.replace("_", " ").capitalize()
 
 
 def choose_sample() -> Case:
     """A strip of thumbnails, one button each."""
-    samples = {sample.name: sample for sample in load_samples()}
+    samples = {sample.name: sample for sample in loaders.samples()}
+    first = FIRST_SAMPLE if FIRST_SAMPLE in samples else next(iter(samples))
+    chosen = st.session_state.get("sample", first)
     with st.container(horizontal=True, wrap=False, gap="small", key="gallery"):
         for name, sample in samples.items():
-            _thumbnail(sample, chosen=st.session_state.get("sample", FIRST_SAMPLE) == name)
-    sample = samples[st.session_state.get("sample", FIRST_SAMPLE)]
-    title = f"Simulated sample: {sample_label(sample)}"
-    return Case(title, loaders.digest(sample.png), 0, sample.image, sample.mask, simulated=True)
+            _thumbnail(sample, chosen=chosen == name)
+    sample = samples[chosen]
+    title = f"{'Simulated sample' if sample.simulated else 'Sample'}: {sample_label(sample)}"
+    return Case(title, judging.digest(sample.png), 0, sample.image, sample.mask, simulated=sample.simulated)
 
 
 def _thumbnail(sample: Sample, chosen: bool) -> None:
@@ -65,7 +66,7 @@ def choose_upload() -> Case | None:
     files = st.file_uploader(
         f"Drop MRI slices here ({FORMATS})",
         accept_multiple_files=True,
-        max_upload_size=200,
+        max_upload_size=MAX_UPLOAD,
         help="Greyscale FLAIR or three channels (pre-contrast, FLAIR, post-contrast). Nothing is stored on the server.",
     )
     if not files:
@@ -82,7 +83,7 @@ def choose_upload() -> Case | None:
     number = _choose_slice(len(scan.slices))
     image = scan.slices[number]
     title = name if len(scan.slices) == 1 else f"{name}, slice {number + 1} of {len(scan.slices)}"
-    return Case(title, loaders.digest(content), number, image, known=find_slice(image), spacing=scan.spacing, notes=scan.notes)
+    return Case(title, judging.digest(content), number, image, known=find_slice(image), spacing=scan.spacing, notes=scan.notes)
 
 
 def _choose_slice(count: int) -> int:
@@ -100,8 +101,8 @@ def _judge(contents: list[tuple[str, bytes]]) -> tuple[pd.DataFrame, dict[int, S
         if bar is not None:
             bar.progress(position / len(contents), text=f"{plain(name)} ({position + 1} of {len(contents)})")
         try:
-            scan = loaders.decode(content, name)
-            rows.append({"file": name, **_judge_scan(scan, loaders.digest(content)), "problem": ""})
+            scan = judging.decode(content, name)
+            rows.append({"file": name, **judging.judge_file(scan, judging.digest(content)), "problem": ""})
             scans[position] = scan
         except InputError as error:
             rows.append({"file": name, "verdict": "Not readable", "problem": str(error)})
@@ -109,21 +110,6 @@ def _judge(contents: list[tuple[str, bytes]]) -> tuple[pd.DataFrame, dict[int, S
         bar.empty()
     columns = ["file", "verdict", "p_tumour", "tumour_pixels", "slices", "problem"]
     return pd.DataFrame(rows).reindex(columns=columns), scans
-
-
-@st.cache_data(max_entries=256, show_spinner=False)
-def _volume_row(content_digest: str, revision: str, _slices: Any) -> dict[str, Any]:
-    found = loaders.pipeline().predict_volume(_slices, batch=VOLUME_BATCH)
-    return {
-        "verdict": "No tumour found" if all(prediction.gated for prediction in found) else "Tumour found",
-        "p_tumour": max(prediction.p_tumour for prediction in found),
-        "tumour_pixels": int(sum(np.count_nonzero(prediction.mask) for prediction in found)),
-        "slices": len(found),
-    }
-
-
-def _judge_scan(scan: Scan, content_digest: str) -> dict[str, Any]:
-    return _volume_row(content_digest, loaders.revision(), scan.slices)
 
 
 def _select_row(table: pd.DataFrame) -> int:
@@ -159,7 +145,7 @@ def choose_patient() -> Case:
     record = records[numbers.index(number)]
     image = record.image()
     content = record.image_path.read_bytes()
-    return Case(f"{patient}, slice {number}", loaders.digest(content), 0, image, record.mask(), known=find_slice(image))
+    return Case(f"{patient}, slice {number}", judging.digest(content), 0, image, record.mask(), known=find_slice(image))
 
 
 def _patient_label(patient: str) -> str:

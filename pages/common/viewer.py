@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pages.common import loaders
+from pages.common import judging
 from pages.common.case import Case
 from pages.common.messages import plain
 from pages.common.sources import PART_WORDS
@@ -56,7 +56,7 @@ def show(case: Case) -> None:
     headline = st.container(gap="xsmall")
     left, right = st.columns([5, 6], gap="medium")
     with st.spinner("Looking at the slice"):
-        found = loaders.predict(case.digest, case.number, case.image, st.session_state.get("tta", False))
+        found = judging.predict(case.digest, case.number, case.image, st.session_state.get("tta", False))
     with right:
         scores = st.container()
         prediction = found.at(*_decision_controls(found))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.common import loaders
+from pages.common import judging, loaders
 from pages.common.cards import figure_card
 from pages.common.chart import chart
 from pages.common.messages import show_error
@@ -41,7 +41,7 @@ def welcome() -> None:
 def steps(columns: Sequence[DeltaGenerator]) -> None:
     """A bundled sample on its way through the two stages, one picture a column."""
     sample = next(sample for sample in load_samples() if sample.name == SHOWN)
-    found = loaders.predict(loaders.digest(sample.png), 0, sample.image, tta=False)
+    found = judging.predict(judging.digest(sample.png), 0, sample.image, tta=False)
     plain = overlay.render(sample.image, "FLAIR", overlay.Window(), PICTURE)
     attention = overlay.draw(plain, found.mask, found.attention, "heat", 0.7)
     outlined = overlay.draw(plain, found.mask, found.probability, "outline", 1.0)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.common import loaders, sources, viewer
+from pages.common import loaders, models, sources, viewer
 from pages.common.messages import show_error
 from resunet.errors import InputError
 
@@ -17,7 +17,7 @@ choice = st.segmented_control(
     "Where the slice comes from", offered, default="Samples", required=True, key="source", label_visibility="collapsed"
 )
 try:
-    loaders.pipeline()
+    models.pipeline()
     case = CHOICES[choice]()
     if case is not None:
         viewer.show(case)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.common import loaders, picks
+from pages.common import judging, loaders, models, picks
 from pages.common.messages import show_error
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
@@ -19,7 +19,7 @@ def show_html(revision: str, changed: tuple[float, ...]) -> str:
 
     samples = {sample.name: sample for sample in load_samples()}
     cases = [
-        case_slide(samples[name], loaders.predict(loaders.digest(samples[name].png), 0, samples[name].image, tta=False))
+        case_slide(samples[name], judging.predict(judging.digest(samples[name].png), 0, samples[name].image, tta=False))
         for name in CASES
         if name in samples
     ]
@@ -39,7 +39,7 @@ def show_html(revision: str, changed: tuple[float, ...]) -> str:
 
 try:
     measured = tuple(loaders.stamp(loaders.summary_path(name, "test")) for name in picks.compared_models())
-    page = show_html(loaders.revision(), measured)
+    page = show_html(models.revision(), measured)
     st.iframe(page, height=HEIGHT, alt="The show")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(

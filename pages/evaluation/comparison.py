@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.common import loaders, picks
+from pages.common import loaders, models, picks
 from pages.common.chart import chart
 from pages.common.messages import show_error
 from pages.common.once import once
@@ -79,7 +79,7 @@ def costs(names: list[str], cost: str) -> dict[str, float]:
     if cost == "gflop":
         return {name: loaders.model_config(name)["gflop"] for name in names}
     there = [name for name in names if loaders.has_weights(name)]
-    return {name: loaders.latency_ms(name, loaders.stamp(loaders.config_path(name))) for name in there}
+    return {name: models.latency_ms(name, loaders.stamp(loaders.config_path(name))) for name in there}
 
 
 def the_questions(protocol: str) -> None:

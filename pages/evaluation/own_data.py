@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.common import loaders, own, picks
+from pages.common import judging, loaders, models, own, picks
 from pages.common.messages import plain, show_error
 from resunet.data.archive import LAYOUTS, MAX_SLICES, read_archive
 from resunet.data.membership import find_slice
@@ -35,7 +35,7 @@ def choose_slices() -> tuple[str, Sequence[Slice]] | None:
             return named, records
     if upload is None:
         return None
-    return upload.name, read_archive(upload.getvalue())
+    return upload.name, read_archive(upload.getvalue(), judging.decoder().read)
 
 
 def seen_in_training(records: Sequence[Slice]) -> list[str]:
@@ -52,7 +52,7 @@ def evaluate(model: str, records: Sequence[Slice]) -> own.Own:
     """Run the model over the slices with a progress bar. Pressing Cancel reruns the page, which ends this at the next batch."""
     from resunet.evaluation.run import measure, protocol_of_models, summarise
 
-    stage_2, stage_1 = loaders.stage_2(model, loaders.stamp(loaders.config_path(model))), loaders.pipeline().stage_1
+    stage_2, stage_1 = models.stage_2(model, loaders.stamp(loaders.config_path(model))), models.pipeline().stage_1
     protocol = protocol_of_models(own.PROTOCOL, stage_2, stage_1)
     bar, started = st.progress(0.0, text=f"0 of {len(records):,} slices"), time.monotonic()
 
@@ -87,18 +87,19 @@ def result(model: str, found: own.Own) -> None:
 
 def show() -> None:
     """Choose, run, and the outcome."""
-    models = [name for name in picks.measured_models("segmentation") if loaders.has_weights(name)]
-    if not models:
+    runnable = [name for name in picks.measured_models("segmentation") if loaders.has_weights(name)]
+    if not runnable:
         st.info("No model with weights is bundled. Run: resunet train --all")
         return
-    model = st.selectbox("Model", models, key="own_model")
+    model = st.selectbox("Model", runnable, key="own_model")
     chosen = choose_slices()
     if chosen is not None:
         name, records = chosen
         patients = len({record.patient for record in records})
         st.caption(f"{plain(name)}: {len(records):,} slices of {patients:,} patients, about {0.1 * len(records):,.0f} s.")
         if st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="own_start"):
-            own.keep(model, evaluate(model, records))
+            with judging.in_turn("evaluation"):
+                own.keep(model, evaluate(model, records))
             st.rerun()
     if (found := own.kept(model)) is not None:
         result(model, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from resunet.data.folder import NUMBERED, Pair, paired
-from resunet.data.readers import read_mask, read_scan
+from resunet.data.readers import Scan, mask_of, read_scan
 from resunet.data.slices import BoolMask
 from resunet.errors import InputError
 
 MAX_SLICES = 2000
+MAX_ENTRIES = 5 * MAX_SLICES  # files of any kind
+ENTRY = b"PK\1\2"  # what each file's line in a zip file's list starts with
 MAX_FILE = 64 * 1024 * 1024  # unpacked size of one file, bytes
 MAX_TOTAL = 1024 * 1024 * 1024  # of all files together
 LAYOUTS = "images/ and masks/ with equal names, or <patient>/<patient>_<n>.tif beside <patient>_<n>_mask.tif"
@@ -32,25 +34,32 @@ class ArchivedSlice:
     archive: zipfile.ZipFile
     image_name: str
     mask_name: str
+    decode: Callable[[bytes, str], Scan]
 
     def image(self) -> npt.NDArray[np.generic]:
         """The slice as stored, (H, W, 3). Raises InputError when the file cannot be used."""
-        return read_scan(_read(self.archive, self.image_name), self.image_name).slices[0]
+        return self.decode(_read(self.archive, self.image_name), self.image_name).slices[0]
 
     def mask(self) -> BoolMask:
         """The tumour mask, (H, W) bool. Raises InputError when the file cannot be used."""
-        return read_mask(_read(self.archive, self.mask_name), self.mask_name)
+        return mask_of(self.decode(_read(self.archive, self.mask_name), self.mask_name))
 
 
-def read_archive(content: bytes) -> list[ArchivedSlice]:
+def read_archive(content: bytes, decode: Callable[[bytes, str], Scan] = read_scan) -> list[ArchivedSlice]:
     """Slices with masks in the bytes of a zip file, by patient and number; no pixel is decoded yet.
+
+    Args:
+        content: the zip file.
+        decode: what makes a Scan of a file's bytes and name; a stranger's zip file wants `apart.Decoder.read`.
 
     Raises:
         InputError: not a zip file, encrypted, too large, or neither layout; the message says what would be right.
     """
+    if content.count(ENTRY) > MAX_ENTRIES:  # before the list is read, which takes its time
+        raise InputError(f"The zip file holds more files than can be read here; give at most {MAX_SLICES:,} slices at a time.")
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError):
         raise InputError(f"That is not a zip file; zip a folder that holds {LAYOUTS}.") from None
     files = [entry for entry in archive.infolist() if not entry.is_dir() and "__MACOSX" not in entry.filename]
     if any(entry.flag_bits & 1 for entry in files):
@@ -64,7 +73,7 @@ def read_archive(content: bytes) -> list[ArchivedSlice]:
         raise InputError(f"No slice with a mask was found in the zip file; it should hold {LAYOUTS}.")
     if len(pairs) > MAX_SLICES:
         raise InputError(f"The zip file holds {len(pairs):,} slices; give at most {MAX_SLICES:,} at a time.")
-    return [ArchivedSlice(pair.patient, pair.number, archive, pair.image, pair.mask) for pair in pairs]
+    return [ArchivedSlice(pair.patient, pair.number, archive, pair.image, pair.mask, decode) for pair in pairs]
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> bytes:

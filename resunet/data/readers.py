@@ -6,7 +6,9 @@ Decoding is bounded: sizes are read from headers and checked before any pixel is
 from __future__ import annotations
 
 import io
+import itertools
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,16 +110,23 @@ def _picture(content: bytes, name: str) -> Scan:
         except UnidentifiedImageError:
             raise InputError(f"{name} is not an image that can be read here; give {FORMATS}.") from None
         with picture:
-            pages = getattr(picture, "n_frames", 1)
-            check_size(name, pages, picture.height, picture.width, len(picture.getbands()))
-            first_size, planes = picture.size, []
             notes: list[str] = []
-            for page in range(pages):
-                picture.seek(page)
-                if picture.size != first_size:
-                    raise InputError(f"{name} has pages of different sizes; all slices of a volume must have one size.")
-                planes.append(_pixels(picture, name, notes))
+            planes = [_pixels(page, name, notes) for page in _pages(picture, name)]
     return checked(name, np.stack(planes), None, notes)
+
+
+def _pages(picture: Image.Image, name: str) -> Iterator[Image.Image]:
+    """The picture at each of its pages; never counted beforehand, since a file can claim millions of them."""
+    first_size = picture.size
+    for page in itertools.count():
+        try:
+            picture.seek(page)
+        except EOFError:
+            return
+        check_size(name, page + 1, picture.height, picture.width, len(picture.getbands()))
+        if picture.size != first_size:
+            raise InputError(f"{name} has pages of different sizes; all slices of a volume must have one size.")
+        yield picture
 
 
 def _pixels(picture: Image.Image, name: str, notes: list[str]) -> Array:
@@ -195,13 +204,20 @@ def checked(name: str, slices: Array, spacing: tuple[float, float] | None = None
         )
     if slices.dtype.kind == "b":
         slices = slices.astype(np.uint8)
+    if slices.dtype.kind == "f" and slices.dtype.itemsize > 4:
+        with np.errstate(over="ignore"):
+            slices = slices.astype(np.float32)  # what the models see; values beyond its range become infinite
     if slices.dtype.kind == "f" and not np.isfinite(slices).all():
-        raise InputError(f"{name} holds NaN or infinite values; replace them by numbers.")
+        raise InputError(f"{name} holds NaN or infinite values; replace them by numbers below 1e38.")
     said = list(dict.fromkeys(notes or []))
     if slices.shape[-1] == 1:
-        slices = np.repeat(slices, 3, axis=-1)
         said.append(ONE_CHANNEL)
-    return Scan(name, slices, spacing, tuple(said))
+    return Scan(name, spread_channel(slices), spacing, tuple(said))
+
+
+def spread_channel(slices: Array) -> Array:
+    """(N, H, W, 3) from (N, H, W, 1 or 3); one channel is seen three times and held once, so it cannot be written to."""
+    return np.broadcast_to(slices, (*slices.shape[:-1], 3))
 
 
 def read_mask(source: str | Path | bytes, name: str | None = None) -> npt.NDArray[np.bool_]:
@@ -210,7 +226,11 @@ def read_mask(source: str | Path | bytes, name: str | None = None) -> npt.NDArra
     Raises:
         InputError: the file cannot be read or holds several slices.
     """
-    scan = read_scan(source, name)
+    return mask_of(read_scan(source, name))
+
+
+def mask_of(scan: Scan) -> npt.NDArray[np.bool_]:
+    """The mask that a scan of one slice holds, as `read_mask`. Raises InputError."""
     if len(scan.slices) != 1:
         raise InputError(f"{scan.name} holds {len(scan.slices)} slices; a mask file must hold one.")
     plane = scan.slices[0, ..., 0]

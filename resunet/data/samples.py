@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,11 +12,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from resunet.data.readers import read_mask, read_scan
 from resunet.errors import InputError
 from resunet.files import atomic_path, write_text
 
 SAMPLES = Path(__file__).with_name("samples")
 INDEX = "index.csv"
+NAME = re.compile(r"\w{1,40}")
 # Seeds were picked by eye for variety.
 CHOSEN: dict[str, tuple[int, ...]] = {
     "typical": (2, 3, 6),
@@ -29,10 +32,11 @@ CHOSEN: dict[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True)
 class Sample:
-    """A bundled slice: image (256, 256, 3) uint8, mask (256, 256) bool, and the PNG's bytes as a visitor would send them."""
+    """A sample slice: image (H, W, 3) uint8, mask (H, W) bool, and the PNG's bytes as a visitor would send them."""
 
     name: str
     kind: str
+    simulated: bool
     image: npt.NDArray[np.uint8]
     mask: npt.NDArray[np.bool_]
     png: bytes
@@ -62,18 +66,26 @@ def _write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
 
 @cache
 def load_samples(folder: Path = SAMPLES) -> tuple[Sample, ...]:
-    """The bundled slices in the order of index.csv. Raises InputError when the folder is not there."""
+    """The sample slices in the order of index.csv; one that names a seed is simulated.
+
+    Raises:
+        InputError: the folder or one of its files is not there or cannot be used.
+    """
     try:
         with (folder / INDEX).open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError:
-        raise InputError(f"The bundled samples are missing from {folder}; make them with: resunet simulate.") from None
-    return tuple(_load(folder, row["name"], row["kind"]) for row in rows)
+            return tuple(_load(folder, row["name"], row["kind"], row["seed"] != "") for row in csv.DictReader(file))
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename} is missing; the bundled samples are made with: resunet simulate.") from None
+    except (KeyError, ValueError):
+        raise InputError(f"{folder / INDEX} must have the columns name, kind and seed, names being plain words.") from None
 
 
-def _load(folder: Path, name: str, kind: str) -> Sample:
-    png = (folder / "images" / f"{name}.png").read_bytes()
-    bgr = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-    mask = cv2.imread(str(folder / "masks" / f"{name}.png"), cv2.IMREAD_GRAYSCALE)
-    assert bgr is not None and mask is not None, f"sample {name} is not a PNG"
-    return Sample(name, kind, np.ascontiguousarray(bgr[..., ::-1], np.uint8), mask > 127, png)
+def _load(folder: Path, name: str, kind: str, simulated: bool) -> Sample:
+    if NAME.fullmatch(name) is None:
+        raise ValueError
+    image_path = folder / "images" / f"{name}.png"
+    png, scan, mask = image_path.read_bytes(), read_scan(image_path), read_mask(folder / "masks" / f"{name}.png")
+    image = scan.slices[0]
+    if image.dtype != np.uint8 or image.shape[:2] != mask.shape:
+        raise InputError(f"{image_path} must be an 8-bit slice of the size of its mask.")
+    return Sample(name, kind, simulated, np.ascontiguousarray(image), mask, png)

@@ -1,0 +1,120 @@
+"""Visitors' files and slices: decoded apart, judged in turn, kept while there is room."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import streamlit as st
+
+from pages.common import models
+from pages.common.kept import Kept
+from pages.common.turns import Turns
+from resunet.data.apart import Decoder
+from resunet.data.readers import Scan
+
+if TYPE_CHECKING:
+    from resunet.pipeline import Prediction
+
+WAITING = 100  # visitors
+SCANS, PREDICTIONS, ROWS = 192 << 20, 96 << 20, 1 << 20  # bytes kept for all visitors together
+BATCH = 8  # slices a turn
+
+
+@st.cache_resource(show_spinner=False)
+def decoder() -> Decoder:
+    """The process in which visitors' files are decoded."""
+    return Decoder()
+
+
+@st.cache_resource(show_spinner=False)
+def _turns(what: str) -> Turns:
+    return Turns(WAITING)
+
+
+@st.cache_resource(show_spinner=False)
+def _scans() -> Kept[Scan]:
+    return Kept(SCANS, lambda scan: scan.slices.nbytes)
+
+
+@st.cache_resource(show_spinner=False)
+def _predictions() -> Kept[Prediction]:
+    return Kept(PREDICTIONS, lambda found: found.nbytes)
+
+
+@st.cache_resource(show_spinner=False)
+def _rows() -> Kept[dict[str, Any]]:
+    return Kept(ROWS, lambda row: 512)
+
+
+@contextmanager
+def in_turn(what: str = "slice") -> Iterator[None]:
+    """Wait for the models, showing how many visitors come first; who leaves meanwhile drops out of the line."""
+    place = st.empty()
+    words = "{} is being looked at first." if what == "slice" else "{} evaluation runs first."
+
+    def show(ahead: int) -> None:
+        place.caption(f"You are number {ahead + 1} in line. " + words.format(ahead))
+
+    with _turns(what).take(show):
+        place.empty()
+        yield
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 of a file's bytes: the key of everything computed from it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def decode(content: bytes, name: str) -> Scan:
+    """The checked slices of a file. Raises InputError."""
+    key = digest(content), name
+    return _scans().get(key) or _scans().put(key, decoder().read(content, name))
+
+
+def predict(content_digest: str, number: int, image: npt.NDArray[np.generic], tta: bool) -> Prediction:
+    """Both stages on slice `number` of a file, kept by the file's digest, the models' revision and the settings.
+
+    Raises:
+        InputError: a model cannot be loaded, or too many visitors are waiting.
+    """
+    from resunet.runtime import return_freed_memory
+
+    pipeline, key = models.pipeline(), (content_digest, number, tta, models.revision())
+    if (found := _predictions().get(key)) is not None:
+        return found
+    with in_turn():
+        found = _predictions().get(key)  # who was before may have asked for the same
+        if found is None:
+            found = _predictions().put(key, pipeline.predict(image, segment_all=True, tta=tta))
+            return_freed_memory()
+    return found
+
+
+def judge_file(scan: Scan, content_digest: str) -> dict[str, Any]:
+    """One row for a table of files: verdict, highest P(tumour), tumour pixels and slices. Raises InputError as `predict`."""
+    key = content_digest, models.revision()
+    return _rows().get(key) or _rows().put(key, _judge(scan))
+
+
+def _judge(scan: Scan) -> dict[str, Any]:
+    """Slices go through in batches, each in its turn, and nothing but their figures stays."""
+    pipeline, count = models.pipeline(), len(scan.slices)
+    p_tumour, pixels, passed = 0.0, 0, False
+    bar = st.progress(0.0) if count > BATCH else None
+    for start in range(0, count, BATCH):
+        if bar is not None:
+            bar.progress(start / count, text=f"Slice {start + 1:,} of {count:,}")
+        with in_turn():
+            found = pipeline.predict_batch(list(scan.slices[start : start + BATCH]))
+        p_tumour = max(p_tumour, *(prediction.p_tumour for prediction in found))
+        pixels += sum(int(np.count_nonzero(prediction.mask)) for prediction in found)
+        passed = passed or not all(prediction.gated for prediction in found)
+    if bar is not None:
+        bar.empty()
+    verdict = "Tumour found" if passed else "No tumour found"
+    return {"verdict": verdict, "p_tumour": p_tumour, "tumour_pixels": pixels, "slices": count}

@@ -1,0 +1,101 @@
+"""The models, loaded once for all visitors, in the background and from wherever they are."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from resunet.errors import InputError
+from resunet.hub import FLAGSHIP, STAGE_1, find_model, find_or_fetch
+
+if TYPE_CHECKING:
+    from resunet.pipeline import TumourPipeline
+    from resunet.stages import Stage2
+
+FETCHING_SHOWN = 0.3  # seconds between two looks at how far a fetch has come
+KEPT_TIMINGS = 64
+
+
+@dataclass
+class Fetching:
+    """How far the fetch of a model from the Hub has come, in bytes; `total` is 0 while none is under way."""
+
+    name: str = ""
+    done: int = 0
+    total: int = 0
+
+
+FETCHING = Fetching()
+
+
+def pipeline() -> TumourPipeline:
+    """The shared pipeline. Raises InputError, which is not kept, when a model cannot be loaded."""
+    coming = warm_up()
+    if not coming.done():
+        with st.spinner("Loading the models, once for all visitors"):
+            _show_fetching(coming)
+    try:
+        return coming.result()
+    except InputError:
+        warm_up.clear()
+        raise
+
+
+def _show_fetching(coming: Future[TumourPipeline]) -> None:
+    """Wait for the models, with a bar where they come from the Hub."""
+    place = st.empty()
+    while wait([coming], FETCHING_SHOWN).not_done:
+        if FETCHING.total:
+            text = f"Fetching {FETCHING.name}: {FETCHING.done / 1e6:,.1f} of {FETCHING.total / 1e6:,.1f} MB"
+            place.progress(min(1.0, FETCHING.done / FETCHING.total), text=text)
+    place.empty()
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> Future[TumourPipeline]:
+    """Start to load the pipeline in the background, once a server: importing torch takes longer than a page."""
+    return ThreadPoolExecutor(1).submit(_load)
+
+
+def _load() -> TumourPipeline:
+    from resunet.pipeline import TumourPipeline
+
+    return TumourPipeline.load(_folder(FLAGSHIP), _folder(STAGE_1))
+
+
+def _folder(name: str) -> Path:
+    """Where the model is, fetched first where that is needed and allowed."""
+
+    def watch(done: int, total: int) -> None:
+        FETCHING.name, FETCHING.done, FETCHING.total = name, done, total
+
+    try:
+        return find_or_fetch(name, watch).path
+    finally:
+        FETCHING.total = 0
+
+
+@st.cache_resource(max_entries=1, show_spinner="Loading the model")
+def stage_2(name: str, changed: float) -> Stage2:
+    """Stage 2 of a model; the flagship's is the pipeline's. Raises InputError."""
+    from resunet.stages import Stage2
+
+    return pipeline().stage_2 if name == FLAGSHIP else Stage2(find_model(name))
+
+
+@st.cache_data(max_entries=KEPT_TIMINGS, show_spinner="Timing the models on this machine")
+def latency_ms(name: str, changed: float) -> float:
+    """Median milliseconds a slice of a model on this machine, measured once a server. Raises InputError."""
+    from resunet.latency import latency_ms
+
+    return latency_ms(stage_2(name, changed))
+
+
+@st.cache_data(show_spinner=False)
+def revision() -> str:
+    """What identifies the two models; part of every cache key."""
+    return "-".join(str(find_model(name).config()["sha256"])[:12] for name in (FLAGSHIP, STAGE_1))
