@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -59,9 +58,9 @@ def read_archive(content: bytes, decode: Callable[[bytes, str], Scan] = read_sca
         raise InputError(f"The zip file holds more files than can be read here; give at most {MAX_SLICES:,} slices at a time.")
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
-    except (zipfile.BadZipFile, NotImplementedError):
+    except Exception:  # whatever a damaged file makes the library raise
         raise InputError(f"That is not a zip file; zip a folder that holds {LAYOUTS}.") from None
-    files = [entry for entry in archive.infolist() if not entry.is_dir() and "__MACOSX" not in entry.filename]
+    files = [entry for entry in archive.infolist() if not entry.filename.endswith("/") and "__MACOSX" not in entry.filename]
     if any(entry.flag_bits & 1 for entry in files):
         raise InputError("The zip file is encrypted; give one without a password.")
     if any(entry.file_size > MAX_FILE for entry in files) or sum(entry.file_size for entry in files) > MAX_TOTAL:
@@ -80,13 +79,13 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         with archive.open(name) as file:
             return file.read(MAX_FILE)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError) as error:
-        raise InputError(f"{name} in the zip file is damaged ({error}); zip the folder again.") from error
+    except Exception as error:  # whatever a damaged file makes the library raise
+        raise InputError(f"{name} in the zip file is damaged; zip the folder again.") from error
 
 
 def _pairs(names: Iterable[str]) -> list[Pair]:
     """Pairs of either layout, below whatever folders the zip file starts with."""
-    paths = [PurePosixPath(name) for name in names]
+    paths = [path for path in map(PurePosixPath, names) if path.name]
     root = next((path.parts[: path.parts.index("images")] for path in paths if "images" in path.parts[:-1]), None)
     if root is None:
         return _beside(paths)

@@ -48,7 +48,7 @@ def paired(names: Iterable[str]) -> list[Pair]:
     Raises:
         InputError: an image has no mask.
     """
-    paths = [path for path in map(PurePosixPath, sorted(names)) if not path.name.startswith(".")]
+    paths = [path for path in map(PurePosixPath, sorted(names)) if path.parts[1:] and not path.name.startswith(".")]
     masks = {_key(path): path for path in paths if path.parts[0] == "masks"}
     found = []
     for position, image in enumerate(path for path in paths if path.parts[0] == "images"):

@@ -70,7 +70,9 @@ def read_nifti(content: bytes, name: str) -> Scan:
         )
     channels = shape[3] if len(shape) == 4 else 1
     planes = shape[2] if len(shape) > 2 else 1
-    check_size(name, planes, shape[1], shape[0], channels)
+    axes = nibabel.io_orientation(image.affine)[:, 0].astype(int).tolist()  # which of right, front and head each axis is
+    width, height, depth = (size for _, size in sorted(zip(axes, (shape[0], shape[1], planes), strict=True)))
+    check_size(name, depth, height, width, channels)
     volume = np.asarray(image.dataobj, dtype=np.float32).reshape(shape[0], shape[1], planes, channels)
     upright = nibabel.as_closest_canonical(nibabel.Nifti1Image(volume, image.affine))
     across, along = (float(size) for size in upright.header.get_zooms()[:2])
