@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The command line prints it and exits with status 2; the app shows it in place of the result.
     """
+
+
+class BusyError(InputError):
+    """Another process is writing there."""

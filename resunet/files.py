@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resunet.errors import InputError
+from resunet.errors import BusyError
 
 try:
     import fcntl
@@ -66,6 +66,22 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def atomic_files(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder; when the block succeeds, its files move into `folder` one right after the other.
+
+    For files that belong together and take their time to make: a kill while they are made changes nothing in `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder, prefix=".new."))
+    try:
+        yield temporary
+        for path in sorted(temporary.iterdir()):
+            path.replace(folder / path.name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic_path(path) as temporary:
@@ -96,21 +112,21 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 @contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process alone; the system lets go of it when the process ends, however it ends.
+def sole_writer(folder: Path, work: str = "") -> Iterator[None]:
+    """Hold a folder, or one kind of work on it, for this process; the system lets go when the process ends, however it ends.
 
     Raises:
-        InputError: another process holds it. Where there is no fcntl (Windows), nobody is kept out.
+        BusyError: another process holds it. Where there is no fcntl (Windows), nobody is kept out.
     """
     if fcntl is None:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with (folder / f".{work}lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"Another process is writing to {folder}; wait for it or stop it first.") from None
+            raise BusyError(f"Another process is writing to {folder}; wait for it or stop it first.") from None
         yield
 
 

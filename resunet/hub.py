@@ -84,8 +84,9 @@ def find_model(name: str | Path, weights: Path | None = None) -> ModelFolder:
 
 
 def list_models(weights: Path | None = None) -> list[str]:
-    """Names of the model folders under `weights`, sorted."""
-    return sorted(path.parent.name for path in (weights or WEIGHTS).glob("*/config.json"))
+    """Names of the model folders under `weights`, sorted; what a killed write has left behind begins with a dot."""
+    names = (path.parent.name for path in (weights or WEIGHTS).glob("*/config.json"))
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def cached(pin: Pin) -> ModelFolder | None:

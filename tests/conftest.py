@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resunet.artifacts import ModelFolder
 from resunet.data.samples import load_samples
 from resunet.data.splits import patients_of, read_split
+from resunet.evaluation.run import rederive
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SLICES_A_PATIENT = 3
@@ -35,6 +37,18 @@ def write_kaggle(root: Path) -> Path:
             Image.fromarray(sample.image).save(folder / f"{patient}_{number}.tif")
             Image.fromarray(sample.mask.astype(np.uint8) * 255).save(folder / f"{patient}_{number}_mask.tif")
     return root
+
+
+def assert_rederived(folder: ModelFolder, protocol: str) -> None:
+    """The summary of an evaluation is what its slices.csv says."""
+    stored, derived = folder.summary(protocol), rederive(folder, protocol)
+    assert stored is not None
+    assert stored | {"metrics": None} == derived | {"metrics": None}
+    assert stored["metrics"].keys() == derived["metrics"].keys()
+    for metric, figure in stored["metrics"].items():
+        for key, value in figure.items():
+            again = derived["metrics"][metric][key]
+            assert (value is None and np.isnan(again)) or value == pytest.approx(again, abs=1e-12), (metric, key)
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,13 @@ class Hub:
         return digest.hexdigest()
 
 
+class Server(ThreadingHTTPServer):
+    """Says nothing about clients that were killed."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
 class Handler(BaseHTTPRequestHandler):
     """Routes of the Hub: information, tree, resolve (by way of a redirect), create, preupload, commit."""
 
@@ -161,7 +168,7 @@ class Handler(BaseHTTPRequestHandler):
 def serving(hub: Hub) -> Iterator[Hub]:
     """The hub on a free port of this machine."""
     handler = type("HubHandler", (Handler,), {"hub": hub})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with Server(("127.0.0.1", 0), handler) as server:
         hub.address = f"http://127.0.0.1:{server.server_address[1]}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield hub

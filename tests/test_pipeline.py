@@ -9,11 +9,11 @@ from resunet.cards import model_card, results_table, with_results
 from resunet.data.readers import ONE_CHANNEL
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
-from resunet.evaluation.run import rederive
 from resunet.hub import FLAGSHIP, STAGE_1, find_model, list_models
 from resunet.pipeline import TumourPipeline
 from resunet.report import score_slice, verdict
 from resunet.stages import Stage1, Stage2
+from tests.conftest import assert_rederived
 
 SAMPLES = {sample.name: sample for sample in load_samples()}
 LARGE = SAMPLES["large_1"]
@@ -147,15 +147,7 @@ def test_every_bundled_summary_follows_from_its_slices(name: str):
     folder: ModelFolder = find_model(name)
     assert "test" in folder.protocols() and "val" in folder.protocols()
     for protocol in folder.protocols():
-        stored, derived = folder.summary(protocol), rederive(folder, protocol)
-        assert {key: stored[key] for key in stored if key != "metrics"} == {
-            key: derived[key] for key in derived if key != "metrics"
-        }
-        assert stored["metrics"].keys() == derived["metrics"].keys()
-        for metric, figure in stored["metrics"].items():
-            for key, value in figure.items():
-                again = derived["metrics"][metric][key]
-                assert (value is None and np.isnan(again)) or value == pytest.approx(again, abs=1e-12), (metric, key)
+        assert_rederived(folder, protocol)
 
 
 @pytest.mark.parametrize("name", list_models())

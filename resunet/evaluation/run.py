@@ -20,7 +20,7 @@ from resunet.evaluation.metrics import soft_counts
 from resunet.evaluation.rules import EMPTY_RULE
 from resunet.evaluation.surface import write_lesions
 from resunet.evaluation.sweep import Sweep, measure_mask, stack, sweep_slice
-from resunet.files import pack_masks, write_arrays, write_csv, write_json
+from resunet.files import atomic_files, pack_masks, write_arrays, write_csv, write_json
 from resunet.postprocess import CleanUp, to_mask
 from resunet.stages import Stage1, Stage2
 from resunet.training.distributed import gather, rank, world
@@ -176,13 +176,14 @@ def summarise(slices: pd.DataFrame, model: str, protocol: Protocol) -> dict[str,
 def write_evaluation(out: Path, found: pd.DataFrame | Measured, model: str, protocol: Protocol) -> dict[str, Any]:
     """Write slices.csv, the summary.json that follows from it, and what `Measured` holds more. Returns the summary."""
     slices = found.slices if isinstance(found, Measured) else found
-    write_csv(out / SLICES, slices)
-    if isinstance(found, Measured):
-        write_arrays(out / SWEEP, found.sweep._asdict())
-        if found.masks is not None:
-            write_arrays(out / MASKS, pack_masks(found.masks))
-    summary = summarise(pd.read_csv(out / SLICES), model, protocol)  # from the file, so that it is re-derivable
-    write_json(out / SUMMARY, summary)
+    with atomic_files(out) as new:
+        write_csv(new / SLICES, slices)
+        if isinstance(found, Measured):
+            write_arrays(new / SWEEP, found.sweep._asdict())
+            if found.masks is not None:
+                write_arrays(new / MASKS, pack_masks(found.masks))
+        summary = summarise(pd.read_csv(new / SLICES), model, protocol)  # from the file, so that it is re-derivable
+        write_json(new / SUMMARY, summary)
     return summary
 
 

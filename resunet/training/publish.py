@@ -17,7 +17,7 @@ from resunet.artifacts import REPOSITORY, ModelFolder
 from resunet.data.slices import fingerprint
 from resunet.data.sources import Parts, open_parts
 from resunet.data.transforms import NORMALISATION
-from resunet.files import file_sha256, save_tensors, write_json
+from resunet.files import atomic_files, file_sha256, save_tensors, write_json
 from resunet.models import count_gflop, count_parameters
 from resunet.training.recipes import Recipe
 from resunet.training.state import disk_tensors
@@ -52,13 +52,15 @@ class RunFacts:
 
 def publish_best(run: ModelFolder, model: nn.Module, recipe: Recipe, facts: RunFacts, row: dict[str, float]) -> None:
     """Write model.safetensors and config.json for the epoch of history row `row`."""
-    save_tensors(run.weights_path, disk_tensors(model))
-    write_json(run.config_path, _config(run, model, recipe, facts, row))
+    with atomic_files(run.path) as path:
+        new = ModelFolder(path)
+        save_tensors(new.weights_path, disk_tensors(model))
+        facts_of_run = _config(model, recipe, facts, row)
+        write_json(new.config_path, {"name": run.name, **facts_of_run, "sha256": file_sha256(new.weights_path)})
 
 
-def _config(run: ModelFolder, model: nn.Module, recipe: Recipe, facts: RunFacts, row: dict[str, float]) -> dict[str, Any]:
+def _config(model: nn.Module, recipe: Recipe, facts: RunFacts, row: dict[str, float]) -> dict[str, Any]:
     return {
-        "name": run.name,
         "architecture": recipe.architecture,
         "task": recipe.task,
         "input_size": recipe.input_size,
@@ -80,7 +82,6 @@ def _config(run: ModelFolder, model: nn.Module, recipe: Recipe, facts: RunFacts,
         "slices": facts.slices,
         "parameters": count_parameters(model),
         "gflop": round(count_gflop(model, recipe.input_size), 4),
-        "sha256": file_sha256(run.weights_path),
         "versions": {
             "resunet": resunet.__version__,
             "python": platform.python_version(),
