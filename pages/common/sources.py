@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.common import judging, loaders
+from pages.common import judging, loaders, uploads
 from pages.common.case import Case
 from pages.common.messages import plain
 from resunet.data.membership import find_slice
@@ -25,7 +25,6 @@ KIND_LABELS = {
     "none": "No tumour",
 }
 FIRST_SAMPLE = "large_1"
-MAX_UPLOAD = 64  # MB a file
 THUMBNAIL = 116
 PART_WORDS = {"train": "in the training set", "val": "in the validation set", "test": "held out for the test"}
 
@@ -66,13 +65,14 @@ def choose_upload() -> Case | None:
     files = st.file_uploader(
         f"Drop MRI slices here ({FORMATS})",
         accept_multiple_files=True,
-        max_upload_size=MAX_UPLOAD,
+        max_upload_size=uploads.FILE,
         help="Greyscale FLAIR or three channels (pre-contrast, FLAIR, post-contrast). Nothing is stored on the server.",
     )
     if not files:
         st.info("Nothing uploaded yet. Drop one or more files above; each is read, judged and outlined at once.")
         return None
     contents = [(file.name, file.getvalue()) for file in files]
+    uploads.check_together(contents)
     table, scans = _judge(contents)
     row = _select_row(table) if len(contents) > 1 or not scans else 0
     name, content = contents[row]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.common import judging, loaders, models, own, picks
+from pages.common import judging, loaders, models, own, picks, uploads
 from pages.common.messages import plain, show_error
 from resunet.data.archive import LAYOUTS, MAX_SLICES, read_archive
 from resunet.data.membership import find_slice
@@ -16,13 +16,12 @@ from resunet.data.sources import all_records
 from resunet.errors import InputError
 from resunet.files import PackedMasks, pack_masks
 
-MAX_ZIP = 100  # MB
 FOLDERS = "RESUNET_FOLDERS"  # set where the visitor may name folders of this machine: never on a public server
 
 
 def choose_slices() -> tuple[str, Sequence[Slice]] | None:
     """A zip file, or a folder where that is allowed: what it is called, and its slices. Raises InputError."""
-    upload = st.file_uploader("A zip file of images and masks", max_upload_size=MAX_ZIP, key="own_zip")
+    upload = st.file_uploader("A zip file of images and masks", max_upload_size=uploads.ARCHIVE, key="own_zip")
     st.caption(f"It should hold {plain(LAYOUTS)}.")
     if os.environ.get(FOLDERS):
         named = st.text_input("Or a folder on this machine", key="own_folder", placeholder="/path/to/data")
