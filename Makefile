@@ -1,5 +1,5 @@
 # make run    the app in a browser, on the bundled weights and samples
-# make test   checks and the whole test suite
+# make test   checks and the tests, the browser's included; make test-all adds the long ones
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,12 +8,15 @@ run: $(VENV)/run.stamp
 	RESUNET_FOLDERS=1 $(BIN)/streamlit run app.py
 
 test: lint browser
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow"
 
 test-quick: $(VENV)/dev.stamp
 	$(BIN)/pytest -m "not slow and not browser"
 
-test-all: test
+test-slow: $(VENV)/dev.stamp
+	$(BIN)/pytest -m slow
+
+test-all: test test-slow
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -29,6 +32,14 @@ browser: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.latency
 
+api: $(VENV)/dev.stamp
+	$(BIN)/pdoc resunet --docformat google --output-directory build/api
+
+# The same packages with the hashes of every build of them, for pip install --require-hashes.
+lock: $(VENV)/dev.stamp
+	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --quiet requirements.txt --output-file requirements-hashed.txt
+
 $(VENV)/run.stamp: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
@@ -39,4 +50,4 @@ $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
-.PHONY: run test test-quick test-all lint browser bench
+.PHONY: run test test-quick test-slow test-all lint browser bench api lock
