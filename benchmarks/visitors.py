@@ -3,13 +3,16 @@
     python -m benchmarks.visitors [--visitors 20] [--minutes 2] [--screens all|single-image]
 
 Starts the server. Each visitor connects as a browser would, opens a screen, waits, opens the next; on the single-image
-screen they click through the samples. An answer is lost when a click's slice does not come back.
+screen they click through the samples and upload slices that nobody has sent before. An answer is lost when the verdict on a
+click or an upload does not come back. At the end all visitors leave, and the memory is read once more when Streamlit has let
+their sessions go.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import random
 import subprocess
 import sys
@@ -19,9 +22,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 import psutil
+import requests
+from PIL import Image
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
@@ -30,6 +37,9 @@ from benchmarks.app import REPOSITORY
 from resunet.data.samples import load_samples
 
 PORT = 8766
+SERVER = f"http://127.0.0.1:{PORT}"
+SOURCE = "Where the slice comes from"
+LET_GO = 150.0  # seconds until Streamlit has let go of sessions whose visitors left
 SCREENS = ("", "single-image", "stage", "metrics", "comparison", "cases", "training", "evaluate")
 THINKING = (2.0, 8.0)  # seconds between two actions of a visitor
 PATIENCE = 60.0
@@ -51,26 +61,41 @@ class Visitor:
     def __init__(self, connection: ClientConnection, record: Record) -> None:
         self.connection, self.record = connection, record
         self.buttons: dict[str, str] = {}
+        self.widgets: dict[str, str] = {}
         self.texts: list[str] = []
+        self.session = ""
+        self.addresses: Any = None
+        self.http = requests.Session()
+        self.http.get(f"{SERVER}/_stcore/health", timeout=PATIENCE)  # brings the cookie that uploads need
 
     async def ask(self, what: str, message: BackMsg) -> None:
         """Send a message and wait until the script has run; the time goes into the record."""
-        self.texts = []
         started = time.perf_counter()
+        await self._exchange(message)
+        self.record.seconds[what].append(time.perf_counter() - started)
+
+    async def _exchange(self, message: BackMsg) -> None:
+        self.texts = []
         await self.connection.send(message.SerializeToString())
         async with asyncio.timeout(PATIENCE):
             while not self._take(ForwardMsg.FromString(await self.connection.recv())):
                 pass
-        self.record.seconds[what].append(time.perf_counter() - started)
 
     def _take(self, message: ForwardMsg) -> bool:
         """Remember what the message shows; whether it says that the script has finished."""
+        if message.WhichOneof("type") == "new_session":
+            self.session = message.new_session.initialize.session_id or self.session
+        elif message.WhichOneof("type") == "file_urls_response":
+            self.addresses = message.file_urls_response.file_urls[0]
+            return True
         element = message.delta.new_element
         kind = element.WhichOneof("type")
         if kind == "exception":
             self.record.errors.append(element.exception.message)
         elif kind == "button":
             self.buttons[element.button.label] = element.button.id
+        elif kind in ("button_group", "file_uploader"):
+            self.widgets[kind if kind == "file_uploader" else element.button_group.label] = getattr(element, kind).id
         elif kind in ("markdown", "heading", "alert"):
             self.texts.append(getattr(element, kind).body)
         return message.WhichOneof("type") == "script_finished" and message.script_finished in FINISHED
@@ -88,13 +113,57 @@ class Visitor:
         message.rerun_script.page_name = "single-image"
         message.rerun_script.widget_states.widgets.add(id=self.buttons[label], trigger_value=True)
         await self.ask("verdict", message)
-        if not any("P(tumour)" in text for text in self.texts):
+        self._expect("P(tumour)")
+
+    def _expect(self, words: str) -> None:
+        if not any(words in text for text in self.texts):
             self.record.lost += 1
+
+    async def choose_upload(self) -> None:
+        """Turn from the samples to the drop zone."""
+        await self.ask("drop zone", self._at_the_drop_zone())
+
+    def _at_the_drop_zone(self) -> BackMsg:
+        """A rerun that says, as a browser does each time, that the drop zone is chosen."""
+        message = BackMsg()
+        message.rerun_script.page_name = "single-image"
+        chosen = message.rerun_script.widget_states.widgets.add(id=self.widgets[SOURCE])
+        chosen.string_array_value.data.append("Upload")
+        return message
+
+    async def upload(self, name: str, content: bytes) -> None:
+        """Upload a file; its slice must come back judged, under its name."""
+        started = time.perf_counter()
+        message = BackMsg()
+        message.file_urls_request.request_id, message.file_urls_request.session_id = name, self.session
+        message.file_urls_request.file_names.append(name)
+        await self._exchange(message)
+        put = partial(self.http.put, files={"file": (name, content)}, timeout=PATIENCE)
+        token = self.http.cookies.get("_streamlit_xsrf")
+        (await asyncio.to_thread(put, SERVER + self.addresses.upload_url, headers={"X-Xsrftoken": token})).raise_for_status()
+        message = self._at_the_drop_zone()
+        widget = message.rerun_script.widget_states.widgets.add(id=self.widgets["file_uploader"])
+        info = widget.file_uploader_state_value.uploaded_file_info.add(name=name, size=len(content))
+        info.file_id = self.addresses.file_id
+        info.file_urls.CopyFrom(self.addresses)
+        await self._exchange(message)
+        self.record.seconds["verdict on an upload"].append(time.perf_counter() - started)
+        self._expect(name.partition(".")[0])
+
+
+def unseen_slice(visitor: int, number: int) -> bytes:
+    """A PNG that no other visitor sends."""
+    samples = load_samples()
+    picture = samples[(visitor + number) % len(samples)].image.copy()
+    picture[0, 0], picture[0, 1] = visitor, number % 256
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "PNG")
+    return stream.getvalue()
 
 
 async def visit(number: int, screens: tuple[str, ...], until: float, record: Record) -> None:
     """One visitor's whole stay."""
-    rng = random.Random(number)
+    rng, uploads = random.Random(number), 0
     labels = [sample.name.replace("_", " ").capitalize() for sample in load_samples()]
     await asyncio.sleep(rng.uniform(0, THINKING[1]))
     try:
@@ -108,6 +177,12 @@ async def visit(number: int, screens: tuple[str, ...], until: float, record: Rec
                 for label in rng.sample(there, min(3, len(there))):
                     await visitor.click_sample(label)
                     await asyncio.sleep(rng.uniform(*THINKING))
+                if screen == "single-image":
+                    await visitor.choose_upload()
+                    for _ in range(2):
+                        uploads += 1
+                        await visitor.upload(f"visitor{number}no{uploads}.png", unseen_slice(number, uploads))
+                        await asyncio.sleep(rng.uniform(*THINKING))
     except (OSError, TimeoutError, Exception) as error:  # whatever ends a visit early is a finding
         record.errors.append(f"{type(error).__name__}: {error}")
 
@@ -126,7 +201,7 @@ def serving() -> Iterator[psutil.Process]:
     with subprocess.Popen(line, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         while True:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/_stcore/health", timeout=2)
+                urllib.request.urlopen(f"{SERVER}/_stcore/health", timeout=2)
                 break
             except OSError:
                 time.sleep(0.2)
@@ -154,6 +229,9 @@ def main() -> None:
     screens = SCREENS if options.screens == "all" else ("single-image",)
     with serving() as server:
         record, memory = asyncio.run(stay(options.visitors, options.minutes, screens, server))
+        time.sleep(LET_GO)
+        urllib.request.urlopen(f"{SERVER}/_stcore/health", timeout=10)
+        left = server.memory_info().rss / 1e6
     print("| action | times | median s | 95 % s | longest s |\n| --- | --- | --- | --- | --- |")
     for what, seconds in sorted(record.seconds.items()):
         median, high = np.percentile(seconds, (50, 95))
@@ -165,6 +243,7 @@ def main() -> None:
         print(f"  {error}")
     half = memory[len(memory) // 2 :]
     print(f"memory: {memory[-1]:.0f} MB at the end, {max(memory):.0f} at most; second half {half[0]:.0f} to {half[-1]:.0f} MB")
+    print(f"memory when all have left: {left:.0f} MB")
 
 
 if __name__ == "__main__":

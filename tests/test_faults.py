@@ -5,10 +5,15 @@ The jobs run in processes that are forked from one that has imported everything,
 
 from __future__ import annotations
 
+import errno
+import itertools
 import multiprocessing
 import os
 import random
 import shutil
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,15 +21,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
+from pages.common.turns import Turns
 from resunet.artifacts import ModelFolder
+from resunet.cli import main
 from resunet.commands import evaluate_model, promote_run
 from resunet.files import PackedMasks, file_sha256
 from resunet.hub import Pin, list_models, pull, push
 from resunet.training import loop
 from resunet.training.recipes import find_recipe
-from tests.conftest import assert_rederived
+from tests.conftest import REPOSITORY, assert_rederived
 from tests.hub_server import Hub, serving
 
 SMOKE = find_recipe("smoke")
@@ -179,3 +187,51 @@ def test_a_push_killed_twenty_times_leaves_whole_commits(model: Path, tmp_path: 
 def push_here(server: Hub, model: Path) -> Pin:
     files = [path for path in model.rglob("*") if path.is_file() and not path.name.startswith((".", "checkpoint"))]
     return Pin("owner/name", server.commit({str(path.relative_to(model)): path.read_bytes() for path in files}))
+
+
+def test_a_killed_worker_ends_the_others_and_the_run_goes_on(kaggle: Path, model: Path, tmp_path: Path):
+    run = ModelFolder(tmp_path / "smoke")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    line = [*launcher, "-m", "resunet", "train", "--recipe", "smoke", "--data", str(kaggle), "--out", str(run.path)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as launched:
+        while not run.history_path.exists() and launched.poll() is None:
+            time.sleep(0.02)
+        psutil.Process(launched.pid).children()[-1].kill()
+        assert launched.wait(60) != 0
+    check_run(run)
+    loop.train(SMOKE, kaggle, run.path, resume=True)
+    history = run.history()
+    assert list(history["epoch"]) == [1, 2] and run.weights()
+    np.testing.assert_allclose(history["val_dice"], ModelFolder(model).history()["val_dice"], atol=5e-3)
+
+
+def test_a_clock_that_jumps_changes_nothing(kaggle: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    jumps = itertools.cycle((1e9, -1e6, 4e9, 0.0))
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
+    run = loop.train(SMOKE, kaggle, tmp_path / "smoke")
+    np.testing.assert_allclose(run.history()["val_loss"], ModelFolder(model).history()["val_loss"], rtol=0.01)
+    assert (run.history()["seconds"] >= 0).all() and run.history()["seconds"].sum() < 300
+    line = Turns(2)
+    with line.take(lambda ahead: None):
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.ENOSPC])
+def test_a_disk_that_takes_nothing_is_one_sentence_and_no_loss(
+    code: int, kaggle: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    evaluate_model(str(model), kaggle, "test")
+    before = {path: file_sha256(path) for path in model.rglob("*") if path.is_file()}
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code), str(model))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refused)
+    monkeypatch.setattr(tempfile, "mkstemp", refused)
+    capsys.readouterr()
+    for command in (["evaluate", str(model), "--data", str(kaggle)], ["tune", str(model), "--data", str(kaggle)]):
+        assert main(command) == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said == f"resunet: {os.strerror(code)} ({model}); nothing that was complete has been changed."
+    assert {path: file_sha256(path) for path in model.rglob("*") if path.is_file()} == before
