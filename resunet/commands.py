@@ -20,6 +20,7 @@ from resunet.data.sources import all_records, open_parts
 from resunet.data.splits import BUDA_TEN
 from resunet.errors import InputError
 from resunet.evaluation.budget import error_budget
+from resunet.evaluation.folds import fold_table, out_of_fold
 from resunet.evaluation.run import Measured, Protocol, classification_table, measure, protocol_of_models, write_evaluation
 from resunet.evaluation.tune import tune_stage_1, tune_stage_2
 from resunet.files import atomic_folder, atomic_path, write_csv, write_text
@@ -231,6 +232,8 @@ def compare_models(protocol: str, out: Path | None) -> int:
     if FLAGSHIP in masks and STAGE_1 in folders:
         against = compare.stage_1_against_masks(masks[FLAGSHIP], float(folders[STAGE_1].config()["threshold"]))
         tables["stage_1_against_masks"] = pd.DataFrame([against])
+    if folds := out_of_fold({name: table for name, table in slices.items() if table is not None}):
+        tables["out_of_fold"] = fold_table(folds)
     for name, table in tables.items():
         shown = compare.wide(table) if name == "metrics" else table
         print(f"\n{name}\n{shown.to_string(index=False, float_format='{:.4g}'.format)}")

@@ -18,6 +18,7 @@ from resunet.stages import Stage2, load_model
 
 ENSEMBLE = "cnn_unet"
 MEMBERS = ("cnn", "unet")
+OF_ONE_RUN = ("validation", "optimiser", "initialisation", "recipe", "seed")  # what a member's config says of its training
 SHARES = tuple(round(0.1 * step, 1) for step in range(1, 10))  # of the first member
 
 
@@ -42,7 +43,7 @@ def write_ensemble(folder: ModelFolder, data: Path | None, members: tuple[str, s
 
     figures = {share: figure(share) for share in SHARES}
     share = max(figures, key=lambda value: (round(figures[value], 4), -abs(value - 0.5)))
-    config = configs[0] | {
+    config = {key: value for key, value in configs[0].items() if key not in OF_ONE_RUN} | {
         "name": folder.name,
         "architecture": "ensemble",
         "members": list(members),

@@ -8,7 +8,6 @@ from scipy.stats import binomtest
 from resunet.evaluation.aggregate import summarise_segmentation
 from resunet.evaluation.budget import error_budget
 from resunet.evaluation.compare import (
-    REPORTED,
     metric_table,
     paired_table,
     rank_biserial,
@@ -17,6 +16,7 @@ from resunet.evaluation.compare import (
     wide,
 )
 from resunet.evaluation.metrics import table_dice, volumes
+from resunet.evaluation.questions import REPORTED
 
 KEYS = ["patient", "slice", "tumour_pixels"]
 

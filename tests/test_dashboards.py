@@ -107,7 +107,11 @@ def test_comparison_holds_every_model_and_what_others_report():
     figure = find_model(FLAGSHIP).summary("test")["metrics"]["recall"]
     assert table.loc[FLAGSHIP, "Recall"] == f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
     assert list(table["against the best"]).count("best") == 1
-    others = app.dataframe[1].value
+    confusions = app.dataframe[1].value.set_index("classifier")
+    accuracy = find_model(STAGE_1).summary("test")["metrics"]["accuracy"]["value"]
+    assert confusions.loc["Patients kept apart", "accuracy"] == pytest.approx(accuracy, abs=1e-12)
+    assert confusions.loc["Reported by the paper", "tp"] == 220
+    others = app.dataframe[-1].value
     assert 0.98 in set(others["value"]) and others["source"].notna().all()
 
 

@@ -12,7 +12,7 @@ from resunet.errors import InputError
 from resunet.hub import FLAGSHIP, STAGE_1, find_model, list_models
 from resunet.pipeline import TumourPipeline
 from resunet.report import score_slice, verdict
-from resunet.stages import Stage1, Stage2
+from resunet.stages import Stage1, Stage2, load_model
 from tests.conftest import assert_rederived
 
 SAMPLES = {sample.name: sample for sample in load_samples()}
@@ -154,14 +154,20 @@ def test_every_bundled_summary_follows_from_its_slices(name: str):
 def test_every_bundled_model_is_complete_and_honest(name: str):
     folder = find_model(name)
     config, history = folder.config(), folder.history()
-    assert folder.weights()
     assert config["threshold_split"] == "val"
-    assert config["best_epoch"] in set(history["epoch"])
-    assert not set(config["patients"]["train"]) & set(config["patients"]["val"])
-    assert not set(folder.slices("test")["patient"]) & set(config["patients"]["train"] + config["patients"]["val"])
     assert folder.card_path.exists()
-    if config["task"] == "segmentation":
-        assert folder.snapshots_path.exists()
+    if config["protocol"] != "slice":
+        assert not set(config["patients"]["train"]) & set(config["patients"]["val"])
+        assert not set(folder.slices("test")["patient"]) & set(config["patients"]["train"] + config["patients"]["val"])
+    if "members" in config:
+        assert load_model(folder) is not None and not folder.weights_path.exists()
+        return
+    assert config["best_epoch"] in set(history["epoch"])
+    assert folder.snapshots_path.exists() == (config["task"] == "segmentation")
+    if config["recipe"].get("keep_weights", True):
+        assert folder.weights()
+    else:
+        assert not folder.weights_path.exists() and "weights are not kept" in folder.card_path.read_text(encoding="utf-8")
 
 
 def test_cards_and_the_readme_are_what_the_files_say():

@@ -7,12 +7,23 @@ import pytest
 from resunet.charts import questions as charts
 from resunet.charts.export import chart_table, safe_csv
 from resunet.evaluation.aggregate import summarise_segmentation
+from resunet.evaluation.folds import (
+    EVERYBODY,
+    FOLDS,
+    REPORTED_MEAN,
+    REPORTED_READERS,
+    fold_finding,
+    fold_table,
+    out_of_fold,
+)
 from resunet.evaluation.metrics import count_pixels, soft_counts
 from resunet.evaluation.protocols import AGGREGATIONS, batch_tversky, protocol_table
 from resunet.evaluation.questions import (
     FALSE_ALARMS,
     PROTOCOL_RUNS,
+    REPORTED,
     SMALLEST,
+    confusion_table,
     difference,
     loss_table,
     protocol_finding,
@@ -124,3 +135,56 @@ def test_the_batch_figure_by_hand():
     empty = {"patient": "b", "tumour_pixels": 0, "soft_tp": 0.0, "soft_fp": 9.0, "soft_fn": 0.0}
     expected = (1 + 1 / (1 + 0.3 * 2 + 0.7 * 1)) / 2
     assert batch_tversky(pd.DataFrame([*rows, last, empty])) == pytest.approx(expected, abs=1e-6)
+
+
+def fold_slices() -> dict[str, pd.DataFrame]:
+    """Five folds of two patients, sites CS and DU; patient k has 10 (k + 1) tumour pixels and Dice 1 - k / 20."""
+    runs = {}
+    for fold in range(FOLDS):
+        rows = []
+        for place, site in enumerate(("CS", "DU")):
+            k = 2 * fold + place
+            tp = 10 * (k + 1)
+            fp = round(2 * tp * (1 / (1 - k / 20) - 1))  # Dice 2 tp / (2 tp + fp)
+            rows.append({"patient": f"TCGA_{site}_{k}", "tp": tp, "fp": fp, "fn": 0})
+        runs[f"unet_fold{fold}"] = pd.DataFrame(rows)
+    return runs
+
+
+def test_folds_are_put_together_and_divided_by_site_and_size():
+    runs = fold_slices()
+    assert out_of_fold({name: runs[name] for name in list(runs)[:4]}) == {}
+    table = fold_table(out_of_fold(runs)).set_index("group")
+    dice = [2 * tp / (2 * tp + fp) for part in runs.values() for tp, fp in zip(part["tp"], part["fp"], strict=True)]
+    assert table.loc[EVERYBODY, "n"] == 10 and table.loc[EVERYBODY, "mean"] == pytest.approx(np.mean(dice))
+    assert table.loc[EVERYBODY, "median"] == pytest.approx(np.median(dice))
+    assert table.loc[EVERYBODY, "low"] < np.mean(dice) < table.loc[EVERYBODY, "high"]
+    assert table.loc["Site CS", "mean"] == pytest.approx(np.mean(dice[::2])) and table.loc["Site DU", "n"] == 5
+    assert table.loc["Tumour volume, smallest quarter", "mean"] == pytest.approx(np.mean(dice[:3]))
+    assert table.loc["Tumour volume, largest quarter", "mean"] == pytest.approx(np.mean(dice[-3:]))
+    assert list(table["n"]) == [10, 5, 5, 3, 2, 2, 3]
+    assert f"unet: mean {np.mean(dice):.3f}" in fold_finding(table.reset_index())
+    figure = charts.folds(table.reset_index())
+    assert len(figure.data[0].x) == 7 and figure.data[0].y[0] == "All patients (n = 10)"
+
+
+def test_a_patient_tested_twice_is_refused():
+    runs = fold_slices()
+    runs["unet_fold1"] = runs["unet_fold0"]
+    with pytest.raises(ValueError, match="test part of two folds"):
+        out_of_fold(runs)
+
+
+def test_what_is_reported_is_what_the_table_of_reported_figures_says():
+    reported = pd.read_csv(REPORTED)
+    buda = reported[reported["system"] == "U-Net (Buda 2019)"]
+    assert buda.loc[buda["metric"] == "volume Dice, mean", "value"].item() == REPORTED_MEAN
+    assert f"{REPORTED_READERS}" in buda["note"].iloc[0]
+
+
+def test_confusions_by_hand_and_the_papers_last():
+    slices = pd.DataFrame({"tumour_pixels": [0, 0, 0, 5, 5, 5, 5], "p_tumour": [0.1, 0.6, 0.2, 0.9, 0.5, 0.4, 0.8]})
+    ours, papers = confusion_table({"Ours": (0.5, slices)}).to_dict("records")
+    assert (ours["tn"], ours["fp"], ours["fn"], ours["tp"], ours["n"]) == (2, 1, 1, 3, 7)
+    assert (ours["accuracy"], ours["sensitivity"], ours["specificity"]) == pytest.approx((5 / 7, 3 / 4, 2 / 3))
+    assert (papers["tn"], papers["fp"], papers["fn"], papers["tp"], papers["n"]) == (350, 2, 6, 220, 578)

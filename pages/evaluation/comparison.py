@@ -5,17 +5,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.common import loaders, models, picks
+from pages.common import loaders, models, picks, study
 from pages.common.chart import chart
 from pages.common.messages import show_error
 from pages.common.once import once
 from resunet.charts import comparison as charts
-from resunet.charts import questions as question_charts
 from resunet.charts.export import safe_csv
 from resunet.errors import InputError
-from resunet.evaluation.compare import REPORTED, metric_table, paired_table, wide
-from resunet.evaluation.protocols import protocol_table
-from resunet.evaluation.questions import PROTOCOL_RUNS, loss_table, protocol_finding, runs_of_losses, tversky_finding
+from resunet.evaluation.compare import metric_table, paired_table, wide
+from resunet.evaluation.questions import REPORTED
 from resunet.evaluation.rules import LABELS
 from resunet.hub import FLAGSHIP
 
@@ -82,39 +80,6 @@ def costs(names: list[str], cost: str) -> dict[str, float]:
     return {name: models.latency_ms(name, loaders.stamp(loaders.config_path(name))) for name in there}
 
 
-def the_questions(protocol: str) -> None:
-    """What Tversky loss buys, and what the protocol does: two figures and one sentence of finding each."""
-    there = [name for name in picks.measured_models("segmentation") if protocol in loaders.model_protocols(name)]
-    slices = {name: table for name in there if (table := loaders.model_slices(name, protocol)) is not None}
-    st.subheader("Does Tversky loss find what others miss?", anchor=False)
-    runs = {name: slices[name] for names in runs_of_losses(slices).values() for name in names}
-    if len(runs_of_losses(runs)) < 2:
-        st.info("The runs that differ in their loss alone are not measured yet. Run: resunet train --all")
-    else:
-        table = once(protocol, loss_table, runs)
-        st.markdown(once(protocol, tversky_finding, runs) or "")
-        left, right = st.columns(2)
-        with left:
-            chart(once(protocol, question_charts.sensitivity_by_loss, table), "losses", "Lesions found, by size and loss")
-        with right:
-            chart(once(protocol, question_charts.price_by_loss, table), "price", "What finding small lesions costs")
-    st.subheader("How much of 0.98 is the protocol?", anchor=False)
-    both = {
-        words: (summary, slices[name])
-        for words, name in PROTOCOL_RUNS.items()
-        if name in slices and (summary := loaders.model_summary(name, protocol)) is not None
-    }
-    if both:
-        st.markdown(
-            once(protocol, protocol_finding, both) or "The run on random slices is not measured yet. Run: resunet train --all"
-        )
-        chart(
-            once(protocol, question_charts.protocols, once(protocol, protocol_table, both)),
-            "protocols",
-            "The same recipe, every protocol and averaging",
-        )
-
-
 def measured(protocol: str) -> None:
     """Our own models under one protocol."""
     names = [name for name in picks.compared_models() if protocol in loaders.model_protocols(name)]
@@ -166,7 +131,7 @@ try:
         words = picks.PROTOCOL_WORDS
         protocol = st.selectbox("Measured on", there, format_func=lambda name: words.get(name, name), key="compared")
         measured(protocol)
-        the_questions(protocol)
+        study.show(protocol)
     else:
         st.info(f"Nothing is evaluated yet. Run: resunet evaluate {FLAGSHIP} --data DIR --split test")
     reported()

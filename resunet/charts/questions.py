@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, finish
+from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, finish, model_colour
+from resunet.evaluation.folds import REPORTED_MEAN
 from resunet.evaluation.questions import FALSE_ALARMS, LOSS_LABELS, SMALLEST
 
 LOSS_COLOURS = dict(zip(LOSS_LABELS.values(), (GREY, BLUE, ORANGE, RED, GREEN), strict=True))
@@ -49,6 +50,26 @@ def price_by_loss(table: pd.DataFrame) -> go.Figure:
         )
     n = int(table.loc[table["metric"] == FALSE_ALARMS, "n"].iloc[0])
     return finish(figure, f"Empty slices with a false alarm, share of n = {n:,}", "Smallest lesions, share found", 420)
+
+
+def folds(table: pd.DataFrame) -> go.Figure:
+    """Out-of-fold volume Dice by group of patients, one row of points an architecture, beside what is reported."""
+    figure = go.Figure()
+    for architecture, rows in table.groupby("architecture", sort=False):
+        figure.add_scatter(
+            x=rows["mean"],
+            y=[f"{group} (n = {n})" for group, n in zip(rows["group"], rows["n"], strict=True)],
+            mode="markers",
+            name=str(architecture),
+            marker={"size": 12, "color": model_colour(str(architecture))},
+            error_x={"array": rows["high"] - rows["mean"], "arrayminus": rows["mean"] - rows["low"]},
+            customdata=rows["median"],
+            hovertemplate="%{y}: mean %{x:.3f}, median %{customdata:.3f}<extra></extra>",
+        )
+    words = {"annotation_text": f"Buda 2019: {REPORTED_MEAN}", "annotation_position": "bottom right"}
+    figure.add_vline(x=REPORTED_MEAN, line={"color": GREY, "dash": "dot"}, **words)
+    figure.update_yaxes(autorange="reversed")
+    return finish(figure, "Volume Dice, mean over patients", None, 120 + 34 * table["group"].nunique(), scattermode="group")
 
 
 def protocols(table: pd.DataFrame) -> go.Figure:

@@ -7,7 +7,6 @@ All tests are paired: the same patients, the same slices. Wilcoxon's signed-rank
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from statsmodels.stats.multitest import multipletests
 from resunet.evaluation.aggregate import Resampling
 from resunet.evaluation.metrics import FloatArray, ratio, table_dice, volumes
 
-REPORTED = Path(__file__).with_name("reported.csv")  # what others report: system, data, metric, value, source, note
 TIE = 0.005  # differences of a patient's Dice up to this count as a tie
 
 

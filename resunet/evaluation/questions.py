@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -28,6 +29,9 @@ LOSS_LABELS = {
 }
 # The same architecture and recipe on patients and on random slices.
 PROTOCOL_RUNS = {"Patients kept apart": "resunet", "Random slices": "resunet_slice"}
+REPORTED = Path(__file__).with_name("reported.csv")  # what others report: system, data, metric, value, source, note
+STAGE_1_RUNS = {"Patients kept apart": "resnet50", "Random slices": "resnet50_slice"}
+REPORTED_STAGE_1 = "ResNet-50 classifier (the paper)"
 SMALLEST = "lesion_sensitivity_q1"
 FALSE_ALARMS = "empty_slice_fp_rate"
 
@@ -91,6 +95,31 @@ def tversky_finding(slices: Mapping[str, pd.DataFrame]) -> str | None:
     return (
         f"Tversky loss instead of BCE changes the share of the smallest lesions that is found by {small}, and the share of "
         f"empty slices with a false alarm by {alarms}."
+    )
+
+
+def confusion_table(evaluations: Mapping[str, tuple[float, pd.DataFrame]]) -> pd.DataFrame:
+    """The confusion matrix of stage 1 under each protocol, and last the paper's.
+
+    Args:
+        evaluations: threshold and slices.csv by name of the protocol.
+
+    Returns:
+        classifier, n (slices), tn, fp, fn, tp, accuracy, sensitivity, specificity.
+    """
+    rows = []
+    for words, (threshold, slices) in evaluations.items():
+        truth, said = slices["tumour_pixels"] > 0, slices["p_tumour"] >= threshold
+        cells = {"tn": ~truth & ~said, "fp": ~truth & said, "fn": truth & ~said, "tp": truth & said}
+        rows.append({"classifier": words} | {name: int(cell.sum()) for name, cell in cells.items()})
+    reported = pd.read_csv(REPORTED).query("system == @REPORTED_STAGE_1").set_index("metric")["value"]
+    rows.append({"classifier": "Reported by the paper"} | {name: int(reported[name]) for name in ("tn", "fp", "fn", "tp")})
+    table = pd.DataFrame(rows)
+    table.insert(1, "n", table[["tn", "fp", "fn", "tp"]].sum(axis=1))
+    return table.assign(
+        accuracy=(table["tp"] + table["tn"]) / table["n"],
+        sensitivity=table["tp"] / (table["tp"] + table["fn"]),
+        specificity=table["tn"] / (table["tn"] + table["fp"]),
     )
 
 
