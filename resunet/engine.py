@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from resunet.fusion import can_pack, fold_batch_norms, pack_convolutions
+from resunet.memory import return_freed_memory
 from resunet.models.classifier import ResNet50Classifier
-from resunet.runtime import return_freed_memory
 
 
 class ExplainedClassifier(nn.Module):

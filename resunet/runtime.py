@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -74,11 +73,3 @@ def mixed_precision(device: torch.device, dtype: torch.dtype) -> AbstractContext
     if dtype == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype)
-
-
-def return_freed_memory() -> None:
-    """Hand memory that was freed back to the system; glibc keeps it otherwise. A no-op where there is no glibc."""
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-    except (OSError, AttributeError):
-        return

@@ -16,6 +16,7 @@ from pages.common.kept import Kept
 from pages.common.turns import Turns
 from resunet.data.apart import Decoder
 from resunet.data.readers import Scan
+from resunet.memory import return_freed_memory
 
 if TYPE_CHECKING:
     from resunet.pipeline import Prediction
@@ -82,8 +83,6 @@ def predict(content_digest: str, number: int, image: npt.NDArray[np.generic], tt
     Raises:
         InputError: a model cannot be loaded, or too many visitors are waiting.
     """
-    from resunet.runtime import return_freed_memory
-
     pipeline, key = models.pipeline(), (content_digest, number, tta, models.revision())
     if (found := _predictions().get(key)) is not None:
         return found

@@ -11,6 +11,7 @@ import streamlit as st
 
 from resunet.errors import InputError
 from resunet.hub import FLAGSHIP, STAGE_1, find_model, find_or_fetch
+from resunet.memory import use_few_heaps
 
 if TYPE_CHECKING:
     from resunet.pipeline import TumourPipeline
@@ -58,6 +59,7 @@ def _show_fetching(coming: Future[TumourPipeline]) -> None:
 @st.cache_resource(show_spinner=False)
 def warm_up() -> Future[TumourPipeline]:
     """Start to load the pipeline in the background, once a server: importing torch takes longer than a page."""
+    use_few_heaps()
     return ThreadPoolExecutor(1).submit(_load)
 
 

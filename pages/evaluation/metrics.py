@@ -13,7 +13,6 @@ from pages.common.messages import show_error
 from pages.common.once import once
 from pages.common.picks import Evaluation
 from resunet.charts import metrics as charts
-from resunet.charts import stage_1 as stage_1_charts
 from resunet.charts.export import safe_csv
 from resunet.errors import InputError
 from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
@@ -112,6 +111,8 @@ def segmentation(evaluation: Evaluation) -> None:
 @st.fragment
 def classification(evaluation: Evaluation) -> None:
     """Everything about a classifier."""
+    from resunet.charts import stage_1 as stage_1_charts  # scikit-learn takes 58 MB, and most visitors look at masks
+
     start = float(evaluation.summary["threshold"])
     threshold = st.slider("Threshold", 0.01, 0.99, start, 0.01, key="stage_1_threshold", help=f"Chosen on validation: {start}")
     options = f" --threshold {threshold}" if threshold != start else ""
