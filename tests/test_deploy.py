@@ -1,6 +1,7 @@
 """What a deployment relies on: pinned and hashed packages, a Dockerfile whose paths exist, settings that can be read."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -55,9 +56,12 @@ def test_the_example_of_secrets_is_what_the_app_reads(monkeypatch: pytest.Monkey
 
 @pytest.mark.slow
 def test_the_installed_package_has_all_that_it_needs(tmp_path: Path):
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path), str(REPOSITORY)], check=True
-    )
+    for name in ("pyproject.toml", "README.md", "requirements.txt"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    shutil.copytree(REPOSITORY / "resunet", tmp_path / "resunet", ignore=shutil.ignore_patterns("__pycache__"))
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "."]
+    subprocess.run([*build, "."], cwd=tmp_path, check=True)
+    shutil.rmtree(tmp_path / "resunet")
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         wheel.extractall(tmp_path / "site")
     assert (tmp_path / "site" / "resunet" / "py.typed").exists()
