@@ -83,6 +83,10 @@ class ModelFolder:
             raise InputError(f"{self.config_path} must hold a JSON object.")
         return content
 
+    def keeps_weights(self) -> bool:
+        """False for a run that only answers a question: it keeps everything but its weights. Raises InputError."""
+        return bool(self.config().get("recipe", {}).get("keep_weights", True))
+
     def summary(self, protocol: str) -> dict[str, Any] | None:
         """The aggregates of one evaluation, or None when it has not been run."""
         path = self.summary_path(protocol)

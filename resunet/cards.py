@@ -49,11 +49,11 @@ def model_card(folder: ModelFolder, name: str | None = None) -> str:
 
 
 def results_table(folders: Sequence[ModelFolder], protocol: str = "test") -> str:
-    """A Markdown table of all segmentation models, best mean volume Dice first, for the README."""
+    """A Markdown table of the segmentation models that keep their weights, best mean volume Dice first, for the README."""
     rows = []
     for folder in folders:
         config, summary = folder.config(), folder.summary(protocol)
-        if summary is None or config["task"] != "segmentation":
+        if summary is None or config["task"] != "segmentation" or not folder.keeps_weights():
             continue
         metrics = summary["metrics"]
         cells = [_with_interval(metrics[name]) for name in RESULTS]

@@ -190,7 +190,7 @@ def promote_run(run: Path, to: Path | None = None) -> int:
     source.weights()  # refuses a run whose weights are missing or damaged
     target = to or WEIGHTS / run.resolve().name
     left_behind = [CHECKPOINTS, ".*"]
-    if not source.config()["recipe"].get("keep_weights", True):
+    if not source.keeps_weights():
         left_behind.append(source.weights_path.name)
     with atomic_folder(target) as temporary:
         shutil.copytree(run, temporary, ignore=shutil.ignore_patterns(*left_behind), dirs_exist_ok=True)

@@ -22,7 +22,8 @@ from resunet.runtime import compute_dtype, default_device
 
 FRAME = 256  # side of the frame on which stage 1's input is prepared, as in training
 
-# One forward pass at a time in this process: two at once would fight for the same cores.
+# One forward pass at a time in this process: two at once would fight for the same cores. Making an engine takes its turn too,
+# since torch.fx traces a network by patching what every call of every module goes through.
 _TURN = threading.Lock()
 
 
@@ -63,7 +64,8 @@ class Stage1:
         if not isinstance(network, ResNet50Classifier):
             raise InputError(f"{folder.path} is not a stage 1 model; give a folder whose task is classification.")
         size = int(self.config["input_size"])
-        self._engine = Engine(ExplainedClassifier(network), size, device, dtype or compute_dtype(device))
+        with _TURN:
+            self._engine = Engine(ExplainedClassifier(network), size, device, dtype or compute_dtype(device))
         calibration = self.config.get("calibration") or {"scale": 1.0, "shift": 0.0}
         self._scale, self._shift = float(calibration["scale"]), float(calibration["shift"])
 
@@ -104,7 +106,9 @@ class Stage2:
         self.threshold = float(self.config["threshold"])
         self.clean_up = CleanUp(**self.config["postprocessing"])
         self.gate = float((self.config.get("gate") or {"threshold": 0.5})["threshold"])
-        self._engine = Engine(load_model(folder), self.size, device, dtype or compute_dtype(device))
+        network = load_model(folder)
+        with _TURN:
+            self._engine = Engine(network, self.size, device, dtype or compute_dtype(device))
 
     def __call__(self, images: Sequence[FloatImage], tta: bool = False) -> list[ProbabilityMap]:
         """Probability maps of normalised slices (H, W, 3) on the model's grid; `tta` averages over four flips."""

@@ -128,6 +128,22 @@ def test_threads_share_one_pipeline(pipeline: TumourPipeline):
     assert together == alone
 
 
+def test_models_load_while_others_load_and_predict(pipeline: TumourPipeline):
+    alone = pipeline.predict(LARGE.image).p_tumour
+    found: list[float] = []
+
+    def load_and_predict() -> None:
+        found.append(TumourPipeline.load("resunet").predict(LARGE.image).p_tumour)
+
+    threads = [threading.Thread(target=load_and_predict) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    found.extend(pipeline.predict(LARGE.image).p_tumour for _ in range(8))
+    for thread in threads:
+        thread.join()
+    assert found == [alone] * 12
+
+
 def test_without_stage_1_everything_is_segmented():
     found = TumourPipeline.load(classifier=None).predict(LARGE.image)
     assert found.p_tumour == 1.0 and not found.gated and found.mask.any()

@@ -53,10 +53,14 @@ def measured_models(task: str | None = None) -> list[str]:
     return sorted(found, key=lambda name: (name != FLAGSHIP, name))
 
 
-def compared_models() -> list[str]:
-    """Measured models that were trained on the committed split: the same slices were held out from all of them."""
-    found = measured_models("segmentation")
-    return [name for name in found if loaders.model_config(name).get("protocol", "patient") == "patient"]
+def compared_models(questions: bool = False) -> list[str]:
+    """Measured models that were trained on the committed split: the same slices were held out from all of them.
+
+    Runs that only answer a question (another loss, another seed) are among them where `questions` says so.
+    """
+    configs = {name: loaders.model_config(name) for name in measured_models("segmentation")}
+    apart = {name: config for name, config in configs.items() if config.get("protocol", "patient") == "patient"}
+    return [name for name, config in apart.items() if questions or config.get("recipe", {}).get("keep_weights", True)]
 
 
 def choose_evaluation(task: str | None = None) -> Evaluation | None:

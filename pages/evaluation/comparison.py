@@ -82,7 +82,8 @@ def costs(names: list[str], cost: str) -> dict[str, float]:
 
 def measured(protocol: str) -> None:
     """Our own models under one protocol."""
-    names = [name for name in picks.compared_models() if protocol in loaders.model_protocols(name)]
+    questions = st.toggle("Runs that answer a question, too", key="questions", help="Other losses and other seeds of ResUNet")
+    names = [name for name in picks.compared_models(questions) if protocol in loaders.model_protocols(name)]
     summaries = {name: summary for name in names if (summary := loaders.model_summary(name, protocol)) is not None}
     slices = {name: table for name in summaries if (table := loaders.model_slices(name, protocol)) is not None}
     offered = list(dict.fromkeys(name for summary in summaries.values() for name in summary["metrics"] if name in LABELS))
