@@ -109,11 +109,11 @@ def test_charts_of_the_losses_hold_every_loss():
         "Tversky + BCE (1 run)",
     ]
     points = charts.price_by_loss(table).data
-    assert [point.text[0] for point in points] == ["BCE", "Tversky 0.3/0.7", "Tversky + BCE"]
+    assert [point.name for point in points] == ["BCE", "Tversky 0.3/0.7", "Tversky + BCE"]
     exported = chart_table(charts.price_by_loss(table))
-    assert list(exported["text"]) == [point.text[0] for point in points] and exported["y"].tolist() == [
-        point.y[0] for point in points
-    ]
+    assert list(exported["series"]) == [point.name for point in points]
+    assert (exported["x_low"] <= exported["x"]).all() and (exported["y"] <= exported["y_high"]).all()
+    assert exported["y"].tolist() == [point.y[0] for point in points]
 
 
 def test_exported_text_is_never_a_formula():

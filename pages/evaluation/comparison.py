@@ -91,7 +91,7 @@ def measured(protocol: str) -> None:
         "Figures", offered, SHOWN, format_func=lambda name: LABELS[name], key="columns", placeholder="Choose figures"
     )
     ordered = sorted(summaries, key=lambda name: -summaries[name]["metrics"]["volume_dice_mean"]["value"])
-    best = ordered[0]
+    summaries, best = {name: summaries[name] for name in ordered}, ordered[0]
     paired = once(protocol, paired_table, slices, best)
     table = marked(table_of(summaries, chosen).set_index("model").loc[ordered].reset_index(), paired, best)
     st.dataframe(table, hide_index=True, key="comparison")

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from resunet.charts.metrics import patient_table
-from resunet.charts.style import GREY, ORANGE, finish, model_colour
+from resunet.charts.style import GREY, ORANGE, finish, model_colour, whiskers
 
 COSTS = {"parameters": "Parameters, millions", "gflop": "GFLOP a slice", "latency": "Milliseconds a slice, measured here"}
 QUARTERS = tuple(f"lesion_sensitivity_q{quarter}" for quarter in range(1, 5))
@@ -37,12 +37,10 @@ def cost_against_dice(costs: Mapping[str, float], summaries: Mapping[str, dict[s
         figure.add_scatter(
             x=[x],
             y=[metric["value"]],
-            mode="markers+text",
-            text=[name],
-            textposition="bottom center",
+            mode="markers",
+            name=name,
             marker={"size": 14, "color": model_colour(name)},
-            error_y={"array": [metric["high"] - metric["value"]], "arrayminus": [metric["value"] - metric["low"]]},
-            showlegend=False,
+            error_y=whiskers([metric["value"]], [metric["low"]], [metric["high"]]),
             hovertemplate=f"{name}<br>%{{x:.3g}}, Dice %{{y:.3f}}<extra></extra>",
         )
     return finish(figure, COSTS[cost], f"Volume Dice, mean over n = {points[0][1]['n']} patients", 420)
@@ -69,7 +67,7 @@ def forest(paired: pd.DataFrame, reference: str) -> go.Figure:
         text=[f"p {p:.3g}" for p in table["p_holm"]],
         textposition="top center",
         marker={"size": 13, "color": [model_colour(name) for name in table["model"]]},
-        error_x={"array": table["high"] - table["difference"], "arrayminus": table["difference"] - table["low"]},
+        error_x=whiskers(table["difference"], table["low"], table["high"]),
         customdata=table[["wins", "ties", "losses", "effect"]],
         hovertemplate="%{y}: %{x:+.3f}<br>%{customdata[0]} wins, %{customdata[1]} ties, %{customdata[2]} losses<br>"
         "effect %{customdata[3]:.2f}<extra></extra>",
@@ -110,10 +108,7 @@ def lesions_by_size(summaries: Mapping[str, dict[str, Any]]) -> go.Figure:
             y=[metric["value"] for metric in metrics],
             name=name,
             marker_color=model_colour(name),
-            error_y={
-                "array": [metric["high"] - metric["value"] for metric in metrics],
-                "arrayminus": [metric["value"] - metric["low"] for metric in metrics],
-            },
+            error_y=whiskers(*([metric[name] for metric in metrics] for name in ("value", "low", "high"))),
         )
     figure.update_yaxes(range=[0, 1.03])
     return finish(figure, "Lesions by area, smallest quarter first", "Share found", 400, barmode="group")

@@ -12,7 +12,10 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def chart_table(figure: go.Figure) -> pd.DataFrame:
-    """One row a point: series, x, y, z and text where the chart has them, low and high where it draws intervals."""
+    """One row a point: series, x, y, z and text where the chart has them, low and high where it draws intervals.
+
+    Where it draws them both ways, they are x_low, x_high, y_low and y_high.
+    """
     return pd.concat([_trace_table(trace) for trace in figure.data], ignore_index=True) if figure.data else pd.DataFrame()
 
 
@@ -26,13 +29,13 @@ def _trace_table(trace: Any) -> pd.DataFrame:
     values = {name: _column(getattr(trace, name, None)) for name in ("x", "y", "text")}
     table = pd.DataFrame({name: column for name, column in values.items() if column is not None})
     table.insert(0, "series", trace.name)
-    for axis in ("x", "y"):
-        error = getattr(trace, f"error_{axis}", None)
-        if error is not None and error.array is not None:
-            high = np.asarray(error.array, float)
-            low = high if error.arrayminus is None else np.asarray(error.arrayminus, float)
-            centre = table[axis].to_numpy(float)
-            table["low"], table["high"] = centre - low, centre + high
+    errors = {axis: getattr(trace, f"error_{axis}", None) for axis in ("x", "y")}
+    drawn = {axis: error for axis, error in errors.items() if error is not None and error.array is not None}
+    for axis, error in drawn.items():
+        high = np.asarray(error.array, float)
+        low = high if error.arrayminus is None else np.asarray(error.arrayminus, float)
+        centre, prefix = table[axis].to_numpy(float), f"{axis}_" if len(drawn) == 2 else ""
+        table[f"{prefix}low"], table[f"{prefix}high"] = centre - low, centre + high
     return table
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, finish
+from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, finish, whiskers
 from resunet.data.splits import BUDA_TEN, site
 from resunet.evaluation.aggregate import summarise_segmentation
 from resunet.evaluation.metrics import table_dice, volumes
@@ -77,10 +77,7 @@ def aggregations(slices: pd.DataFrame) -> go.Figure:
         textposition="inside",
         insidetextanchor="start",
         name="this model",
-        error_y={
-            "array": [figures[name]["high"] - figures[name]["value"] for name in names],
-            "arrayminus": [figures[name]["value"] - figures[name]["low"] for name in names],
-        },
+        error_y=whiskers(values, *([figures[name][end] for name in names] for end in ("low", "high"))),
         hovertemplate="%{x}<br>%{y:.3f}<extra></extra>",
     )
     figure.add_scatter(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, finish, model_colour
+from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, finish, model_colour, whiskers
 from resunet.evaluation.folds import REPORTED_MEAN
 from resunet.evaluation.questions import FALSE_ALARMS, LOSS_LABELS, SMALLEST
 
@@ -25,7 +25,7 @@ def sensitivity_by_loss(table: pd.DataFrame) -> go.Figure:
             y=part["value"],
             name=f"{loss} ({int(rows['runs'].iloc[0])} run{'s' if rows['runs'].iloc[0] > 1 else ''})",
             marker_color=LOSS_COLOURS[str(loss)],
-            error_y={"array": part["high"] - part["value"], "arrayminus": part["value"] - part["low"]},
+            error_y=whiskers(part["value"], part["low"], part["high"]),
         )
     figure.update_yaxes(range=[0, 1.03])
     return finish(figure, "Lesions by area, smallest quarter first", "Share found", 420, barmode="group")
@@ -40,13 +40,11 @@ def price_by_loss(table: pd.DataFrame) -> go.Figure:
         figure.add_scatter(
             x=[x],
             y=[y],
-            mode="markers+text",
-            text=[loss],
-            textposition="top center",
+            mode="markers",
+            name=str(loss),
             marker={"size": 14, "color": LOSS_COLOURS[str(loss)]},
-            error_x={"array": [row["high", FALSE_ALARMS] - x], "arrayminus": [x - row["low", FALSE_ALARMS]]},
-            error_y={"array": [row["high", SMALLEST] - y], "arrayminus": [y - row["low", SMALLEST]]},
-            showlegend=False,
+            error_x=whiskers([x], [row["low", FALSE_ALARMS]], [row["high", FALSE_ALARMS]]),
+            error_y=whiskers([y], [row["low", SMALLEST]], [row["high", SMALLEST]]),
         )
     n = int(table.loc[table["metric"] == FALSE_ALARMS, "n"].iloc[0])
     return finish(figure, f"Empty slices with a false alarm, share of n = {n:,}", "Smallest lesions, share found", 420)
@@ -62,7 +60,7 @@ def folds(table: pd.DataFrame) -> go.Figure:
             mode="markers",
             name=str(architecture),
             marker={"size": 12, "color": model_colour(str(architecture))},
-            error_x={"array": rows["high"] - rows["mean"], "arrayminus": rows["mean"] - rows["low"]},
+            error_x=whiskers(rows["mean"], rows["low"], rows["high"]),
             customdata=rows["median"],
             hovertemplate="%{y}: mean %{x:.3f}, median %{customdata:.3f}<extra></extra>",
         )
@@ -82,7 +80,7 @@ def protocols(table: pd.DataFrame) -> go.Figure:
             name=str(protocol),
             orientation="h",
             marker_color=colour,
-            error_x={"array": rows["high"] - rows["value"], "arrayminus": rows["value"] - rows["low"]},
+            error_x=whiskers(rows["value"], rows["low"], rows["high"]),
             customdata=rows["n"],
             hovertemplate="%{y}: %{x:.3f}, n = %{customdata:,}<extra></extra>",
         )

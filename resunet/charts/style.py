@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 # Okabe and Ito's colours, told apart by colour-blind eyes and readable on white and on near-black.
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8A949C"
-# Three of Tol's muted colours fill up to one colour a model.
-WINE, TEAL, OLIVE = "#882255", "#44AA99", "#999933"
-PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, WINE, TEAL, OLIVE, GREY)
+# Four more, near Tol's muted ones, fill up to one colour a model.
+WINE, TEAL, OLIVE, INDIGO = "#882255", "#44AA99", "#999933", "#7B6FD0"
+PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, WINE, TEAL, OLIVE, GREY, INDIGO)
 HEIGHT = 360
+SHORT_LEGEND, LEGEND_ROW = 3, 22  # entries; pixels
 
 # Not read from the registry of models, which needs torch; a test keeps the two together.
 MODEL_NAMES = (
@@ -25,6 +27,7 @@ MODEL_NAMES = (
     "cnn_unet",
     "cnn",
     "resnet50",
+    "resunet_deep_128",
 )
 
 
@@ -37,12 +40,25 @@ def model_colour(name: str) -> str:
     return model_colour(longest) if longest else GREY
 
 
+def whiskers(value: Any, low: Any, high: Any) -> dict[str, Any]:
+    """An interval as error bars that are seen on light and on dark; arrays or lists of the same length."""
+    value, low, high = (np.asarray(part, float) for part in (value, low, high))
+    return {"array": high - value, "arrayminus": value - low, "color": GREY}
+
+
 def finish(figure: go.Figure, x: str | None = None, y: str | None = None, height: int = HEIGHT, **layout: Any) -> go.Figure:
-    """Axis titles, margins and legend in the common style; returns the figure."""
+    """Axis titles, margins and legend in the common style; returns the figure.
+
+    A short legend stands above the chart; a long one, whose rows are not known before it is drawn, below it.
+    """
+    named = sum(bool(trace.name) and trace.showlegend is not False for trace in figure.data)
+    rows = LEGEND_ROW * -(-named // 3) if named > SHORT_LEGEND else 0  # pixels
+    above = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+    below = {"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom", "x": 0}
     figure.update_layout(
-        height=height,
-        margin={"l": 10, "r": 10, "t": 40, "b": 10},
-        legend={"orientation": "h", "y": 1.14, "x": 0},
+        height=height + rows,
+        margin={"l": 10, "r": 10, "t": 40, "b": 60 + rows if rows else 10},
+        legend=below if rows else above,
         hoverlabel={"align": "left"},
         **layout,
     )
