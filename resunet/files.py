@@ -150,11 +150,6 @@ def write_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
 
 
-def pack_masks(masks: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[Any]]:
-    """Bit-pack masks (..., H, W) for an .npz file; `PackedMasks` reads them."""
-    return {"bits": np.packbits(masks, axis=-1), "shape": np.asarray(masks.shape, dtype=np.int32)}
-
-
 @dataclass(frozen=True)
 class PackedMasks:
     """Masks (..., H, W) kept in an eighth of their size; indexing along any axis but the last unpacks what is asked for.
@@ -168,9 +163,18 @@ class PackedMasks:
     width: int
 
     @classmethod
+    def pack(cls, masks: npt.NDArray[np.bool_]) -> PackedMasks:
+        """From masks (..., H, W)."""
+        return cls(np.packbits(masks, axis=-1), masks.shape[-1])
+
+    @classmethod
     def of(cls, arrays: dict[str, npt.NDArray[Any]]) -> PackedMasks:
-        """From the arrays that `pack_masks` made."""
+        """From what `arrays` gave."""
         return cls(arrays["bits"], int(arrays["shape"][-1]))
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """As named arrays for an .npz file."""
+        return {"bits": self.bits, "shape": np.asarray(self.shape, dtype=np.int32)}
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from pages.common import models
-from pages.common.messages import plain
+from pages.common.messages import JOINER, plain
 from resunet import hub
 from resunet.data.samples import load_samples
 from resunet.hub import FLAGSHIP, WEIGHTS, find_model
@@ -43,11 +43,12 @@ def open_screen(page: str | None = None) -> AppTest:
 
 
 def text_of(app: AppTest) -> str:
-    return "\n".join(element.value for kind in ("header", "markdown", "caption") for element in app.get(kind))
+    """What the screen says, its escapes taken away."""
+    return plain_text("\n".join(element.value for kind in ("header", "markdown", "caption") for element in app.get(kind)))
 
 
 def plain_text(escaped: str) -> str:
-    return re.sub(r"\\(.)", r"\1", escaped)
+    return re.sub(r"\\(.)", r"\1", escaped).replace(JOINER, "")
 
 
 def test_overview_shows_the_figures_of_the_model_folders():
@@ -143,7 +144,7 @@ def test_a_volume_brings_a_slice_slider():
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_upload_gets_its_sentence_and_no_traceback(name: str):
     app = upload(open_screen("single_image"), (name, BAD[name][0]()))
-    assert len(app.error) == 1 and app.error[0].value.startswith(name)
+    assert len(app.error) == 1 and plain_text(app.error[0].value).startswith(name)
 
 
 def test_several_uploads_make_a_table_and_bad_ones_stop_nobody():
@@ -219,4 +220,10 @@ def test_an_evaluation_that_was_not_run_is_named(copied_weights: Path):
 def test_a_file_name_is_shown_as_it_is_and_never_as_markup(name: str):
     escaped = plain(f"{name} is damaged")
     assert plain_text(escaped) == f"{name} is damaged"
-    assert not re.search(r"(?<!\\)[*_<>$\[\]`]|(?<!\\):\w", escaped)
+    assert not re.search(r"(?<!\\)[*_<>$\[\]`#]|:[\w+-]", escaped)
+
+
+def test_a_sentence_is_one_line_however_the_file_is_called():
+    app = upload(open_screen("single_image"), ("a\n# b" + "x" * 5000 + ".png", b"nonsense"))
+    assert len(app.error) == 1 and "\n" not in app.error[0].value and len(app.error[0].value) < 600
+    assert plain_text(app.error[0].value).startswith("a # bxxx")

@@ -15,7 +15,6 @@ from resunet.files import (
     atomic_folder,
     atomic_path,
     file_sha256,
-    pack_masks,
     save_tensors,
     sole_writer,
     write_csv,
@@ -74,7 +73,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path):
 
 def test_masks_survive_packing():
     masks = np.random.default_rng(0).random((3, 2, 17, 29)) > 0.5
-    packed = PackedMasks.of(pack_masks(masks))
+    packed = PackedMasks.of(PackedMasks.pack(masks).arrays())
     assert packed.shape == masks.shape and len(packed) == 3
     np.testing.assert_array_equal(packed[:], masks)
     np.testing.assert_array_equal(packed[:, [1]], masks[:, [1]])

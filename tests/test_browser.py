@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from pages.common.messages import JOINER
 from resunet.data.samples import SAMPLES
 from resunet.evaluation.sweep import THRESHOLDS
 from resunet.files import write_csv
@@ -110,6 +111,47 @@ def test_from_sample_to_downloaded_mask(
     ours = cv2.imread(str(tmp_path / "large_2_mask.png"), cv2.IMREAD_UNCHANGED)
     assert set(np.unique(ours)) == {0, 255}
     np.testing.assert_array_equal(downloaded, ours)
+
+
+ODD_NAMES = (
+    "# head.png",
+    "1. one.png",
+    "- dash.png",
+    "www.evil.com.png",
+    "me@evil.com.png",
+    ":+1: :smile: :red[x] :material_home:.png",
+    "**b** _i_ ~~s~~ `c` $x^2$.png",
+    "![a](b) [c](www.d.e).png",
+    "<b>x</b> &lt;.png",
+    "😀 face.png",
+)
+
+
+def test_odd_file_names_are_shown_as_they_are(address: str, page: Page):
+    page.goto(f"{address}/single-image")
+    page.get_by_text("Upload", exact=True).click(timeout=SLOW)
+    for name in ODD_NAMES:
+        page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "image/png", "buffer": b"nonsense"})
+        alert = page.get_by_test_id("stAlert")
+        expect(alert).to_contain_text("is not an image that can be read here", timeout=SLOW)
+        assert alert.inner_text().replace(JOINER, "").startswith(f"{name} is not an image")
+        assert alert.locator("a, img, h1, ol, ul, strong, em, code, del, .katex").count() == 0
+        page.get_by_role("button", name="Remove").click()
+        expect(alert).to_contain_text("Nothing uploaded yet", timeout=SLOW)
+
+
+def test_removing_a_file_while_a_row_is_selected_breaks_nothing(address: str, page: Page):
+    page.goto(f"{address}/single-image")
+    page.get_by_text("Upload", exact=True).click(timeout=SLOW)
+    page.locator("input[type=file]").set_input_files([SAMPLES / "images" / f"large_{number}.png" for number in (1, 2, 3)])
+    expect(page.get_by_text("large_1.png. Orange line")).to_be_visible(timeout=SLOW)
+    box = page.get_by_test_id("stDataFrame").first.locator("canvas").first.bounding_box()
+    page.mouse.click(box["x"] + 18, box["y"] + 35 * 3 + 17)  # the tick box of the third row
+    expect(page.get_by_text("large_3.png. Orange line")).to_be_visible(timeout=SLOW)
+    page.get_by_role("button", name="Remove large_2.png").click()
+    expect(page.get_by_role("button", name="Remove large_2.png")).to_have_count(0, timeout=SLOW)
+    expect(page.get_by_text("Orange line: predicted outline")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("encountered an error")).to_have_count(0)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

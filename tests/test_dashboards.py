@@ -12,7 +12,7 @@ from resunet.evaluation.aggregate import gate_slices, summarise_segmentation
 from resunet.evaluation.sweep import Sweep, table_at
 from resunet.hub import FLAGSHIP, STAGE_1, find_model
 from tests.conftest import REPOSITORY
-from tests.test_app import copied_weights, fresh_caches  # noqa: F401 (fixtures)
+from tests.test_app import copied_weights, fresh_caches, plain_text  # noqa: F401 (fixtures)
 
 SCREENS = ("metrics", "comparison", "cases", "training")
 
@@ -75,17 +75,17 @@ def test_a_case_opens_from_its_address_and_steps_to_its_neighbours():
     slices = find_model(FLAGSHIP).slices("test")
     row = slices[slices["tumour_pixels"] > 0].iloc[5]
     app = open_screen("cases", patient=row["patient"], slice=str(row["slice"]))
-    assert app.subheader[0].value == f"{row['patient']}, slice {row['slice']}"
+    assert plain_text(app.subheader[0].value) == f"{row['patient']}, slice {row['slice']}"
     assert any(f"{row['tp']:,} found, {row['fn']:,} missed" in caption.value for caption in app.caption)
     assert "is not part of this repository" in app.info[0].value
     app.button(key="step_Slice above").click().run()
-    assert app.subheader[0].value == f"{row['patient']}, slice {row['slice'] + 1}"
+    assert plain_text(app.subheader[0].value) == f"{row['patient']}, slice {row['slice'] + 1}"
 
 
 def test_cases_start_with_the_worst_and_an_unknown_address_says_so():
     slices = find_model(FLAGSHIP).slices("test")
     worst = slices.loc[(slices["fp"] + slices["fn"]).idxmax()]
-    assert open_screen("cases").subheader[0].value == f"{worst['patient']}, slice {worst['slice']}"
+    assert plain_text(open_screen("cases").subheader[0].value) == f"{worst['patient']}, slice {worst['slice']}"
     assert "was not measured on this slice" in open_screen("cases", patient="nobody", slice="1").warning[0].value
 
 
@@ -136,7 +136,7 @@ def test_a_damaged_table_is_named(copied_weights: Path):  # noqa: F811
     (copied_weights / FLAGSHIP / "evaluation" / "test" / "slices.csv").write_bytes(b'"\x00\xff,,\n"broken')
     for name in ("metrics", "cases"):
         app = open_screen(name)
-        assert "slices.csv cannot be read" in app.error[0].value
+        assert "slices.csv cannot be read" in plain_text(app.error[0].value)
     pd.DataFrame().to_csv(copied_weights / FLAGSHIP / "history.csv")
     (copied_weights / FLAGSHIP / "history.csv").write_text("")
     assert "history.csv cannot be read" in open_screen("training").error[0].value

@@ -71,7 +71,7 @@ def test_mask_of_another_size_is_refused(kaggle: Path, tmp_path: Path):
     victim = next(copy.glob("kaggle_3m/*/*_2_mask.tif"))
     Image.new("L", (64, 64)).save(victim)
     record = next(record for record in lgg.records(lgg.find_root(copy)) if record.mask_path == victim)
-    with pytest.raises(InputError, match="64x64 pixels but its image is 256x256"):
+    with pytest.raises(InputError, match="64x64 pixels but the image is 256x256"):
         load(record, 256)
 
 

@@ -1,6 +1,7 @@
 """A visitor's own images and masks: zip files in memory, and the screen that measures a model on them."""
 
 import io
+import itertools
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from resunet.data.membership import Known
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
 from resunet.hub import FLAGSHIP
-from tests.test_app import fresh_caches  # noqa: F401 (fixture)
+from tests.test_app import fresh_caches, plain_text  # noqa: F401 (fixture)
 from tests.test_dashboards import open_screen
 
 SAMPLES = load_samples()[:6]
@@ -87,6 +88,50 @@ def test_other_archives_get_one_sentence(content: bytes, words: str):
     assert "\n" not in str(caught.value)
 
 
+def packed_with(method: int) -> bytes:
+    store = io.BytesIO()
+    with zipfile.ZipFile(store, "w", method) as archive:
+        archive.writestr("images/p_1.png", bytes(1000))
+        archive.writestr("masks/p_1.png", bytes(1000))
+    return store.getvalue()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_methods_that_cannot_be_unpacked_in_bounds_are_refused(method: int):
+    with pytest.raises(InputError, match="usual compression"):
+        read_archive(packed_with(method))
+    assert len(read_archive(packed_with(zipfile.ZIP_DEFLATED))) == 1
+
+
+def test_an_archive_of_endless_files_is_refused_before_its_list_is_read(monkeypatch: pytest.MonkeyPatch):
+    content = zipped({f"{number}": b"" for number in range(10_001)})
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", lambda *_: pytest.fail("the list was read"))
+    with pytest.raises(InputError, match="more files than can be read"):
+        read_archive(content)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["p/_mask.png", "p/a_1.png"], "No slice with a mask"),
+        ([f"images/p_{'1' * 5000}.png"], "longer|300 characters"),
+        (["images/" + "d/" * 200 + "p_1.png"], "300 characters"),
+        (["images/p_1.png", "images/p_01.png", "masks/p_1.png", "masks/p_01.png"], "both slice 1 of p; number them apart"),
+        (["p/a_1.png", "p/a_1_mask.png", "p/b_1.png", "p/b_1_mask.png"], "both slice 1 of p; number them apart"),
+    ],
+    ids=["nameless", "long number", "deep", "twice", "twice beside"],
+)
+def test_names_that_mean_nothing_get_one_sentence(names: list[str], words: str):
+    with pytest.raises(InputError, match=words):
+        read_archive(zipped(dict.fromkeys(names, b"x")))
+
+
+def test_a_long_number_is_part_of_the_name():
+    number = "9" * 30
+    (record,) = read_archive(zipped({f"images/p_{number}.png": b"x", f"masks/p_{number}.png": b"x"}))
+    assert record.patient == f"p_{number}" and record.number == 0
+
+
 def test_a_damaged_member_is_named():
     record = read_archive(damaged())[0]
     with pytest.raises(InputError, match="p0_0.png"):
@@ -116,6 +161,55 @@ def test_own_data_is_measured_and_joins_the_other_screens(screen: AppTest):
     app = app.switch_page("pages/evaluation/cases.py").run()
     app.selectbox(key="protocol").set_value("own").run()
     assert not app.exception and any("true outline" in caption.value for caption in app.caption)
+
+
+def with_masks(mask: np.ndarray) -> bytes:
+    files = two_folders()
+    return zipped({name: png(mask) if "/masks/" in name else content for name, content in files.items()})
+
+
+def test_own_data_without_any_tumour_leave_every_screen_standing(screen: AppTest):
+    app = upload(screen, with_masks(np.zeros((256, 256), np.uint8)))
+    app.button(key="own_start").click().run()
+    assert not app.exception and "none with a tumour in its mask, so Dice says nothing" in app.success[0].value
+    app = app.switch_page("pages/evaluation/metrics.py").run()
+    app.selectbox(key="protocol").set_value("own").run()
+    app.select_slider(key="explore_threshold").set_value(0.3).run()
+    assert not app.exception
+    for name, key in (("comparison", "compared"), ("cases", "protocol")):
+        app = app.switch_page(f"pages/evaluation/{name}.py").run()
+        app.selectbox(key=key).set_value("own").run()
+        assert not app.exception and not app.error
+
+
+def test_masks_of_another_size_are_refused(screen: AppTest):
+    app = upload(screen, with_masks(np.zeros((64, 64), np.uint8)))
+    app.button(key="own_start").click().run()
+    assert not app.exception and "is 64x64 pixels but the image is 256x256" in plain_text(app.error[0].value)
+
+
+def test_patients_are_called_whatever_they_are_called(screen: AppTest):
+    files = {name.replace("p0_", "TCGA_").replace("p1_", "=![a](www.b.c)_"): content for name, content in two_folders().items()}
+    app = upload(screen, zipped(files))
+    app.button(key="own_start").click().run()
+    app = app.switch_page("pages/evaluation/metrics.py").run()
+    app.selectbox(key="protocol").set_value("own").run()
+    assert not app.exception
+    app = app.switch_page("pages/evaluation/cases.py").run()
+    app.selectbox(key="protocol").set_value("own").run()
+    assert not app.exception
+    assert any(name.startswith("'=") for name in app.dataframe[0].value["patient"])
+    app.query_params.update(patient="=![a](www.b.c)", slice="1")
+    app.run()
+    heading = app.subheader[0].value
+    assert plain_text(heading) == "=![a](www.b.c), slice 1" and "](" not in heading and "www." not in heading
+
+
+def test_an_evaluation_that_takes_too_long_makes_room(screen: AppTest, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("time.monotonic", itertools.count(0, 1000.0).__next__)
+    app = upload(screen, zipped(two_folders()))
+    app.button(key="own_start").click().run()
+    assert not app.exception and "others are waiting" in plain_text(app.error[0].value)
 
 
 def test_own_data_can_be_forgotten(screen: AppTest):
@@ -165,4 +259,4 @@ def test_training_patients_are_named_beside_the_figures(screen: AppTest, monkeyp
     monkeypatch.setattr("resunet.data.membership.find_slice", lambda image: Known("TCGA_X", "train"))
     app = upload(screen, zipped(two_folders()))
     app.button(key="own_start").click().run()
-    assert "flatter the model: p0, p1" in app.warning[0].value
+    assert "flatter the model: p0, p1" in plain_text(app.warning[0].value)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resunet.data.readers import ONE_CHANNEL, read_mask, read_scan
+from resunet.data.readers import NO_SPACING, ONE_CHANNEL, read_mask, read_scan
 from resunet.errors import InputError
 from tests.hostile import BAD, RGB, SAMPLE, dicom, nifti, npy, picture
 
@@ -146,3 +146,34 @@ def test_masks_of_0_and_255_and_of_labels(tmp_path: Path):
     for name, array in (("a.png", SAMPLE.mask.astype(np.uint8) * 255), ("b.png", SAMPLE.mask.astype(np.uint8) * 2)):
         Image.fromarray(array).save(tmp_path / name)
         np.testing.assert_array_equal(read_mask(tmp_path / name), SAMPLE.mask)
+
+
+@pytest.mark.parametrize("spacing", ["nan\\nan ", "inf\\inf ", "-1\\-2  ", "0\\0    ", "1e9\\1e9", "1      "])
+def test_spacing_that_cannot_be_is_not_used(spacing: str):
+    content = dicom(DEEP, PixelSpacing=[1.25, 1.25])
+    start = content.index(b"1.25\\1.25")
+    damaged = content[:start] + spacing.ljust(9).encode()[:9] + content[start + 9 :]
+    scan = read_scan(damaged)
+    assert scan.spacing is None
+    assert (NO_SPACING in scan.notes) == ("\\" in spacing)
+
+
+def test_values_that_would_overflow_are_refused():
+    with pytest.raises(InputError, match=r"numbers below 1e\+30"):
+        read_scan(npy(np.full((64, 64), 3e38, np.float32)), "big.npy")
+
+
+def test_a_sentence_stays_one_short_line():
+    with pytest.raises(InputError) as told:
+        read_scan(npy(np.zeros((1,) * 30)), "a\nb\u202e" + "c" * 5000)
+    sentence = str(told.value)
+    assert len(sentence) < 420 and sentence.isprintable() and sentence.startswith("a b c") and sentence.endswith("expected.")
+
+
+def test_a_sagittal_volume_is_cut_into_axial_slices():
+    # The first axis runs to the front, the second to the head, the third from left to right.
+    affine = np.array([[0, 0, 2.0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    volume = np.random.default_rng(0).random((40, 30, 20)).astype(np.float32)
+    assert read_scan(nifti(volume, affine)).slices.shape == (30, 40, 20, 3)
+    with pytest.raises(InputError, match="10x40 pixels"):
+        read_scan(nifti(volume[..., :10], affine))

@@ -16,6 +16,7 @@ from pages.common.kept import Kept
 from pages.common.turns import Turns
 from resunet.data.apart import Decoder
 from resunet.data.readers import Scan
+from resunet.errors import InputError
 from resunet.memory import return_freed_memory
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 WAITING = 100  # visitors
 SCANS, PREDICTIONS, ROWS = 192 << 20, 96 << 20, 1 << 20  # bytes kept for all visitors together
-BATCH = 8  # slices a turn
+BATCH, BATCH_PIXELS = 8, 8 * 512 * 512  # slices a turn, and pixels of all of them
 
 
 @st.cache_resource(show_spinner=False)
@@ -49,7 +50,7 @@ def _predictions() -> Kept[Prediction]:
 
 @st.cache_resource(show_spinner=False)
 def _rows() -> Kept[dict[str, Any]]:
-    return Kept(ROWS, lambda row: 512)
+    return Kept(ROWS, lambda row: 1024)
 
 
 @contextmanager
@@ -94,22 +95,32 @@ def predict(content_digest: str, number: int, image: npt.NDArray[np.generic], tt
     return found
 
 
-def judge_file(scan: Scan, content_digest: str) -> dict[str, Any]:
-    """One row for a table of files: verdict, highest P(tumour), tumour pixels and slices. Raises InputError as `predict`."""
-    key = content_digest, models.revision()
-    return _rows().get(key) or _rows().put(key, _judge(scan))
+def judge_file(content: bytes, name: str) -> dict[str, Any]:
+    """One row for a table of files: verdict, highest P(tumour), tumour pixels and slices, or the problem with the file.
+
+    The row is kept, the decoded file only while there is room. Raises InputError as `predict`.
+    """
+    key = digest(content), name, models.revision()
+    if (row := _rows().get(key)) is not None:
+        return row
+    try:
+        scan = decode(content, name)
+    except InputError as error:
+        return _rows().put(key, {"verdict": "Not readable", "problem": str(error)})
+    return _rows().put(key, {**_judge(scan), "problem": ""})
 
 
 def _judge(scan: Scan) -> dict[str, Any]:
     """Slices go through in batches, each in its turn, and nothing but their figures stays."""
     pipeline, count = models.pipeline(), len(scan.slices)
     p_tumour, pixels, passed = 0.0, 0, False
-    bar = st.progress(0.0) if count > BATCH else None
-    for start in range(0, count, BATCH):
+    batch = max(1, min(BATCH, BATCH_PIXELS // scan.slices[0, ..., 0].size))
+    bar = st.progress(0.0) if count > batch else None
+    for start in range(0, count, batch):
         if bar is not None:
             bar.progress(start / count, text=f"Slice {start + 1:,} of {count:,}")
         with in_turn():
-            found = pipeline.predict_batch(list(scan.slices[start : start + BATCH]))
+            found = pipeline.predict_batch(list(scan.slices[start : start + batch]))
         p_tumour = max(p_tumour, *(prediction.p_tumour for prediction in found))
         pixels += sum(int(np.count_nonzero(prediction.mask)) for prediction in found)
         passed = passed or not all(prediction.gated for prediction in found)

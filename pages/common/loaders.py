@@ -15,7 +15,7 @@ from resunet.artifacts import ModelFolder
 from resunet.data import lgg
 from resunet.data.samples import Sample, load_samples
 from resunet.data.slices import Slice, SliceRecord
-from resunet.data.splits import site
+from resunet.data.splits import NO_SITE, site
 from resunet.errors import InputError
 from resunet.evaluation.sweep import Sweep, table_at
 from resunet.files import PackedMasks
@@ -46,7 +46,7 @@ def lgg_patients() -> dict[str, list[SliceRecord]]:
 
 def patient_groups(patients: tuple[str, ...]) -> dict[str, dict[str, str]]:
     """Site of each patient; histology and grade too where ``LGG_DATA`` holds the clinical table."""
-    sites = {"Site": {name: site(name) for name in patients if name.startswith("TCGA")}}
+    sites = {"Site": {name: found for name in patients if (found := site(name)) != NO_SITE}}
     try:
         return sites | lgg.clinical(lgg.find_root(), patients)
     except InputError:

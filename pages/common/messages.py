@@ -6,12 +6,16 @@ import re
 
 import streamlit as st
 
-SPECIAL = re.compile(r"([\\`*_\[\]<>$~|]|:(?=\w))")
+PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+JOINER = "\u2060"  # a character of no width: what stands on its two sides is no longer one word
+# Links and icons are looked for in the text that is left when the escapes are gone.
+WORDS = re.compile(r"^(?=\W)|(?<=www)(?=\.)|(?<=:)(?=[\w/+-])|(?=@)", re.IGNORECASE)
 
 
 def plain(text: str) -> str:
-    """The text with everything escaped that Streamlit's Markdown would read as formatting, links, maths or icons."""
-    return SPECIAL.sub(r"\\\1", text)
+    """The text on one line, with nothing that Streamlit's Markdown would read as formatting, link, maths, icon or emoji."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return PUNCTUATION.sub(r"\\\1", WORDS.sub(JOINER, line))
 
 
 def show_error(error: Exception) -> None:

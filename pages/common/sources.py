@@ -10,11 +10,11 @@ import streamlit as st
 from pages.common import judging, loaders, uploads
 from pages.common.case import Case
 from pages.common.messages import plain
+from resunet.charts.export import harmless
 from resunet.data.membership import find_slice
-from resunet.data.readers import FORMATS, Scan
+from resunet.data.readers import FORMATS
 from resunet.data.samples import Sample
 from resunet.data.splits import site
-from resunet.errors import InputError
 
 KIND_LABELS = {
     "typical": "Typical",
@@ -73,13 +73,13 @@ def choose_upload() -> Case | None:
         return None
     contents = [(file.name, file.getvalue()) for file in files]
     uploads.check_together(contents)
-    table, scans = _judge(contents)
-    row = _select_row(table) if len(contents) > 1 or not scans else 0
+    table = _judge(contents)
+    row = _select_row(table) if len(contents) > 1 else 0
     name, content = contents[row]
-    scan = scans.get(row)
-    if scan is None:
+    if table.loc[row, "problem"]:
         st.error(plain(str(table.loc[row, "problem"])))
         return None
+    scan = judging.decode(content, name)
     number = _choose_slice(len(scan.slices))
     image = scan.slices[number]
     title = name if len(scan.slices) == 1 else f"{name}, slice {number + 1} of {len(scan.slices)}"
@@ -92,30 +92,24 @@ def _choose_slice(count: int) -> int:
     return st.slider("Slice", 1, count, value=(count + 1) // 2, key=f"slice_of_{count}") - 1
 
 
-def _judge(contents: list[tuple[str, bytes]]) -> tuple[pd.DataFrame, dict[int, Scan]]:
-    """Read and predict every file with a progress bar; one row a file, and the scans of those that could be read."""
+def _judge(contents: list[tuple[str, bytes]]) -> pd.DataFrame:
+    """Read and predict every file with a progress bar; one row a file. Decoded files are let go of one by one."""
     rows: list[dict[str, Any]] = []
-    scans: dict[int, Scan] = {}
     bar = st.progress(0.0, text="Reading") if len(contents) > 1 else None
     for position, (name, content) in enumerate(contents):
         if bar is not None:
             bar.progress(position / len(contents), text=f"{plain(name)} ({position + 1} of {len(contents)})")
-        try:
-            scan = judging.decode(content, name)
-            rows.append({"file": name, **judging.judge_file(scan, judging.digest(content)), "problem": ""})
-            scans[position] = scan
-        except InputError as error:
-            rows.append({"file": name, "verdict": "Not readable", "problem": str(error)})
+        rows.append({"file": name, **judging.judge_file(content, name)})
     if bar is not None:
         bar.empty()
     columns = ["file", "verdict", "p_tumour", "tumour_pixels", "slices", "problem"]
-    return pd.DataFrame(rows).reindex(columns=columns), scans
+    return pd.DataFrame(rows).reindex(columns=columns)
 
 
 def _select_row(table: pd.DataFrame) -> int:
     """The uploads as a table; returns the selected row, the first readable one until somebody selects."""
     event = st.dataframe(
-        table,
+        table.assign(file=table["file"].map(harmless)),
         key="uploads",
         hide_index=True,
         on_select="rerun",
@@ -129,7 +123,7 @@ def _select_row(table: pd.DataFrame) -> int:
             "problem": st.column_config.TextColumn("Problem", width="large"),
         },
     )
-    chosen = event["selection"]["rows"]
+    chosen = [row for row in event["selection"]["rows"] if row < len(table)]  # a longer table may have stood here before
     readable = table.index[table["problem"] == ""]
     return int(chosen[0]) if chosen else int(readable[0]) if len(readable) else 0
 

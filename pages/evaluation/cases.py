@@ -5,9 +5,10 @@ import pandas as pd
 import streamlit as st
 
 from pages.common import loaders, picks
-from pages.common.messages import show_error
+from pages.common.messages import plain, show_error
 from pages.common.picks import Evaluation
 from resunet import overlay
+from resunet.charts.export import harmless
 from resunet.errors import InputError
 from resunet.evaluation.metrics import table_dice, table_iou
 
@@ -107,7 +108,7 @@ def show(evaluation: Evaluation) -> None:
     table = ranked(evaluation.slices)
     position = position_of(table, evaluation)
     row = table.iloc[position]
-    st.subheader(f"{row['patient']}, slice {row['slice']}", anchor=False)
+    st.subheader(plain(f"{row['patient']}, slice {row['slice']}"), anchor=False)
     st.caption(f"Number {position + 1} of {len(table)}, worst first.")
     steps(table, position)
     left, right = st.columns([3, 2], gap="medium")
@@ -117,7 +118,7 @@ def show(evaluation: Evaluation) -> None:
     with right:
         shown = table[[name for name in COLUMNS if name in table]]
         event = st.dataframe(
-            shown,
+            shown.assign(patient=shown["patient"].map(harmless)),
             hide_index=True,
             column_config=COLUMNS,
             on_select="rerun",
@@ -125,7 +126,7 @@ def show(evaluation: Evaluation) -> None:
             key="case_table",
             height=640,
         )
-        rows = event["selection"]["rows"]
+        rows = [number for number in event["selection"]["rows"] if number < len(table)]  # of a longer table, before
         if rows and rows[0] != position and rows != st.session_state.get("case_followed"):
             st.session_state["case_followed"] = rows
             go_to(table.iloc[rows[0]])

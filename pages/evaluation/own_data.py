@@ -14,8 +14,8 @@ from resunet.data.membership import find_slice
 from resunet.data.slices import Slice
 from resunet.data.sources import all_records
 from resunet.errors import InputError
-from resunet.files import PackedMasks, pack_masks
 
+MAX_SECONDS = 600  # that one visitor's evaluation may take while others wait
 FOLDERS = "RESUNET_FOLDERS"  # set where the visitor may name folders of this machine: never on a public server
 
 
@@ -56,25 +56,29 @@ def evaluate(model: str, records: Sequence[Slice]) -> own.Own:
     bar, started = st.progress(0.0, text=f"0 of {len(records):,} slices"), time.monotonic()
 
     def watch(done: int) -> None:
-        left = (time.monotonic() - started) / done * (len(records) - done)
+        spent = time.monotonic() - started
+        if spent > MAX_SECONDS:
+            raise InputError(
+                f"After {MAX_SECONDS / 60:.0f} minutes, {done:,} of {len(records):,} slices are done, and others are waiting; "
+                "give fewer slices, or run resunet evaluate on a machine of your own."
+            )
+        left = spent / done * (len(records) - done)
         bar.progress(done / len(records), text=f"{done:,} of {len(records):,} slices, about {left:,.0f} s left")
 
     st.button("Cancel", key="own_cancel")
     found = measure(stage_2, stage_1, records, protocol, watch)
-    masks = None if found.masks is None else PackedMasks.of(pack_masks(found.masks))
-    return own.Own(
-        summarise(found.slices, model, protocol), found.slices, found.sweep, masks, records, seen_in_training(records)
-    )
+    summary = summarise(found.slices, model, protocol)
+    return own.Own(summary, found.slices, found.sweep, found.masks, records, seen_in_training(records))
 
 
 def result(model: str, found: own.Own) -> None:
     """The main figures and the ways on."""
-    dice = found.summary["metrics"]["volume_dice_mean"]
-    st.success(
-        f"{model}: mean volume Dice {dice['value']:.3f} ({dice['low']:.3f} to {dice['high']:.3f}) over {dice['n']} patients, "
-        f"{found.summary['n_slices']:,} slices.",
-        icon=":material/check_circle:",
-    )
+    dice, slices = found.summary["metrics"]["volume_dice_mean"], f"{found.summary['n_slices']:,} slices"
+    interval = f"{dice['value']:.3f} ({dice['low']:.3f} to {dice['high']:.3f}) over {dice['n']} patients, {slices}."
+    said = f"mean volume Dice {interval}"
+    if found.summary["n_tumour_slices"] == 0:
+        said = f"{slices}, none with a tumour in its mask, so Dice says nothing; see the false alarms on empty slices."
+    st.success(f"{model}: {said}", icon=":material/check_circle:")
     if found.seen_in_training:
         st.warning(f"In the training set, so the figures flatter the model: {plain(', '.join(found.seen_in_training))}.")
     with st.container(horizontal=True):

@@ -102,6 +102,8 @@ def lesions_by_size(summaries: Mapping[str, dict[str, Any]]) -> go.Figure:
     """Share of lesions found, quarter by quarter of their area, for each model."""
     figure = go.Figure()
     for name, summary in summaries.items():
+        if QUARTERS[0] not in summary["metrics"]:
+            continue  # no slice with a tumour, no lesions
         metrics = [summary["metrics"][quarter] for quarter in QUARTERS]
         figure.add_bar(
             x=[f"quarter {index + 1}<br>n = {metric['n']}" for index, metric in enumerate(metrics)],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")  # as spreadsheets read the start of a cell, full width too
 
 
 def chart_table(figure: go.Figure) -> pd.DataFrame:
@@ -45,8 +46,9 @@ def _column(values: Any) -> list[Any] | None:
 
 def safe_csv(table: pd.DataFrame) -> str:
     """CSV text in which no cell is taken for a formula: such text is led by an apostrophe (OWASP, CSV injection)."""
-    return table.map(_harmless).rename(columns=_harmless).to_csv(index=False)
+    return table.map(harmless).rename(columns=harmless).to_csv(index=False)
 
 
-def _harmless(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
+def harmless(cell: Any) -> Any:
+    """The cell, led by an apostrophe where it is text that a spreadsheet would take for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell

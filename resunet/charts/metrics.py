@@ -27,7 +27,7 @@ def patient_table(slices: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame({"dice": table_dice(patients), "tumour_pixels": patients["tp"] + patients["fn"]}, index=patients.index)
     errors = slices.assign(wrong=slices["fp"] + slices["fn"])
     worst = errors.loc[errors.groupby("patient")["wrong"].idxmax()].set_index("patient")["slice"]
-    table["site"] = [site(name) if name.startswith("TCGA") else "-" for name in table.index]
+    table["site"] = [site(name) for name in table.index]
     return table.assign(worst_slice=worst).rename_axis("patient").reset_index()
 
 

@@ -151,6 +151,7 @@ def _serve(memory: int) -> None:
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would put a visitor's pixels on the disk
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:

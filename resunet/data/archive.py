@@ -11,12 +11,13 @@ from pathlib import PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from resunet.data.folder import NUMBERED, Pair, paired
+from resunet.data.folder import NUMBERED, Pair, distinct, paired
 from resunet.data.readers import Scan, mask_of, read_scan
 from resunet.data.slices import BoolMask
 from resunet.errors import InputError
 
 MAX_SLICES = 2000
+MAX_NAME = 300  # characters of a path in the archive
 MAX_ENTRIES = 5 * MAX_SLICES  # files of any kind
 ENTRY = b"PK\1\2"  # what each file's line in a zip file's list starts with
 MAX_FILE = 64 * 1024 * 1024  # unpacked size of one file, bytes
@@ -61,6 +62,11 @@ def read_archive(content: bytes, decode: Callable[[bytes, str], Scan] = read_sca
     except Exception:  # whatever a damaged file makes the library raise
         raise InputError(f"That is not a zip file; zip a folder that holds {LAYOUTS}.") from None
     files = [entry for entry in archive.infolist() if not entry.filename.endswith("/") and "__MACOSX" not in entry.filename]
+    if any(len(entry.filename) > MAX_NAME for entry in files):
+        raise InputError(f"The zip file holds names of more than {MAX_NAME} characters; give its files shorter ones.")
+    # The others are unpacked by Python a whole block at a time, however large that turns out to be.
+    if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in files):
+        raise InputError("The zip file is packed in an unusual way; zip the folder again with the usual compression (deflate).")
     if any(entry.flag_bits & 1 for entry in files):
         raise InputError("The zip file is encrypted; give one without a password.")
     if any(entry.file_size > MAX_FILE for entry in files) or sum(entry.file_size for entry in files) > MAX_TOTAL:
@@ -98,10 +104,11 @@ def _beside(paths: list[PurePosixPath]) -> list[Pair]:
     images = {path.with_suffix(""): path for path in paths}
     found = []
     for stem, mask in images.items():
-        image = images.get(stem.with_name(stem.name.removesuffix("_mask")))
+        name = stem.name.removesuffix("_mask")
+        image = images.get(stem.with_name(name)) if name else None
         numbered = NUMBERED.match(image.stem) if image is not None else None
         if image is None or image == mask or numbered is None:
             continue
         patient = image.parent.name or numbered["patient"]
         found.append(Pair(patient, int(numbered["number"]), str(image), str(mask)))
-    return sorted(found)
+    return distinct(sorted(found))

@@ -8,6 +8,7 @@ who is in train, val and test; without one, patients are dealt by a hash of thei
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -19,7 +20,7 @@ from resunet.data import splits
 from resunet.data.slices import SliceRecord
 from resunet.errors import InputError
 
-NUMBERED = re.compile(r"^(?P<patient>.+)_(?P<number>\d+)$")
+NUMBERED = re.compile(r"^(?P<patient>.+)_(?P<number>[0-9]{1,9})$")
 
 
 def is_folder_dataset(root: Path) -> bool:
@@ -46,7 +47,7 @@ def paired(names: Iterable[str]) -> list[Pair]:
     """Images and masks among the names below a data set's root, by patient and number.
 
     Raises:
-        InputError: an image has no mask.
+        InputError: an image has no mask, or two images are the same slice of the same patient.
     """
     paths = [path for path in map(PurePosixPath, sorted(names)) if path.parts[1:] and not path.name.startswith(".")]
     masks = {_key(path): path for path in paths if path.parts[0] == "masks"}
@@ -57,7 +58,15 @@ def paired(names: Iterable[str]) -> list[Pair]:
         if mask is None:
             raise InputError(f"{image} has no mask; a file masks/{key}.png is expected.")
         found.append(Pair(*_patient_and_number(image, position), str(image), str(mask)))
-    return sorted(found)
+    return distinct(sorted(found))
+
+
+def distinct(pairs: list[Pair]) -> list[Pair]:
+    """The sorted pairs. Raises InputError when two of them are the same slice of the same patient."""
+    for one, other in itertools.pairwise(pairs):
+        if (one.patient, one.number) == (other.patient, other.number):
+            raise InputError(f"{one.image} and {other.image} are both slice {one.number} of {one.patient}; number them apart.")
+    return pairs
 
 
 def _key(path: PurePosixPath) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -42,7 +43,8 @@ def read_dicom(content: bytes, name: str) -> Scan:
         pixels = pixels.max() - pixels
     pixels = pixels.reshape(frames, int(dataset.Rows), int(dataset.Columns), samples)
     spacing = dataset.get("PixelSpacing")
-    return checked(name, pixels, (float(spacing[0]), float(spacing[1])) if spacing else None)
+    known = isinstance(spacing, Sequence) and len(spacing) == 2
+    return checked(name, pixels, (float(spacing[0]), float(spacing[1])) if known else None)
 
 
 def read_nifti(content: bytes, name: str) -> Scan:

@@ -19,11 +19,14 @@ from PIL import Image, UnidentifiedImageError
 
 from resunet.errors import InputError
 
-MIN_SIDE, MAX_SIDE = 16, 4096
+MIN_SIDE, MAX_SIDE = 16, 2048
 MAX_SLICES = 1024
 MAX_VOXELS = 128 * 1024 * 1024  # over all slices and channels
 MAX_BYTES = 512 * 1024 * 1024
 FORMATS = "PNG, JPEG, TIFF, NumPy (.npy), DICOM or NIfTI"
+MAX_VALUE = 1e30  # larger ones overflow in what is computed from them
+SPACINGS = (0.01, 100.0)  # millimetres that a pixel may measure
+NO_SPACING = "The pixel spacing in the file is not plausible and is not used."
 ONE_CHANNEL = "One channel: it is used for all three (pre-contrast, FLAIR, post-contrast)."
 
 Array = npt.NDArray[Any]
@@ -207,9 +210,12 @@ def checked(name: str, slices: Array, spacing: tuple[float, float] | None = None
     if slices.dtype.kind == "f" and slices.dtype.itemsize > 4:
         with np.errstate(over="ignore"):
             slices = slices.astype(np.float32)  # what the models see; values beyond its range become infinite
-    if slices.dtype.kind == "f" and not np.isfinite(slices).all():
-        raise InputError(f"{name} holds NaN or infinite values; replace them by numbers below 1e38.")
+    if slices.dtype.kind == "f" and not (np.abs(slices) < MAX_VALUE).all():  # NaN fails every comparison
+        raise InputError(f"{name} holds NaN or infinite values; replace them by numbers below {MAX_VALUE:g}.")
     said = list(dict.fromkeys(notes or []))
+    if spacing is not None and not all(SPACINGS[0] <= side <= SPACINGS[1] for side in spacing):
+        spacing = None
+        said.append(NO_SPACING)
     if slices.shape[-1] == 1:
         said.append(ONE_CHANNEL)
     return Scan(name, spread_channel(slices), spacing, tuple(said))

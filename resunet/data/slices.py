@@ -62,18 +62,20 @@ class LoadedSlice(NamedTuple):
     mask: BoolMask
 
 
-def load(record: SliceRecord, size: int) -> LoadedSlice:
-    """Read one slice, normalise it and put image and mask on a (size, size) grid.
-
-    Raises:
-        InputError: a file cannot be read, or image and mask differ in size.
-    """
+def read_pair(record: Slice) -> tuple[npt.NDArray[np.generic], BoolMask]:
+    """Image (H, W, 3) and mask (H, W). Raises InputError when a file cannot be read, or the two differ in size."""
     image, mask = record.image(), record.mask()
     if image.shape[:2] != mask.shape:
         raise InputError(
-            f"{record.mask_path} is {mask.shape[1]}x{mask.shape[0]} pixels but its image is "
+            f"The mask of {record.patient}, slice {record.number}, is {mask.shape[1]}x{mask.shape[0]} pixels but the image is "
             f"{image.shape[1]}x{image.shape[0]}; both must have the same size."
         )
+    return image, mask
+
+
+def load(record: Slice, size: int) -> LoadedSlice:
+    """Read one slice, normalise it and put image and mask on a (size, size) grid. Raises InputError as `read_pair`."""
+    image, mask = read_pair(record)
     return LoadedSlice(fit_to_grid(normalise(image), size), mask_to_grid(mask, size))
 
 

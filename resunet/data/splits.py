@@ -31,9 +31,13 @@ BUDA_TEN = (
 )
 
 
+NO_SITE = "-"
+
+
 def site(patient: str) -> str:
-    """The hospital code in a TCGA patient name, e.g. 'CS' for TCGA_CS_4944_20010208."""
-    return patient.split("_")[1]
+    """The hospital code in a TCGA patient name, e.g. 'CS' for TCGA_CS_4944_20010208; NO_SITE for other names."""
+    parts = str(patient).split("_")
+    return parts[1] if parts[0] == "TCGA" and len(parts) > 2 else NO_SITE
 
 
 def make_split(patients: Sequence[str], seed: int = 2025) -> pd.DataFrame:

@@ -59,7 +59,8 @@ def gate_slices(slices: pd.DataFrame, gate: float) -> pd.DataFrame:
     gated.loc[stopped, "tn"] += gated.loc[stopped, "fp"]
     gated.loc[stopped, ["tp", "fp"]] = 0
     gated.loc[stopped, ["hd95", "surface_dice"]] = np.nan
-    gated.loc[stopped, "lesions"] = gated.loc[stopped, "lesions"].str.replace("+", "-", regex=False)
+    if gated["lesions"].notna().any():  # otherwise the column holds no text, but missing numbers
+        gated.loc[stopped, "lesions"] = gated.loc[stopped, "lesions"].str.replace("+", "-", regex=False)
     return gated
 
 

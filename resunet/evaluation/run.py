@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
 from resunet.artifacts import MASKS, SLICES, SUMMARY, SWEEP, ModelFolder
-from resunet.data.slices import Slice
+from resunet.data.slices import Slice, read_pair
 from resunet.data.transforms import FloatImage, fit_back, normalise
 from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.metrics import soft_counts
 from resunet.evaluation.rules import EMPTY_RULE
 from resunet.evaluation.surface import write_lesions
 from resunet.evaluation.sweep import Sweep, measure_mask, stack, sweep_slice
-from resunet.files import atomic_files, pack_masks, write_arrays, write_csv, write_json
+from resunet.files import PackedMasks, atomic_files, write_arrays, write_csv, write_json
 from resunet.postprocess import CleanUp, to_mask
 from resunet.stages import Stage1, Stage2
 from resunet.training.distributed import gather, rank, world
 
-BATCH = 16
+BATCH, BATCH_PIXELS = 16, 16 * 512 * 512  # slices at a time, and pixels of all of them
+KEPT_MASKS = 64 << 20  # bytes, packed
 Watch = Callable[[int], None]
 
 
@@ -56,10 +56,15 @@ class Looked:
 
 def _batches(records: Sequence[Slice]) -> Iterator[list[Looked]]:
     """This process's share of the slices, read and normalised a batch at a time, so that memory stays bounded."""
-    mine = records[rank() :: world()]
-    for start in tqdm(range(0, len(mine), BATCH), desc="evaluate", unit="batch", disable=rank() > 0):
-        part = mine[start : start + BATCH]
-        yield [Looked(record, normalise(record.image()), record.mask()) for record in part]
+    batch: list[Looked] = []
+    for record in tqdm(records[rank() :: world()], desc="evaluate", unit="slice", disable=rank() > 0):
+        image, truth = read_pair(record)
+        if batch and (len(batch) == BATCH or (len(batch) + 1) * truth.size > BATCH_PIXELS):
+            yield batch
+            batch = []
+        batch.append(Looked(record, normalise(image), truth))
+    if batch:
+        yield batch
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,13 @@ class Measured:
         slices: one row a slice: patient, slice, tumour_pixels, tp, fp, fn, tn, hd95, surface_dice, lesions, p_tumour, and
             soft_tp, soft_fp, soft_fn of the probabilities.
         sweep: the same figures under every threshold, rows as in `slices`.
-        masks: predicted masks (N, H, W), ungated, rows as in `slices`; None where slices differ in size.
+        masks: predicted masks (N, H, W), ungated, rows as in `slices`; None where slices differ in size, or all together
+            are more than KEPT_MASKS.
     """
 
     slices: pd.DataFrame
     sweep: Sweep
-    masks: npt.NDArray[np.bool_] | None
+    masks: PackedMasks | None
 
 
 def measure(
@@ -93,28 +99,21 @@ def measure(
         for looked, p, found in zip(batch, p_tumour, stage_2(images, protocol.tta), strict=True):
             probability = fit_back(found.mean, *looked.truth.shape)
             mask = to_mask(probability, protocol.threshold, protocol.clean_up)
-            rows.append(
-                _slice_row(looked, mask)
-                | soft_counts(probability, looked.truth)
-                | {"p_tumour": p, "sweep": sweep_slice(probability, looked.truth, protocol.clean_up), "mask": _packed(mask)}
-            )
+            sweep = sweep_slice(probability, looked.truth, protocol.clean_up)
+            row = _slice_row(looked, mask) | soft_counts(probability, looked.truth)
+            rows.append(row | {"p_tumour": p, "sweep": sweep, "mask": PackedMasks.pack(mask)})
         if watch is not None:
             watch(len(rows))
     table = _ordered(rows)
     sweeps, packed = table.pop("sweep"), table.pop("mask")
-    return Measured(table, stack(list(sweeps)), _unpacked(list(packed)))
+    return Measured(table, stack(list(sweeps)), _together(list(packed)))
 
 
-def _packed(mask: npt.NDArray[np.bool_]) -> tuple[tuple[int, ...], bytes]:
-    return mask.shape, np.packbits(mask).tobytes()
-
-
-def _unpacked(packed: list[tuple[tuple[int, ...], bytes]]) -> npt.NDArray[np.bool_] | None:
-    if len({shape for shape, _ in packed}) != 1:
+def _together(packed: list[PackedMasks]) -> PackedMasks | None:
+    """Masks of (H, W) as one of (N, H, W); None where they differ in size or are too many to keep."""
+    if len({mask.shape for mask in packed}) != 1 or sum(mask.bits.nbytes for mask in packed) > KEPT_MASKS:
         return None
-    shape = packed[0][0]
-    bits = np.stack([np.frombuffer(content, np.uint8) for _, content in packed])
-    return np.unpackbits(bits, axis=1, count=shape[0] * shape[1]).reshape(-1, *shape).astype(bool)
+    return PackedMasks(np.stack([mask.bits for mask in packed]), packed[0].width)
 
 
 def _slice_row(looked: Looked, mask: Any) -> dict[str, Any]:
@@ -181,7 +180,7 @@ def write_evaluation(out: Path, found: pd.DataFrame | Measured, model: str, prot
         if isinstance(found, Measured):
             write_arrays(new / SWEEP, found.sweep._asdict())
             if found.masks is not None:
-                write_arrays(new / MASKS, pack_masks(found.masks))
+                write_arrays(new / MASKS, found.masks.arrays())
         summary = summarise(pd.read_csv(new / SLICES), model, protocol)  # from the file, so that it is re-derivable
         write_json(new / SUMMARY, summary)
     return summary

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from resunet.data.splits import site
+from resunet.data.splits import NO_SITE, site
 from resunet.evaluation.metrics import table_dice, volumes
 
 SIZES = {"up to 150 px": (1, 150), "150 to 500 px": (151, 500), "500 to 1,500 px": (501, 1500), "over 1,500 px": (1501, 10**9)}
@@ -16,7 +16,7 @@ SHOWS = {"all slices": (0, 10**9), "with tumour": (1, 10**9), "without tumour": 
 
 def sites_of(slices: pd.DataFrame) -> list[str]:
     """The hospital codes in a table of TCGA patients, sorted; empty for other data."""
-    return sorted({site(patient) for patient in slices["patient"] if str(patient).startswith("TCGA_")})
+    return sorted({site(patient) for patient in slices["patient"]} - {NO_SITE})
 
 
 def select_slices(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from resunet.artifacts import ModelFolder
 from resunet.data.samples import load_samples
 from resunet.data.transforms import fit_to_grid, normalise
-from resunet.files import PackedMasks, pack_masks, write_arrays
+from resunet.files import PackedMasks, write_arrays
 from resunet.runtime import mixed_precision
 
 THRESHOLD = 0.5
@@ -34,7 +34,7 @@ class SnapshotRecorder:
         with mixed_precision(device, dtype):
             logits = model.eval()(self._images.to(device)).float().cpu()
         self._epochs.append((torch.sigmoid(logits[:, 0]) > THRESHOLD).numpy())
-        write_arrays(self._path, {"names": np.array(self._names), **pack_masks(np.stack(self._epochs))})
+        write_arrays(self._path, {"names": np.array(self._names), **PackedMasks.pack(np.stack(self._epochs)).arrays()})
 
 
 def _stack(images: list[npt.NDArray[np.float32]]) -> Tensor:
