@@ -139,4 +139,4 @@ def test_a_damaged_table_is_named(copied_weights: Path):  # noqa: F811
         assert "slices.csv cannot be read" in plain_text(app.error[0].value)
     pd.DataFrame().to_csv(copied_weights / FLAGSHIP / "history.csv")
     (copied_weights / FLAGSHIP / "history.csv").write_text("")
-    assert "history.csv cannot be read" in open_screen("training").error[0].value
+    assert "history.csv cannot be read" in plain_text(open_screen("training").error[0].value)
