@@ -110,17 +110,6 @@ PIPELINE = (
     ),
 )
 
-# Contenders for the flagship, trained longer than the comparison; validation decides. Whole slices at half size first, where
-# a step costs a quarter.
-CONTENDERS = (
-    replace(
-        PIPELINE[1],
-        name="resunet_plus_long",
-        architecture="resunet_plus",
-        stages=(Stage(24, 128, crop=False), Stage(10, 192, (0.6, 1.2)), Stage(5, 256, (0.8, 1.25))),
-    ),
-)
-
 # The comparison: every row has the same data, size, loss, augmentation, epochs and seed unless its name says otherwise.
 TWIN = Recipe("resunet", "resunet", "segmentation", (Stage(20, 128, crop=False),))
 QUESTION = replace(TWIN, keep_weights=False)
@@ -179,7 +168,7 @@ SMOKE = (
         mask_help=True,
     ),
 )
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*STUDY, *CONTENDERS, *SMOKE)}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*STUDY, *SMOKE)}
 
 
 def find_recipe(name: str, **changes: Any) -> Recipe:
