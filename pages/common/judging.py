@@ -107,7 +107,15 @@ def judge_file(content: bytes, name: str) -> dict[str, Any]:
         scan = decode(content, name)
     except InputError as error:
         return _rows().put(key, {"verdict": "Not readable", "problem": str(error)})
-    return _rows().put(key, {**_judge(scan), "problem": ""})
+    row = _judge(scan) if len(scan.slices) > 1 else _row(predict(digest(content), 0, scan.slices[0], tta=False))
+    return _rows().put(key, {**row, "problem": ""})
+
+
+def _row(found: Prediction) -> dict[str, Any]:
+    """The row of a single slice, from the prediction that the viewer will show."""
+    verdict = "No tumour found" if found.gated else "Tumour found"
+    pixels = int(np.count_nonzero(found.mask))
+    return {"verdict": verdict, "p_tumour": found.p_tumour, "tumour_pixels": pixels, "slices": 1}
 
 
 def _judge(scan: Scan) -> dict[str, Any]:

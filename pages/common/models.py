@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FETCHING_SHOWN = 0.3  # seconds between two looks at how far a fetch has come
 KEPT_TIMINGS = 64
+SWITCH = 0.0005  # seconds
 
 
 @dataclass
@@ -60,6 +62,9 @@ def _show_fetching(coming: Future[TumourPipeline]) -> None:
 def warm_up() -> Future[TumourPipeline]:
     """Start to load the pipeline in the background, once a server: importing torch takes longer than a page."""
     use_few_heaps()
+    # A forward pass lets go of the interpreter at each of its 200 operations and waits this long for it each time somebody
+    # else is drawing a page; the usual 5 ms would make a second of it.
+    sys.setswitchinterval(SWITCH)
     return ThreadPoolExecutor(1).submit(_load)
 
 
