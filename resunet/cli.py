@@ -31,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict.set_defaults(run=_predict)
 
     _add_study(commands)
+    _add_hub(commands)
     simulate = commands.add_parser("simulate", help="draw simulated slices with exact masks (needs nilearn)")
     simulate.add_argument("--out", type=Path, default=None, metavar="DIR", help="default: the bundled samples")
     simulate.set_defaults(run=_simulate)
@@ -74,6 +75,12 @@ def _add_study(commands: Any) -> None:
     promote.add_argument("--to", type=Path, default=None, metavar="DIR", help="default: weights/<run's name>")
     promote.set_defaults(run=_promote)
 
+    cards = commands.add_parser("cards", help="write the model cards and the README's table anew from their files")
+    cards.set_defaults(run=_cards)
+
+
+def _add_hub(commands: Any) -> None:
+    """The commands that exchange model folders and samples with the Hub."""
     pull = commands.add_parser("pull", help="fetch a model folder from the Hub into weights/")
     pull.add_argument("model", metavar="MODEL", help="name in RESUNET_HUB, or owner/name@commit")
     pull.add_argument("--to", type=Path, default=None, metavar="DIR", help="default: weights/<the model's name>")
@@ -85,9 +92,6 @@ def _add_study(commands: Any) -> None:
     push.add_argument("--repo", required=True, metavar="OWNER/NAME")
     push.add_argument("--private", action="store_true", help="make the repository private when it is made")
     push.set_defaults(run=_push)
-
-    cards = commands.add_parser("cards", help="write the model cards and the README's table anew from their files")
-    cards.set_defaults(run=_cards)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
