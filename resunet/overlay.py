@@ -38,7 +38,7 @@ def render(image: npt.NDArray[np.generic], channel: str, window: Window, size: i
     """
     planes = range(3) if channel == ALL_CHANNELS else [CHANNELS[channel]] * 3
     shown = np.stack([_windowed(np.asarray(image[..., plane], np.float32), window) for plane in planes], axis=-1)
-    return _enlarge(shown, size, cv2.INTER_CUBIC)
+    return _resize(shown, size, cv2.INTER_CUBIC)
 
 
 def _windowed(plane: npt.NDArray[np.float32], window: Window) -> Picture:
@@ -48,7 +48,12 @@ def _windowed(plane: npt.NDArray[np.float32], window: Window) -> Picture:
     return np.clip((plane - start) / (max(window.width, 1e-3) * span) * 255, 0, 255).astype(np.uint8)
 
 
-def _enlarge(picture: Picture, size: int, method: int) -> Picture:
+def shrink(picture: Picture, size: int) -> Picture:
+    """A uint8 picture, grey or RGB, whose longer side becomes `size` pixels."""
+    return _resize(picture, size, cv2.INTER_AREA)
+
+
+def _resize(picture: Picture, size: int, method: int) -> Picture:
     scale = size / max(picture.shape[:2])
     target = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
     return np.asarray(cv2.resize(picture, target, interpolation=method), np.uint8)

@@ -4,9 +4,12 @@ import threading
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from pages.common import own
 from pages.common.kept import Kept
+from pages.common.once import once
 from pages.common.turns import Turns
 from resunet.errors import InputError
 
@@ -99,3 +102,54 @@ def test_what_is_too_heavy_is_given_back_and_not_kept():
     heavy = np.zeros(1001, np.uint8)
     assert kept.put("heavy", heavy) is heavy
     assert kept.get("heavy") is None and kept.get("small") is not None
+
+
+def test_a_result_is_computed_once_for_the_same_tables_and_values():
+    calls = []
+
+    def total(tables: dict[str, pd.DataFrame], names: list[str], power: float | None) -> int:
+        calls.append(power)
+        return sum(int(tables[name]["n"].sum()) for name in names)
+
+    one, other = pd.DataFrame({"n": [1, 2]}), pd.DataFrame({"n": [5, 6]})
+    assert once("test", total, {"a": one}, ["a"], 0.5) == 3
+    assert once("test", total, {"a": one}, ["a"], 0.5) == 3  # a new dict and list of the same
+    assert len(calls) == 1
+    assert once("test", total, {"a": other}, ["a"], 0.5) == 11
+    assert once("test", total, {"a": one, "b": other}, ["b"], 0.5) == 11
+    assert once("test", total, {"a": one}, ["a"], None) == 3
+    assert calls == [0.5, 0.5, 0.5, None]
+
+
+def test_a_new_table_in_the_place_of_an_old_one_is_not_taken_for_it():
+    def total(table: pd.DataFrame) -> int:
+        return int(table["n"].sum())
+
+    found = [once("test", total, pd.DataFrame({"n": [number]})) for number in range(50)]
+    assert found == list(range(50))
+
+
+def test_what_is_made_of_a_visitors_own_data_is_not_kept():
+    calls = []
+    table = pd.DataFrame({"n": [1]})
+    for _ in range(2):
+        once(own.PROTOCOL, lambda found: calls.append(len(found)), table)
+    assert calls == [1, 1]
+
+
+def test_visitors_who_ask_at_once_share_one_computation():
+    calls = []
+
+    def slow(table: pd.DataFrame) -> int:
+        calls.append(1)
+        time.sleep(0.2)
+        return len(table)
+
+    table, found = pd.DataFrame({"n": [1]}), []
+    threads = [threading.Thread(target=lambda: found.append(once("test", slow, table))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [1] * 5
+    assert calls == [1]

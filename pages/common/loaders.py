@@ -1,16 +1,22 @@
-"""Cached doors from the screens to the files: tables, masks and slices, read once for all visitors."""
+"""Cached doors from the screens to the files: tables, masks and slices, read once for all visitors.
+
+Everybody gets the same objects, which nobody may change.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 
 from pages.common import own
+from pages.common.once import once
+from resunet import overlay
 from resunet.artifacts import ModelFolder
 from resunet.data import lgg
 from resunet.data.samples import Sample, load_samples
@@ -22,7 +28,9 @@ from resunet.files import PackedMasks
 from resunet.hub import find_model, find_samples
 
 KEPT_TABLES = 128
+THUMBNAIL = 116  # pixels
 KEPT_ARRAYS = 6  # packed masks of 742 slices of 256x256 hold 6 MB
+T = TypeVar("T")
 
 
 @st.cache_resource(show_spinner="Fetching the samples")
@@ -31,13 +39,22 @@ def samples() -> tuple[Sample, ...]:
     return load_samples(find_samples())
 
 
-@st.cache_data(show_spinner=False)
+@st.cache_resource(show_spinner=False)
+def thumbnails() -> dict[str, bytes]:
+    """FLAIR of each sample as a small PNG, by name."""
+    return {sample.name: overlay.encode_png(overlay.shrink(sample.image[..., 1], THUMBNAIL)) for sample in samples()}
+
+
 def lgg_patients() -> dict[str, list[SliceRecord]]:
     """Slices by patient where ``LGG_DATA`` names the data set; otherwise empty."""
     try:
-        root = lgg.find_root()
+        return _patients(lgg.find_root())
     except InputError:
         return {}
+
+
+@st.cache_resource(show_spinner=False)
+def _patients(root: Path) -> dict[str, list[SliceRecord]]:
     found: dict[str, list[SliceRecord]] = {}
     for record in lgg.records(root):
         found.setdefault(record.patient, []).append(record)
@@ -60,7 +77,7 @@ def record_of(model: str, protocol: str, patient: str, number: int) -> Slice | N
     return next((record for record in records if record.patient == patient and record.number == number), None)
 
 
-@st.cache_data(show_spinner=False)
+@st.cache_resource(show_spinner=False)
 def largest_slice(patient: str) -> int:
     """Number of the patient's slice with the largest tumour."""
     return max(lgg_patients()[patient], key=lambda record: int(record.mask().sum())).number
@@ -88,12 +105,8 @@ def has_weights(name: str) -> bool:
 
 def model_config(name: str) -> dict[str, Any]:
     """config.json of a model. Raises InputError."""
-    return _config(name, stamp(find_model(name).config_path))
-
-
-@st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
-def _config(name: str, changed: float) -> dict[str, Any]:
-    return find_model(name).config()
+    folder = find_model(name)
+    return _read(folder.config_path, folder.config)
 
 
 def model_protocols(name: str) -> list[str]:
@@ -109,64 +122,63 @@ def model_summary(name: str, protocol: str) -> dict[str, Any] | None:
         folder = find_model(name)
     except InputError:
         return None
-    return _summary(name, protocol, stamp(folder.summary_path(protocol)))
-
-
-@st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
-def _summary(name: str, protocol: str, changed: float) -> dict[str, Any] | None:
-    return find_model(name).summary(protocol)
+    return _read(folder.summary_path(protocol), partial(folder.summary, protocol))
 
 
 def model_slices(name: str, protocol: str) -> pd.DataFrame | None:
     """slices.csv of a model as a table, or None. Raises InputError when it is damaged."""
     if protocol == own.PROTOCOL:
         return mine.slices if (mine := own.kept(name)) else None
-    return _slices(name, protocol, stamp(find_model(name).slices_path(protocol)))
-
-
-@st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
-def _slices(name: str, protocol: str, changed: float) -> pd.DataFrame | None:
-    return find_model(name).slices(protocol)
+    folder = find_model(name)
+    return _read(folder.slices_path(protocol), partial(folder.slices, protocol))
 
 
 def slices_at(name: str, protocol: str, threshold: float) -> pd.DataFrame | None:
     """slices.csv at another threshold, from the stored sweep; None where that was not stored."""
     if protocol == own.PROTOCOL:
         return table_at(mine.slices, mine.sweep, threshold) if (mine := own.kept(name)) else None
-    return _slices_at(name, protocol, threshold, stamp(find_model(name).slices_path(protocol)))
+    folder, slices = find_model(name), model_slices(name, protocol)
+    stored = _read_large("sweep", folder.slices_path(protocol), partial(folder.sweep, protocol))
+    return None if stored is None or slices is None else once(protocol, _slices_at, slices, stored, threshold)
 
 
-@st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
-def _slices_at(name: str, protocol: str, threshold: float, changed: float) -> pd.DataFrame | None:
-    arrays, slices = sweep(name, protocol, changed), model_slices(name, protocol)
-    return None if arrays is None or slices is None else table_at(slices, Sweep(**arrays), threshold)
-
-
-@st.cache_resource(max_entries=KEPT_ARRAYS, show_spinner=False)
-def sweep(name: str, protocol: str, changed: float) -> dict[str, npt.NDArray[Any]] | None:
-    """Figures of every slice under every threshold; shared by all visitors, not to be changed."""
-    return find_model(name).sweep(protocol)
+def _slices_at(slices: pd.DataFrame, stored: dict[str, npt.NDArray[Any]], threshold: float) -> pd.DataFrame:
+    return table_at(slices, Sweep(**stored), threshold)
 
 
 def predicted_masks(name: str, protocol: str) -> PackedMasks | None:
-    """Predicted masks (N, H, W) as rows of slices.csv, or None; shared by all visitors, not to be changed."""
+    """Predicted masks (N, H, W) as rows of slices.csv, or None."""
     if protocol == own.PROTOCOL:
         return mine.masks if (mine := own.kept(name)) else None
-    return _masks(name, protocol, stamp(find_model(name).slices_path(protocol)))
+    folder = find_model(name)
+    return _read_large("masks", folder.slices_path(protocol), partial(folder.masks, protocol))
 
 
-@st.cache_resource(max_entries=KEPT_ARRAYS, show_spinner=False)
-def _masks(name: str, protocol: str, changed: float) -> PackedMasks | None:
-    return find_model(name).masks(protocol)
-
-
-@st.cache_data(max_entries=KEPT_TABLES, show_spinner=False)
-def history(folder: str, changed: float) -> pd.DataFrame | None:
+def history(folder: ModelFolder) -> pd.DataFrame | None:
     """history.csv of a model folder, or None. Raises InputError when it is damaged."""
-    return ModelFolder(Path(folder)).history()
+    return _read(folder.history_path, folder.history)
+
+
+def snapshots(folder: ModelFolder) -> tuple[list[str], PackedMasks] | None:
+    """Names and masks of the sample slices by epoch, or None."""
+    return _read_large("snapshots", folder.snapshots_path, folder.snapshots)
+
+
+def _read(file: Path, read: Callable[[], T]) -> T:
+    """What `read` makes of a file, kept until the file changes."""
+    return _kept(file, stamp(file), read)
+
+
+@st.cache_resource(max_entries=KEPT_TABLES, show_spinner=False)
+def _kept(file: Path, changed: float, _read: Callable[[], Any]) -> Any:
+    return _read()
+
+
+def _read_large(what: str, file: Path, read: Callable[[], T]) -> T:
+    """As `_read`; a few large ones are kept apart from the many small ones."""
+    return _kept_large(what, file, stamp(file), read)
 
 
 @st.cache_resource(max_entries=KEPT_ARRAYS, show_spinner=False)
-def snapshots(folder: str, changed: float) -> tuple[list[str], PackedMasks] | None:
-    """Names and masks of the sample slices by epoch, or None; not to be changed."""
-    return ModelFolder(Path(folder)).snapshots()
+def _kept_large(what: str, file: Path, changed: float, _read: Callable[[], Any]) -> Any:
+    return _read()

@@ -12,7 +12,7 @@ import streamlit as st
 
 from resunet.errors import InputError
 from resunet.hub import FLAGSHIP, STAGE_1, find_model, find_or_fetch
-from resunet.memory import use_few_heaps
+from resunet.memory import settle, use_few_heaps
 
 if TYPE_CHECKING:
     from resunet.pipeline import TumourPipeline
@@ -71,7 +71,9 @@ def warm_up() -> Future[TumourPipeline]:
 def _load() -> TumourPipeline:
     from resunet.pipeline import TumourPipeline
 
-    return TumourPipeline.load(_folder(FLAGSHIP), _folder(STAGE_1))
+    loaded = TumourPipeline.load(_folder(FLAGSHIP), _folder(STAGE_1))
+    settle()
+    return loaded
 
 
 def _folder(name: str) -> Path:

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.common import loaders, own
+from pages.common.once import once
 from resunet.errors import InputError
 from resunet.evaluation.select import SHOWS, SIZES, select_slices, sites_of
 from resunet.hub import FLAGSHIP, list_models
@@ -96,16 +97,16 @@ def _choose(label: str, options: list[str], start: str, name: str) -> str:
     return chosen
 
 
-def filter_bar(slices: pd.DataFrame) -> pd.DataFrame:
+def filter_bar(slices: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Filters that act on everything below them; returns the rows that are left."""
     first, second, third, fourth = st.columns([3, 4, 3, 2])
-    sites = first.multiselect("Site", sites_of(slices), placeholder="All sites", key="sites")
+    sites = first.multiselect("Site", once(protocol, sites_of, slices), placeholder="All sites", key="sites")
     sizes = second.multiselect("Tumour in the slice", list(SIZES), placeholder="Any size", key="sizes")
     shows = third.selectbox("Slices", list(SHOWS), key="shows")
     worst = fourth.number_input(
         "Worst patients", 1, None, None, 1, key="worst", placeholder="all", help="Keep only this many of lowest Dice"
     )
-    kept = select_slices(slices, sites, sizes, shows, int(worst) if worst else None)
+    kept = once(protocol, select_slices, slices, sites, sizes, shows, int(worst) if worst else None)
     if kept.empty:
         st.warning("No slice fits these filters; take one of them back.")
     elif len(kept) < len(slices):

@@ -25,7 +25,6 @@ KIND_LABELS = {
     "none": "No tumour",
 }
 FIRST_SAMPLE = "large_1"
-THUMBNAIL = 116
 PART_WORDS = {"train": "in the training set", "val": "in the validation set", "test": "held out for the test"}
 
 
@@ -38,19 +37,20 @@ def sample_label(sample: Sample) -> str:
 def choose_sample() -> Case:
     """A strip of thumbnails, one button each."""
     samples = {sample.name: sample for sample in loaders.samples()}
+    pictures = loaders.thumbnails()
     first = FIRST_SAMPLE if FIRST_SAMPLE in samples else next(iter(samples))
     chosen = st.session_state.get("sample", first)
     with st.container(horizontal=True, wrap=False, gap="small", key="gallery"):
         for name, sample in samples.items():
-            _thumbnail(sample, chosen=chosen == name)
+            _thumbnail(sample, pictures[name], chosen=chosen == name)
     sample = samples[chosen]
     title = f"{'Simulated sample' if sample.simulated else 'Sample'}: {sample_label(sample)}"
     return Case(title, judging.digest(sample.png), 0, sample.image, sample.mask, simulated=sample.simulated)
 
 
-def _thumbnail(sample: Sample, chosen: bool) -> None:
-    with st.container(width=THUMBNAIL, gap="xxsmall"):
-        st.image(sample.image[..., 1], width=THUMBNAIL, alt=f"Thumbnail of {sample_label(sample)}")
+def _thumbnail(sample: Sample, picture: bytes, chosen: bool) -> None:
+    with st.container(width=loaders.THUMBNAIL, gap="xxsmall"):
+        st.image(picture, width=loaders.THUMBNAIL, alt=f"Thumbnail of {sample_label(sample)}")
         st.button(
             sample_label(sample),
             key=f"sample_{sample.name}",

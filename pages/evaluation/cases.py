@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.common import loaders, picks
 from pages.common.messages import plain, show_error
+from pages.common.once import once
 from pages.common.picks import Evaluation
 from resunet import overlay
 from resunet.charts.export import harmless
@@ -105,7 +106,7 @@ def pictures(evaluation: Evaluation, row: pd.Series) -> None:
 
 def show(evaluation: Evaluation) -> None:
     """The case, and the list it was taken from."""
-    table = ranked(evaluation.slices)
+    table = once(evaluation.protocol, ranked, evaluation.slices)
     position = position_of(table, evaluation)
     row = table.iloc[position]
     st.subheader(plain(f"{row['patient']}, slice {row['slice']}"), anchor=False)

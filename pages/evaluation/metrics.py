@@ -78,10 +78,10 @@ def plot(figure: Any, key: str, title: str, evaluation: Evaluation) -> None:
 def segmentation(evaluation: Evaluation) -> None:
     """Everything about a segmentation model."""
     slices, gate, options = explorer(evaluation)
-    kept = picks.filter_bar(slices)
+    kept = picks.filter_bar(slices, evaluation.protocol)
     if kept.empty:
         return
-    final = kept if gate is None else gate_slices(kept, gate)
+    final = kept if gate is None else once(evaluation.protocol, gate_slices, kept, gate)
     st.caption("The two stages together: slices under the gate count as empty." if gate is not None else "Stage 2 alone.")
     headlines(once(evaluation.protocol, summarise_segmentation, final), SEGMENTATION, evaluation, options)
     first, second = st.columns(2)
@@ -100,7 +100,7 @@ def segmentation(evaluation: Evaluation) -> None:
     with second:
         plot(once(evaluation.protocol, charts.slice_dice, final), "slices", "Slices by tumour size", evaluation)
     chart(
-        once(evaluation.protocol, charts.budget, error_budget(kept, gate)),
+        once(evaluation.protocol, charts.budget, once(evaluation.protocol, error_budget, kept, gate)),
         "budget",
         "Where the two stages lose and invent pixels",
     )

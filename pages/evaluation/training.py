@@ -30,14 +30,14 @@ def folders() -> dict[str, ModelFolder]:
     return {label: folder for label, folder in found.items() if folder.history_path.exists()}
 
 
-def history_of(folder: ModelFolder) -> pd.DataFrame | None:
-    """The run's table as of now."""
-    return loaders.history(str(folder.path), loaders.stamp(folder.history_path))
+def histories_of(chosen: dict[str, ModelFolder]) -> dict[str, pd.DataFrame]:
+    """The runs' tables as of now."""
+    return {label: table for label, folder in chosen.items() if (table := loaders.history(folder)) is not None}
 
 
 def replayed(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -> None:
     """Curves and masks as animations that the browser plays by itself."""
-    histories = {label: table for label, folder in chosen.items() if (table := history_of(folder)) is not None}
+    histories = histories_of(chosen)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         runs = tuple((label, str(chosen[label].path), loaders.stamp(chosen[label].history_path)) for label in histories)
@@ -56,14 +56,13 @@ def replayed(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -
 @st.cache_resource(max_entries=KEPT_FILMS, show_spinner=False)
 def curves_film(runs: tuple[tuple[str, str, float], ...], smoothing: float, log_loss: bool) -> go.Figure:
     """The curves of runs (label, folder, when its history changed); drawing the frames takes most of a second."""
-    histories = {label: table for label, path, changed in runs if (table := loaders.history(path, changed)) is not None}
-    return replay.animation(histories, smoothing, log_loss)
+    return replay.animation(histories_of({label: ModelFolder(Path(path)) for label, path, _ in runs}), smoothing, log_loss)
 
 
 @st.cache_resource(max_entries=KEPT_FILMS, show_spinner=False)
 def masks_film(path: Path, changed: float) -> go.Figure:
     """The sample slices' animation of one run."""
-    kept = loaders.snapshots(str(path), changed)
+    kept = loaders.snapshots(ModelFolder(path))
     assert kept is not None
     samples = {sample.name: sample for sample in load_samples()}
     known, masks = kept
@@ -78,7 +77,7 @@ def masks_film(path: Path, changed: float) -> go.Figure:
 @st.fragment(run_every=EVERY)
 def live(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -> None:
     """The curves of runs that are still being written, looked at again and again."""
-    histories = {label: table for label, folder in chosen.items() if (table := history_of(folder)) is not None}
+    histories = histories_of(chosen)
     chart(replay.curves(histories, smoothing, log_loss), "live", "Curves so far")
     latest = {label: int(table["epoch"].iloc[-1]) for label, table in histories.items()}
     st.caption(", ".join(f"{label}: epoch {epoch}" for label, epoch in latest.items()) + f". Looked at every {EVERY} seconds.")
