@@ -132,15 +132,18 @@ class Visitor:
         return message
 
     async def upload(self, name: str, content: bytes) -> None:
-        """Upload a file; its slice must come back judged, under its name."""
+        """Upload a file in the place of the one before; its slice must come back judged, under its name."""
+        token = {"X-Xsrftoken": self.http.cookies.get("_streamlit_xsrf")}
+        if self.addresses is not None:
+            remove = partial(self.http.delete, headers=token, timeout=PATIENCE)
+            (await asyncio.to_thread(remove, SERVER + self.addresses.delete_url)).raise_for_status()
         started = time.perf_counter()
         message = BackMsg()
         message.file_urls_request.request_id, message.file_urls_request.session_id = name, self.session
         message.file_urls_request.file_names.append(name)
         await self._exchange(message)
-        put = partial(self.http.put, files={"file": (name, content)}, timeout=PATIENCE)
-        token = self.http.cookies.get("_streamlit_xsrf")
-        (await asyncio.to_thread(put, SERVER + self.addresses.upload_url, headers={"X-Xsrftoken": token})).raise_for_status()
+        put = partial(self.http.put, files={"file": (name, content)}, headers=token, timeout=PATIENCE)
+        (await asyncio.to_thread(put, SERVER + self.addresses.upload_url)).raise_for_status()
         message = self._at_the_drop_zone()
         widget = message.rerun_script.widget_states.widgets.add(id=self.widgets["file_uploader"])
         info = widget.file_uploader_state_value.uploaded_file_info.add(name=name, size=len(content))

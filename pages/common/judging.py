@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from resunet.pipeline import Prediction
 
 WAITING = 100  # visitors
-SCANS, PREDICTIONS, ROWS = 192 << 20, 96 << 20, 1 << 20  # bytes kept for all visitors together
+SCANS, PREDICTIONS, ROWS = 192 << 20, 48 << 20, 1 << 20  # bytes kept for all visitors together
 BATCH, BATCH_PIXELS = 8, 8 * 512 * 512  # slices a turn, and pixels of all of them
 
 
@@ -73,9 +73,12 @@ def digest(content: bytes) -> str:
 
 
 def decode(content: bytes, name: str) -> Scan:
-    """The checked slices of a file. Raises InputError."""
+    """The checked slices of a file; a volume's are kept, a single one is soon decoded again. Raises InputError."""
     key = digest(content), name
-    return _scans().get(key) or _scans().put(key, decoder().read(content, name))
+    if (kept := _scans().get(key)) is not None:
+        return kept
+    scan = decoder().read(content, name)
+    return _scans().put(key, scan) if len(scan.slices) > 1 else scan
 
 
 def predict(content_digest: str, number: int, image: npt.NDArray[np.generic], tta: bool) -> Prediction:
@@ -90,7 +93,7 @@ def predict(content_digest: str, number: int, image: npt.NDArray[np.generic], tt
     with in_turn():
         found = _predictions().get(key)  # who was before may have asked for the same
         if found is None:
-            found = _predictions().put(key, pipeline.predict(image, segment_all=True, tta=tta))
+            found = _predictions().put(key, models.worker().submit(pipeline.predict, image, segment_all=True, tta=tta).result())
             return_freed_memory()
     return found
 
@@ -128,7 +131,7 @@ def _judge(scan: Scan) -> dict[str, Any]:
         if bar is not None:
             bar.progress(start / count, text=f"Slice {start + 1:,} of {count:,}")
         with in_turn():
-            found = pipeline.predict_batch(list(scan.slices[start : start + batch]))
+            found = models.worker().submit(pipeline.predict_batch, list(scan.slices[start : start + batch])).result()
         p_tumour = max(p_tumour, *(prediction.p_tumour for prediction in found))
         pixels += sum(int(np.count_nonzero(prediction.mask)) for prediction in found)
         passed = passed or not all(prediction.gated for prediction in found)

@@ -65,7 +65,13 @@ def warm_up() -> Future[TumourPipeline]:
     # A forward pass lets go of the interpreter at each of its 200 operations and waits this long for it each time somebody
     # else is drawing a page; the usual 5 ms would make a second of it.
     sys.setswitchinterval(SWITCH)
-    return ThreadPoolExecutor(1).submit(_load)
+    return worker().submit(_load)
+
+
+@st.cache_resource(show_spinner=False)
+def worker() -> ThreadPoolExecutor:
+    """The one thread in which networks run: each thread that ran one would start, and keep, compute threads of its own."""
+    return ThreadPoolExecutor(1)
 
 
 def _load() -> TumourPipeline:
