@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,26 +20,24 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 
+from benchmarks.server import launched
 from resunet.data.samples import load_samples
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-PORT = 8765
-ADDRESS = f"http://127.0.0.1:{PORT}"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 REDRAWS = 20
 
 
-def resident_mb(server: subprocess.Popen[bytes]) -> float:
+def resident_mb(pid: int) -> float:
     """Resident memory of the server and its children in MB."""
-    root = psutil.Process(server.pid)
+    root = psutil.Process(pid)
     return sum(process.memory_info().rss for process in [root, *root.children(recursive=True)]) / 1e6
 
 
-def first_page(page: Page, started: float) -> float:
+def first_page(page: Page, address: str, started: float) -> float:
     """Seconds from the start of the server until the start page shows its title."""
     while True:
         try:
-            page.goto(ADDRESS)
+            page.goto(address)
             break
         except Exception:  # refused until the server listens
             page.wait_for_timeout(50)
@@ -121,25 +117,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--inferences", type=int, default=50)
     options = parser.parse_args()
-    line = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(PORT), "--server.address", "127.0.0.1"]
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
         started = time.perf_counter()
-        server = subprocess.Popen(line, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
+        with launched() as server:
             figures = {
-                "first page after start, s": first_page(page, started),
+                "first page after start, s": first_page(page, server.address, started),
                 "first verdict after the click, models cold, s": first_verdict(page),
                 "verdict after a click on a sample, s": sample_verdict(page),
                 "redraw after a slider key, browser included, ms": redraw(page) * 1e3,
-                "memory before the uploads, MB": resident_mb(server),
+                "memory before the uploads, MB": resident_mb(server.process.pid),
             }
             upload_many(page, options.inferences, Path(folder))
-            figures[f"memory after {options.inferences} uploads, MB"] = resident_mb(server)
-        finally:
-            server.terminate()
-            server.wait()
+            figures[f"memory after {options.inferences} uploads, MB"] = resident_mb(server.process.pid)
         browser.close()
     figures["redraw after a slider key, the server's part, ms"] = redraw_on_server() * 1e3
     for name, value in figures.items():

@@ -14,13 +14,8 @@ import argparse
 import asyncio
 import io
 import random
-import subprocess
-import sys
 import time
-import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -33,11 +28,9 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 
-from benchmarks.app import REPOSITORY
+from benchmarks.server import Server, serving
 from resunet.data.samples import load_samples
 
-PORT = 8766
-SERVER = f"http://127.0.0.1:{PORT}"
 SOURCE = "Where the slice comes from"
 LET_GO = 150.0  # seconds until Streamlit has let go of sessions whose visitors left
 SCREENS = ("", "single-image", "stage", "metrics", "comparison", "cases", "training", "evaluate")
@@ -58,15 +51,15 @@ class Record:
 class Visitor:
     """One browser tab's side of the protocol."""
 
-    def __init__(self, connection: ClientConnection, record: Record) -> None:
-        self.connection, self.record = connection, record
+    def __init__(self, address: str, connection: ClientConnection, record: Record) -> None:
+        self.address, self.connection, self.record = address, connection, record
         self.buttons: dict[str, str] = {}
         self.widgets: dict[str, str] = {}
         self.texts: list[str] = []
         self.session = ""
         self.addresses: Any = None
         self.http = requests.Session()
-        self.http.get(f"{SERVER}/_stcore/health", timeout=PATIENCE)  # brings the cookie that uploads need
+        self.http.get(f"{address}/_stcore/health", timeout=PATIENCE)  # brings the cookie that uploads need
 
     async def ask(self, what: str, message: BackMsg) -> None:
         """Send a message and wait until the script has run; the time goes into the record."""
@@ -136,14 +129,14 @@ class Visitor:
         token = {"X-Xsrftoken": self.http.cookies.get("_streamlit_xsrf")}
         if self.addresses is not None:
             remove = partial(self.http.delete, headers=token, timeout=PATIENCE)
-            (await asyncio.to_thread(remove, SERVER + self.addresses.delete_url)).raise_for_status()
+            (await asyncio.to_thread(remove, self.address + self.addresses.delete_url)).raise_for_status()
         started = time.perf_counter()
         message = BackMsg()
         message.file_urls_request.request_id, message.file_urls_request.session_id = name, self.session
         message.file_urls_request.file_names.append(name)
         await self._exchange(message)
         put = partial(self.http.put, files={"file": (name, content)}, headers=token, timeout=PATIENCE)
-        (await asyncio.to_thread(put, SERVER + self.addresses.upload_url)).raise_for_status()
+        (await asyncio.to_thread(put, self.address + self.addresses.upload_url)).raise_for_status()
         message = self._at_the_drop_zone()
         widget = message.rerun_script.widget_states.widgets.add(id=self.widgets["file_uploader"])
         info = widget.file_uploader_state_value.uploaded_file_info.add(name=name, size=len(content))
@@ -164,14 +157,15 @@ def unseen_slice(visitor: int, number: int) -> bytes:
     return stream.getvalue()
 
 
-async def visit(number: int, screens: tuple[str, ...], until: float, record: Record) -> None:
+async def visit(number: int, address: str, screens: tuple[str, ...], until: float, record: Record) -> None:
     """One visitor's whole stay."""
     rng, uploads = random.Random(number), 0
     labels = [sample.name.replace("_", " ").capitalize() for sample in load_samples()]
     await asyncio.sleep(rng.uniform(0, THINKING[1]))
+    stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
     try:
-        async with connect(f"ws://127.0.0.1:{PORT}/_stcore/stream", subprotocols=["streamlit"], max_size=None) as connection:
-            visitor = Visitor(connection, record)
+        async with connect(stream, subprotocols=["streamlit"], max_size=None) as connection:
+            visitor = Visitor(address, connection, record)
             while time.monotonic() < until:
                 screen = rng.choice(screens)
                 await visitor.open(screen)
@@ -197,28 +191,11 @@ async def watch_memory(server: psutil.Process, until: float, samples: list[float
         await asyncio.sleep(10)
 
 
-@contextmanager
-def serving() -> Iterator[psutil.Process]:
-    """The app on PORT, ready to answer."""
-    line = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(PORT), "--server.address", "127.0.0.1"]
-    with subprocess.Popen(line, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        while True:
-            try:
-                urllib.request.urlopen(f"{SERVER}/_stcore/health", timeout=2)
-                break
-            except OSError:
-                time.sleep(0.2)
-        try:
-            yield psutil.Process(server.pid)
-        finally:
-            server.terminate()
-
-
-async def stay(visitors: int, minutes: float, screens: tuple[str, ...], server: psutil.Process) -> tuple[Record, list[float]]:
+async def stay(visitors: int, minutes: float, screens: tuple[str, ...], server: Server) -> tuple[Record, list[float]]:
     """All visitors at once."""
     record, memory, until = Record(), list[float](), time.monotonic() + 60 * minutes
-    visits = [visit(number, screens, until, record) for number in range(visitors)]
-    await asyncio.gather(watch_memory(server, until, memory), *visits)
+    visits = [visit(number, server.address, screens, until, record) for number in range(visitors)]
+    await asyncio.gather(watch_memory(psutil.Process(server.process.pid), until, memory), *visits)
     return record, memory
 
 
@@ -233,8 +210,8 @@ def main() -> None:
     with serving() as server:
         record, memory = asyncio.run(stay(options.visitors, options.minutes, screens, server))
         time.sleep(LET_GO)
-        urllib.request.urlopen(f"{SERVER}/_stcore/health", timeout=10)
-        left = server.memory_info().rss / 1e6
+        assert server.is_ready()
+        left = psutil.Process(server.process.pid).memory_info().rss / 1e6
     print("| action | times | median s | 95 % s | longest s |\n| --- | --- | --- | --- | --- |")
     for what, seconds in sorted(record.seconds.items()):
         median, high = np.percentile(seconds, (50, 95))

@@ -5,14 +5,20 @@ from __future__ import annotations
 import ctypes
 import gc
 
-M_ARENA_MAX = -8  # from glibc's malloc.h
+M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3  # from glibc's malloc.h
 HEAPS = 2
+LARGE = 64 << 10  # bytes
 
 
 def use_few_heaps() -> None:
-    """Let all threads share two heaps: with one each, every visitor's thread would keep what it freed to itself."""
+    """Let all threads share two heaps: with one each, every visitor's thread would keep what it freed to itself.
+
+    Larger arrays stay out of both and are given back as soon as they are freed, whatever lies around them.
+    """
     try:
-        ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, HEAPS)
+        malloc = ctypes.CDLL("libc.so.6")
+        malloc.mallopt(M_ARENA_MAX, HEAPS)
+        malloc.mallopt(M_MMAP_THRESHOLD, LARGE)
     except (OSError, AttributeError):
         return
 
@@ -25,6 +31,7 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.collect()  # the collector waits for a quarter of what the last full collection left; this one leaves little
+    return_freed_memory()
 
 
 def return_freed_memory() -> None:

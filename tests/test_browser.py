@@ -1,15 +1,9 @@
 """The app in a real browser: pick a sample, move the threshold, upload, download, compare with the command line."""
 
 import json
-import os
 import shutil
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -18,6 +12,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from benchmarks.server import serving
 from pages.common.messages import JOINER
 from resunet.data.samples import SAMPLES
 from resunet.evaluation.sweep import THRESHOLDS
@@ -44,30 +39,8 @@ SLOW = 60_000  # milliseconds; the first visitor waits for the models to load
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with serving() as url:
-        yield url
-
-
-@contextmanager
-def serving() -> Iterator[str]:
-    """A fresh server of the app without the data set; yields its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    line = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.address", "127.0.0.1"]
-    env = {key: value for key, value in os.environ.items() if key != "LGG_DATA"}
-    with subprocess.Popen(line, cwd=REPOSITORY, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/_stcore/health", timeout=2)
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "the server did not start"
-                time.sleep(0.2)
-        yield url
-        server.terminate()
+    with serving() as server:
+        yield server.address
 
 
 @pytest.fixture
@@ -183,8 +156,8 @@ def test_no_screen_scrolls_sideways_or_asks_the_outside_world(
 
 
 def test_a_shared_link_is_the_first_visit_of_a_fresh_server(page: Page):
-    with serving() as url:
-        page.goto(f"{url}/cases?patient=TCGA_CS_4944_20010208&slice=10")
+    with serving() as server:
+        page.goto(f"{server.address}/cases?patient=TCGA_CS_4944_20010208&slice=10")
         expect(page.get_by_role("heading", name="TCGA_CS_4944_20010208, slice 10")).to_be_visible(timeout=SLOW)
         expect(page.get_by_text("Page not found")).to_have_count(0)
         expect(page.get_by_role("link", name="Overview")).to_be_visible()  # through app.py, not the bare file

@@ -38,12 +38,21 @@ def test_every_architecture_has_a_colour_and_its_runs_share_it():
 
 def test_patient_chart_shows_each_patient_once_with_its_dice_and_worst_slice():
     figure = metrics.patient_dice(TABLE)
-    points = {name: y for trace in figure.data for (name, _), y in zip(trace.customdata, trace.y, strict=True)}
+    points = {name: y for trace in figure.data for (name, *_), y in zip(trace.customdata, trace.y, strict=True)}
     assert points == pytest.approx({"a": 0.6, "b": 0.0})
     assert "n = 2" in figure.data[0].name
     table = metrics.patient_table(TABLE).set_index("patient")
     wrong = (TABLE["fp"] + TABLE["fn"])[TABLE["patient"] == "a"]
     assert table.loc["a", "worst_slice"] == TABLE.loc[wrong.idxmax(), "slice"]
+
+
+def test_a_patients_name_is_text_in_hover_text():
+    table = TABLE.assign(patient=TABLE["patient"].replace("a", "<a href='x'>a</a>"))
+    for figure in (metrics.patient_dice(table), metrics.slice_dice(table), metrics.distribution(table)):
+        for trace in figure.data:
+            assert "%{customdata[0]}" not in trace.hovertemplate
+            assert not [shown for *_, shown in trace.customdata if "<" in shown]
+        assert "<a href='x'>a</a>" in {name for trace in figure.data for name, *_ in trace.customdata}
 
 
 def test_aggregations_show_the_figures_of_the_summary_and_the_floor():

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from resunet.charts.metrics import patient_table
+from resunet.charts.metrics import cases, patient_table
 from resunet.charts.style import GREY, ORANGE, finish, model_colour, whiskers
 
 COSTS = {"parameters": "Parameters, millions", "gflop": "GFLOP a slice", "latency": "Milliseconds a slice, measured here"}
@@ -89,9 +89,9 @@ def patient_by_patient(first: pd.DataFrame, second: pd.DataFrame, names: tuple[s
         y=both["dice_second"],
         mode="markers",
         marker={"size": 12, "color": model_colour(names[1])},
-        customdata=both[["patient", "worst_slice_second"]],
+        customdata=cases(both, "worst_slice_second"),
         name=f"patients (n = {len(both)})",
-        hovertemplate="%{customdata[0]}<br>%{x:.3f} against %{y:.3f}<extra></extra>",
+        hovertemplate="%{customdata[2]}<br>%{x:.3f} against %{y:.3f}<extra></extra>",
     )
     figure.update_xaxes(range=[low, 1.02])
     figure.update_yaxes(range=[low, 1.02])

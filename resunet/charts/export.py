@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from typing import Any
 
@@ -45,8 +46,11 @@ def _column(values: Any) -> list[Any] | None:
 
 
 def safe_csv(table: pd.DataFrame) -> str:
-    """CSV text in which no cell is taken for a formula: such text is led by an apostrophe (OWASP, CSV injection)."""
-    return table.map(harmless).rename(columns=harmless).to_csv(index=False)
+    """CSV text in which no cell is taken for a formula: such text is led by an apostrophe (OWASP, CSV injection).
+
+    Text is quoted, so that a spreadsheet that splits at semicolons does not make two cells of one.
+    """
+    return table.map(harmless).rename(columns=harmless).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
 
 
 def harmless(cell: Any) -> Any:

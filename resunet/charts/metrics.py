@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 
 import numpy as np
@@ -37,6 +38,12 @@ def slice_table(slices: pd.DataFrame) -> pd.DataFrame:
     return shown.assign(dice=table_dice(shown))
 
 
+def cases(table: pd.DataFrame, number: str) -> pd.DataFrame:
+    """The customdata of points: patient and slice, which a click opens, and the patient's name as hover text may show it."""
+    named = table[["patient", number]]
+    return named.assign(shown=named["patient"].map(lambda name: html.escape(str(name))))  # Plotly reads tags in hover text
+
+
 def patient_dice(slices: pd.DataFrame) -> go.Figure:
     """Volume Dice of each patient against tumour size; the ten patients with a published figure are filled."""
     patients = patient_table(slices)
@@ -50,8 +57,8 @@ def patient_dice(slices: pd.DataFrame) -> go.Figure:
             y=part["dice"],
             mode="markers",
             name=f"{label} (n = {len(part)})",
-            customdata=part[["patient", "worst_slice"]],
-            hovertemplate="%{customdata[0]}<br>Dice %{y:.3f}<br>%{x:,} tumour pixels<extra></extra>",
+            customdata=cases(part, "worst_slice"),
+            hovertemplate="%{customdata[2]}<br>Dice %{y:.3f}<br>%{x:,} tumour pixels<extra></extra>",
             marker={"size": 13, "color": BLUE, "symbol": "circle" if named else "circle-open", "line": {"width": 2}},
         )
     mean = float(patients["dice"].mean())
@@ -109,13 +116,13 @@ def distribution(slices: pd.DataFrame, group: Mapping[str, str] | None = None, l
             x=[kind] * len(table) if group is None else [group.get(name, "not known") for name in table["patient"]],
             y=table["dice"],
             name=f"{kind} (n = {len(table)})",
-            customdata=table[["patient", number]],
+            customdata=cases(table, number),
             boxpoints="all",
             jitter=0.5,
             pointpos=0,
             marker={"color": colour, "size": 6, "opacity": 0.7},
             line={"width": 2},
-            hovertemplate="%{customdata[0]}, slice %{customdata[1]}<br>Dice %{y:.3f}<extra></extra>",
+            hovertemplate="%{customdata[2]}, slice %{customdata[1]}<br>Dice %{y:.3f}<extra></extra>",
         )
     figure.update_yaxes(range=[-0.03, 1.03])
     return finish(figure, label, "Dice", boxmode="overlay" if group is None else "group")
@@ -129,11 +136,11 @@ def slice_dice(slices: pd.DataFrame) -> go.Figure:
         x=table["tumour_pixels"],
         y=table["dice"],
         mode="markers",
-        customdata=table[["patient", "slice"]],
+        customdata=cases(table, "slice"),
         marker={"size": 8, "color": ORANGE, "opacity": 0.75},
         name=f"tumour slices (n = {len(table)})",
         showlegend=True,
-        hovertemplate="%{customdata[0]}, slice %{customdata[1]}<br>Dice %{y:.3f}<br>%{x:,} tumour pixels<extra></extra>",
+        hovertemplate="%{customdata[2]}, slice %{customdata[1]}<br>Dice %{y:.3f}<br>%{x:,} tumour pixels<extra></extra>",
     )
     figure.update_xaxes(type="log")
     figure.update_yaxes(range=[-0.03, 1.03])

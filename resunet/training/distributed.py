@@ -64,6 +64,7 @@ class WholeBatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, features: Tensor) -> Tensor:
+        """Features (B, C, H, W), normalised in training by mean and variance over the batches of all processes."""
         if not self.training or world() == 1:
             return super().forward(features)
         values = features.float()
