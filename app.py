@@ -6,8 +6,6 @@ from pages.common.models import warm_up
 
 st.set_page_config(page_title="Brain-tumour segmentation", page_icon="pages/common/icon.png", layout="wide")
 
-warm_up()
-
 # The screens lie one folder deep. Until the first st.navigation of a server, Streamlit routes by the files right under
 # pages/ and knows no others: those are one-line doors to this file, so that a shared link opens a fresh server too.
 st.navigation(
@@ -23,3 +21,5 @@ st.navigation(
     ],
     position="top",
 ).run()
+
+warm_up()  # after the page: importing torch takes the interpreter for seconds, and not every screen needs it

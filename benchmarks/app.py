@@ -9,7 +9,6 @@ prints a table. Nothing else should run meanwhile.
 from __future__ import annotations
 
 import argparse
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -17,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
+from benchmarks.browser import SLOW, VIEWPORT, browsing
 from benchmarks.server import launched
 from resunet.data.samples import load_samples
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 REDRAWS = 20
 
 
@@ -41,7 +40,7 @@ def first_page(page: Page, address: str, started: float) -> float:
             break
         except Exception:  # refused until the server listens
             page.wait_for_timeout(50)
-    expect(page.get_by_role("heading", name="Brain-tumour segmentation")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="Brain-tumour segmentation")).to_be_visible(timeout=SLOW)
     return time.perf_counter() - started
 
 
@@ -49,7 +48,7 @@ def first_verdict(page: Page) -> float:
     """Seconds from the click on the start page until the first slice is judged."""
     started = time.perf_counter()
     page.get_by_role("button", name="Try it on a slice").click()
-    expect(page.get_by_text("% of the slice")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("% of the slice")).to_be_visible(timeout=SLOW)
     return time.perf_counter() - started
 
 
@@ -57,7 +56,7 @@ def sample_verdict(page: Page) -> float:
     """Seconds from a click on a sample until its verdict, models loaded."""
     started = time.perf_counter()
     page.get_by_role("button", name="Large 3", exact=True).click()
-    expect(page.get_by_text("Simulated sample: Large 3")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Simulated sample: Large 3")).to_be_visible(timeout=SLOW)
     return time.perf_counter() - started
 
 
@@ -107,9 +106,9 @@ def upload_many(page: Page, count: int, folder: Path) -> None:
         path = folder / f"visit{number}.png"
         Image.fromarray(np.roll(sample.image, number, axis=1)).save(path)
         page.locator("input[type=file]").set_input_files(path)
-        expect(page.get_by_text(f"visit{number}.png. Orange line")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(f"visit{number}.png. Orange line")).to_be_visible(timeout=SLOW)
         page.get_by_role("button", name=f"Remove visit{number}.png").click()
-        expect(page.get_by_text(f"visit{number}.png")).to_have_count(0, timeout=60_000)
+        expect(page.get_by_text(f"visit{number}.png")).to_have_count(0, timeout=SLOW)
 
 
 def main() -> None:
@@ -117,9 +116,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--inferences", type=int, default=50)
     options = parser.parse_args()
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1920, "height": 1080})
+    with browsing() as browser, tempfile.TemporaryDirectory() as folder:
+        page = browser.new_page(viewport=VIEWPORT)
         started = time.perf_counter()
         with launched() as server:
             figures = {
@@ -131,7 +129,6 @@ def main() -> None:
             }
             upload_many(page, options.inferences, Path(folder))
             figures[f"memory after {options.inferences} uploads, MB"] = resident_mb(server.process.pid)
-        browser.close()
     figures["redraw after a slider key, the server's part, ms"] = redraw_on_server() * 1e3
     for name, value in figures.items():
         print(f"{name:52s} {value:8.2f}")

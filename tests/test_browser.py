@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
+from benchmarks.browser import LANDMARKS, SLOW, VIEWPORT, browsing
 from benchmarks.server import serving
 from pages.common.messages import JOINER
 from resunet.data.samples import SAMPLES
@@ -22,19 +23,6 @@ from tests.conftest import REPOSITORY
 from tests.test_own_data import two_folders, zipped
 
 pytestmark = pytest.mark.browser
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-LANDMARKS = {
-    "": "Research use only",
-    "single-image": "Research use only",
-    "stage": "The show as one file",
-    "evaluate": "Evaluate your own data",
-    "metrics": "Where the two stages lose and invent pixels",
-    "comparison": "Reported elsewhere",
-    "cases": "worst first",
-    "training": "What resunet",
-}
-SLOW = 60_000  # milliseconds; the first visitor waits for the models to load
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +32,9 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1920, "height": 1080})
-        yield page
-        browser.close()
+def page() -> Iterator[Page]:
+    with browsing() as browser:
+        yield browser.new_page(viewport=VIEWPORT)
 
 
 def test_from_sample_to_downloaded_mask(
