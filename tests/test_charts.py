@@ -57,7 +57,8 @@ def test_a_patients_name_is_text_in_hover_text():
 
 def test_aggregations_show_the_figures_of_the_summary_and_the_floor():
     slices = fake_slices(0.9)
-    figure, figures = metrics.aggregations(slices), summarise_segmentation(slices)
+    figures = summarise_segmentation(slices)
+    figure = metrics.aggregations(slices, figures)
     assert list(figure.data[0].y) == pytest.approx([figures[name]["value"] for name in metrics.AGGREGATIONS])
     assert list(figure.data[1].y) == pytest.approx([0, 0, 0, 1 / 3])  # a third of the slices is empty
 

@@ -20,10 +20,11 @@ from resunet.evaluation.aggregate import (
     summarise_classification,
     summarise_segmentation,
 )
+from resunet.evaluation.lesions import LesionHit, lesion_hits, read_lesions, write_lesions
 from resunet.evaluation.metrics import count_pixels, dice, iou
 from resunet.evaluation.rules import SUMMARY_RULES
 from resunet.evaluation.run import Measured, Protocol, measure, write_evaluation
-from resunet.evaluation.surface import LesionHit, lesion_hits, read_lesions, surface_scores, write_lesions
+from resunet.evaluation.surface import surface_scores
 from resunet.evaluation.sweep import table_at
 from resunet.evaluation.tune import best_choice, mean_volume_dice
 from resunet.hub import FLAGSHIP, find_model

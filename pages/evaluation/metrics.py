@@ -83,10 +83,12 @@ def segmentation(evaluation: Evaluation) -> None:
         return
     final = kept if gate is None else once(evaluation.protocol, gate_slices, kept, gate)
     st.caption("The two stages together: slices under the gate count as empty." if gate is not None else "Stage 2 alone.")
-    headlines(once(evaluation.protocol, summarise_segmentation, final), SEGMENTATION, evaluation, options)
+    figures = once(evaluation.protocol, summarise_segmentation, final)
+    headlines(figures, SEGMENTATION, evaluation, options)
     first, second = st.columns(2)
     with first:
-        chart(once(evaluation.protocol, charts.aggregations, final), "aggregations", "The same masks, four ways to average")
+        figure = once(evaluation.protocol, charts.aggregations, final, figures)
+        chart(figure, "aggregations", "The same masks, four ways to average")
     with second:
         place = st.container()  # the control stands below its chart, so that the charts of a row begin together
         groups = once(evaluation.protocol, loaders.patient_groups, tuple(sorted(final["patient"].unique())))

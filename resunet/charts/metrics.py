@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,8 @@ import plotly.graph_objects as go
 
 from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, finish, whiskers
 from resunet.data.splits import BUDA_TEN, site
-from resunet.evaluation.aggregate import summarise_segmentation
-from resunet.evaluation.metrics import table_dice, volumes
+from resunet.evaluation.aggregate import segmentation_ratios
+from resunet.evaluation.metrics import ratio, table_dice, volumes
 
 AGGREGATIONS = {
     "volume_dice_mean": "Patient volumes, mean",
@@ -68,11 +69,13 @@ def patient_dice(slices: pd.DataFrame) -> go.Figure:
     return finish(figure, "Tumour volume, pixels (log scale)", "Volume Dice", 380)
 
 
-def aggregations(slices: pd.DataFrame) -> go.Figure:
-    """The same masks under every aggregation of Dice, with what predicting nothing would score as the floor."""
-    figures = summarise_segmentation(slices)
-    empty = slices.assign(tp=0, fp=0, fn=slices["tumour_pixels"], lesions=None)
-    floor = summarise_segmentation(empty)
+def aggregations(slices: pd.DataFrame, figures: dict[str, dict[str, Any]]) -> go.Figure:
+    """The same masks under every aggregation of Dice, with what predicting nothing would score as the floor.
+
+    Args:
+        figures: what `summarise_segmentation` makes of the slices.
+    """
+    floor = segmentation_ratios(slices.assign(tp=0, fp=0, fn=slices["tumour_pixels"], lesions=None))
     names = list(AGGREGATIONS)
     values = np.array([figures[name]["value"] for name in names])
     figure = go.Figure()
@@ -89,7 +92,7 @@ def aggregations(slices: pd.DataFrame) -> go.Figure:
     )
     figure.add_scatter(
         x=figure.data[0].x,
-        y=[floor[name]["value"] for name in names],
+        y=[ratio(floor[name].part.sum(), floor[name].whole.sum()) for name in names],
         mode="markers",
         marker={"symbol": "line-ew", "size": 60, "line": {"width": 4, "color": RED}},
         name="predicting nothing",

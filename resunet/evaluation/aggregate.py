@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from resunet.evaluation.lesions import read_lesions
 from resunet.evaluation.metrics import Array, FloatArray, dice, iou, ratio, table_dice, volumes
 from resunet.evaluation.rules import SUMMARY_RULES
-from resunet.evaluation.surface import read_lesions
 
 RESAMPLES = 2000
 SEED = 2025
@@ -75,20 +75,17 @@ def summarise_segmentation(slices: pd.DataFrame, resampling: Resampling | None =
 
 def segmentation_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
     """Every figure but the median as a sum over a sum, by name; patients in the order of their names."""
-    groups = slices["patient"]
+    patients = _numbered(slices)
     tp, fp, fn, tn = (slices[name].to_numpy() for name in ("tp", "fp", "fn", "tn"))
     tumour = slices["tumour_pixels"].to_numpy() > 0
     pixels = int((tp + fp + fn + tn).sum())
 
     def mean(values: Array, where: Array, unit: str = "slice") -> Ratio:
         counted = where & np.isfinite(values)
-        table = pd.DataFrame({"part": np.where(counted, values, 0.0), "whole": counted.astype(float)})
-        sums = table.groupby(groups.to_numpy()).sum()
-        return Ratio(sums["part"].to_numpy(), sums["whole"].to_numpy(), int(counted.sum()), unit)
+        return share(np.where(counted, values, 0.0), counted, int(counted.sum()), unit)
 
     def share(part: Array, whole: Array, n: int, unit: str) -> Ratio:
-        sums = pd.DataFrame({"part": part, "whole": whole}, dtype=float).groupby(groups.to_numpy()).sum()
-        return Ratio(sums["part"].to_numpy(), sums["whole"].to_numpy(), n, unit)
+        return Ratio(_sums(patients, part), _sums(patients, whole), n, unit)
 
     volume_dice = table_dice(volumes(slices))
     known = np.isfinite(volume_dice)
@@ -107,6 +104,16 @@ def segmentation_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
         "surface_dice_2px": mean(slices["surface_dice"].to_numpy(float), tumour),
     }
     return ratios | _lesion_ratios(slices)
+
+
+def _numbered(slices: pd.DataFrame) -> Array:
+    """Each row's patient as a number, in the order of the patients' names."""
+    return pd.factorize(slices["patient"], sort=True)[0]
+
+
+def _sums(patients: Array, values: Array) -> FloatArray:
+    """The sum of the rows' values for each patient."""
+    return np.asarray(np.bincount(patients, weights=np.asarray(values, float)), np.float64)
 
 
 def _lesion_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
@@ -142,11 +149,10 @@ def summarise_classification(
 
     truth, probability = slices["tumour_pixels"].to_numpy() > 0, slices["p_tumour"].to_numpy(float)
     said = probability >= threshold
-    patients = pd.factorize(slices["patient"], sort=True)[0]
+    patients = _numbered(slices)
 
     def share(part: Array, whole: Array) -> Ratio:
-        sums = [np.bincount(patients, weights=np.asarray(values, float)) for values in (part, whole)]
-        return Ratio(sums[0], sums[1], len(slices), "slice")
+        return Ratio(_sums(patients, part), _sums(patients, whole), len(slices), "slice")
 
     hits = truth & said
     ratios = {

@@ -15,9 +15,9 @@ from resunet.artifacts import MASKS, SLICES, SUMMARY, SWEEP, ModelFolder
 from resunet.data.slices import Slice, read_pair
 from resunet.data.transforms import FloatImage, fit_back, normalise
 from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
+from resunet.evaluation.lesions import write_lesions
 from resunet.evaluation.metrics import soft_counts
 from resunet.evaluation.rules import EMPTY_RULE
-from resunet.evaluation.surface import write_lesions
 from resunet.evaluation.sweep import Sweep, measure_mask, stack, sweep_slice
 from resunet.files import PackedMasks, atomic_files, write_arrays, write_csv, write_json
 from resunet.postprocess import CleanUp, to_mask

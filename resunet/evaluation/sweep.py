@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from resunet.evaluation.lesions import LesionHit, lesion_hits, read_lesions, write_lesions
 from resunet.evaluation.metrics import count_pixels
-from resunet.evaluation.surface import LesionHit, lesion_hits, read_lesions, surface_scores, write_lesions
 from resunet.postprocess import CleanUp, to_mask
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
@@ -43,6 +43,8 @@ class Sweep(NamedTuple):
 
 def measure_mask(predicted: BoolMask, truth: BoolMask) -> MaskFigures:
     """Counts, distances and lesions of one mask (H, W) against the truth."""
+    from resunet.evaluation.surface import surface_scores  # SciPy takes 0.2 s to import, and who looks at a sweep needs none
+
     counts = count_pixels(predicted[None], truth[None])
     distances = surface_scores(predicted, truth)
     tp, fp, fn, tn = (int(part[0]) for part in counts)
