@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.common import judging, loaders, models
+from pages.common import judging, loaders
 from pages.common.cards import figure_card
 from pages.common.chart import chart
 from pages.common.messages import show_error
@@ -79,7 +79,6 @@ def patients() -> None:
     )
 
 
-models.warm_up()  # the pictures need them; they come while the rest is drawn
 introduction, *pictures = st.columns(4, gap="medium")
 with introduction:
     welcome()
