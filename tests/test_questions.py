@@ -84,9 +84,9 @@ def test_the_sentences_hold_the_figures_and_wait_for_both_sides():
         words: ({"metrics": summarise_segmentation(table)}, table)
         for words, table in zip(PROTOCOL_RUNS, (with_soft(SLICES["resunet"]), with_soft(SLICES["resunet_deep"])), strict=True)
     }
-    assert protocol_finding(dict(list(evaluations.items())[:1])) is None
+    assert protocol_finding(protocol_table(dict(list(evaluations.items())[:1]))) is None
     first, second = (summary["metrics"]["volume_dice_mean"]["value"] for summary, _ in evaluations.values())
-    assert f"from {first:.3f} to {second:.3f}" in protocol_finding(evaluations)
+    assert f"from {first:.3f} to {second:.3f}" in protocol_finding(protocol_table(evaluations))
 
 
 def test_the_protocol_table_holds_every_averaging_and_older_evaluations_a_gap():

@@ -59,10 +59,9 @@ def _protocols(protocol: str, slices: dict[str, pd.DataFrame]) -> None:
     if not both:
         st.info(MISSING)
         return
-    finding = once(protocol, protocol_finding, both)
-    st.markdown(finding or "The run on random slices is not measured yet. Run: resunet train --all")
-    figure = once(protocol, charts.protocols, once(protocol, protocol_table, both))
-    chart(figure, "protocols", "The same recipe, every protocol and averaging")
+    table = once(protocol, protocol_table, both)
+    st.markdown(protocol_finding(table) or "The run on random slices is not measured yet. Run: resunet train --all")
+    chart(once(protocol, charts.protocols, table), "protocols", "The same recipe, every protocol and averaging")
 
 
 def _stage_1(protocol: str) -> None:

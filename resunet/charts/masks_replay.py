@@ -46,7 +46,7 @@ def masks_animation(
         go.Frame(
             name=f"{epoch:.2f}",
             traces=traces,
-            data=[_contour(masks[epoch, index], "predicted", ORANGE, "solid", index == 0) for index in range(len(images))],
+            data=[_outline(masks[epoch, index]) for index in range(len(images))],
         )
         for epoch in range(len(masks))
     ]
@@ -59,8 +59,8 @@ def _background(image: npt.NDArray[np.uint8]) -> dict[str, Any]:
     return {"source": Image.fromarray(image), **size, "xref": "x", "yref": "y", "sizing": "stretch", "layer": "below"}
 
 
-def _contour(mask: npt.NDArray[np.bool_], name: str, colour: str, dash: str, legend: bool) -> go.Scatter:
-    """The outlines of a mask as one line with gaps, thinned to what the eye sees."""
+def _outline(mask: npt.NDArray[np.bool_]) -> dict[str, list[float | None]]:
+    """x and y of the outlines of a mask as one line with gaps, thinned to what the eye sees."""
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     x: list[float | None] = []
     y: list[float | None] = []
@@ -69,5 +69,10 @@ def _contour(mask: npt.NDArray[np.bool_], name: str, colour: str, dash: str, leg
         points.append(points[0])
         x += [point[0] + 0.5 for point in points] + [None]
         y += [point[1] + 0.5 for point in points] + [None]
+    return {"x": x, "y": y}
+
+
+def _contour(mask: npt.NDArray[np.bool_], name: str, colour: str, dash: str, legend: bool) -> go.Scatter:
+    """The outlines of a mask as a trace."""
     line = {"color": colour, "width": 2, "dash": dash}
-    return go.Scatter(x=x, y=y, mode="lines", line=line, name=name, showlegend=legend, hoverinfo="skip")
+    return go.Scatter(**_outline(mask), mode="lines", line=line, name=name, showlegend=legend, hoverinfo="skip")

@@ -63,7 +63,7 @@ def curves(histories: Mapping[str, pd.DataFrame], smoothing: float = 0.0, log_lo
     """All curves of all runs, whole, one panel a quantity; best and last epochs marked. For runs in training too."""
     figure = _panels(panels_of(histories))
     for curve in curves_of(histories, smoothing):
-        figure.add_trace(_line(curve, curve.points.size), *_place(curve.panel, panels_of(histories)))
+        figure.add_trace(_line(curve), *_place(curve.panel, panels_of(histories)))
     _mark_best(figure, histories)
     return _dress(figure, histories, log_loss)
 
@@ -75,11 +75,9 @@ def animation(histories: Mapping[str, pd.DataFrame], smoothing: float = 0.0, log
     epochs = max(table["epoch"].size for table in histories.values())
     indices = list(range(len(lines)))
     figure.frames = [
-        go.Frame(name=f"{step / STEPS:.2f}", traces=indices, data=[_line(curve, step / STEPS + 1) for curve in lines])
+        go.Frame(name=f"{step / STEPS:.2f}", traces=indices, data=[_points(curve, step / STEPS + 1) for curve in lines])
         for step in range((epochs - 1) * STEPS + 1)
     ]
-    for curve, trace in zip(lines, figure.data, strict=False):
-        trace.update(_line(curve, curve.points.size))
     _fix_axes(figure, lines, panels, epochs, log_loss)
     return with_controls(figure, epochs)
 
@@ -95,17 +93,21 @@ def _place(panel: str, panels: list[str]) -> tuple[int, int]:
     return index // columns + 1, index % columns + 1
 
 
-def _line(curve: Curve, upto: float) -> go.Scatter:
-    """The curve from epoch 1 to `upto`; between two epochs it ends on the straight line between them."""
+def _points(curve: Curve, upto: float) -> dict[str, list[float]]:
+    """x and y of the curve from epoch 1 to `upto`; between two epochs it ends on the straight line between them."""
     whole = min(int(upto), curve.points.size)
     x, y = [float(epoch) for epoch in range(1, whole + 1)], list(curve.points[:whole])
     if whole < curve.points.size and upto > whole:
         x.append(upto)
         y.append(curve.points[whole - 1] + (upto - whole) * (curve.points[whole] - curve.points[whole - 1]))
+    return {"x": x, "y": y}
+
+
+def _line(curve: Curve) -> go.Scatter:
+    """The whole curve."""
     trained = curve.column.startswith("train")
     return go.Scatter(
-        x=x,
-        y=y,
+        **_points(curve, curve.points.size),
         mode="lines",
         line={"color": model_colour(curve.run), "width": 3, "dash": "dot" if trained else "solid"},
         name=f"{curve.run}, {curve.column.replace('_', ' ')}",

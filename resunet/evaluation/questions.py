@@ -10,7 +10,6 @@ import pandas as pd
 
 from resunet.evaluation.aggregate import Resampling, segmentation_ratios, summarise_segmentation
 from resunet.evaluation.metrics import ratio
-from resunet.evaluation.protocols import protocol_table
 
 # Runs that differ in the loss alone, by what the loss is called; further seeds end in _seed2 and so on.
 LOSSES = {
@@ -123,11 +122,14 @@ def confusion_table(evaluations: Mapping[str, tuple[float, pd.DataFrame]]) -> pd
     )
 
 
-def protocol_finding(evaluations: Mapping[str, tuple[dict[str, Any], pd.DataFrame]]) -> str | None:
-    """One sentence: how much of a Dice is leakage, how much is averaging? None until both protocols are measured."""
-    if len(evaluations) < len(PROTOCOL_RUNS):
+def protocol_finding(table: pd.DataFrame) -> str | None:
+    """One sentence: how much of a Dice is leakage, how much is averaging? None until both protocols are measured.
+
+    Args:
+        table: a `protocol_table` of PROTOCOL_RUNS.
+    """
+    if table["protocol"].nunique() < len(PROTOCOL_RUNS):
         return None
-    table = protocol_table(evaluations)
     values = {protocol: part["value"].tolist() for protocol, part in table.groupby("protocol", sort=False)}
     apart, mixed = (values[protocol] for protocol in PROTOCOL_RUNS)
     return (
