@@ -51,6 +51,7 @@ def masks_animation(
         for epoch in range(len(masks))
     ]
     finish(figure, height=230 * rows + 80)
+    figure.update_layout(margin={"t": 80}, legend={"y": 1.0, "yanchor": "top", "yref": "container"})
     return with_controls(figure, len(masks), frame_ms=FRAME_MS * STEPS)
 
 
