@@ -18,7 +18,7 @@ LANDMARKS = {
     "single-image": "% of the slice",
     "stage": "The show as one file",
     "evaluate": "Evaluate your own data",
-    "metrics": "Where the two stages lose and invent pixels",
+    "metrics": "Every patient and every tumour slice",
     "comparison": "Reported elsewhere",
     "cases": "worst first",
     "training": "outlined after each epoch",

@@ -150,6 +150,7 @@ def test_a_shared_link_is_the_first_visit_of_a_fresh_server(page: Page):
 
 def test_a_point_of_a_chart_leads_to_its_case_and_back(address: str, page: Page):
     page.goto(f"{address}/metrics")
+    page.get_by_role("tab", name="Tumour size").click(timeout=SLOW)
     point = page.locator(".st-key-patients .scatterlayer .point").first
     point.wait_for(timeout=SLOW)
     point.scroll_into_view_if_needed()

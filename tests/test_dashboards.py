@@ -107,12 +107,31 @@ def test_comparison_holds_every_model_and_what_others_report():
     figure = find_model(FLAGSHIP).summary("test")["metrics"]["recall"]
     assert table.loc[FLAGSHIP, "Recall"] == f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
     assert list(table["against the best"]).count("best") == 1
-    confusions = app.dataframe[1].value.set_index("classifier")
+    confusions = open_screen("comparison", part="Protocol").dataframe[1].value.set_index("classifier")
     accuracy = find_model(STAGE_1).summary("test")["metrics"]["accuracy"]["value"]
     assert confusions.loc["Patients kept apart", "accuracy"] == pytest.approx(accuracy, abs=1e-12)
     assert confusions.loc["Reported by the paper", "tp"] == 220
     others = app.dataframe[-1].value
     assert 0.98 in set(others["value"]) and others["source"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "charts"),
+    [
+        ("metrics", "Averages", ["aggregations", "distribution"]),
+        ("metrics", "Tumour size", ["patients", "slices"]),
+        ("metrics", "Error budget", ["budget"]),
+        ("comparison", "Cost", ["pareto", "lesions"]),
+        ("comparison", "Differences", ["forest", "pairs"]),
+        ("comparison", "Tversky loss", ["losses", "price"]),
+        ("comparison", "Protocol", ["protocols"]),
+        ("comparison", "Cross-validation", ["folds"]),
+    ],
+)
+def test_an_address_opens_a_part_and_only_that_one_is_drawn(name: str, part: str, charts: list[str]):
+    app = open_screen(name, part=part)
+    assert [button.key.removesuffix("_csv") for button in app.get("download_button") if button.key] == charts
+    assert len(app.get("plotly_chart")) == len(charts) and not app.info and not app.error
 
 
 @pytest.mark.parametrize("name", SCREENS)

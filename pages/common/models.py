@@ -75,9 +75,13 @@ def worker() -> ThreadPoolExecutor:
 
 
 def _load() -> TumourPipeline:
+    import plotly.graph_objects  # noqa: F401 (every screen waits for it, so it goes before PyTorch, which takes seconds)
+
     from resunet.pipeline import TumourPipeline
 
     loaded = TumourPipeline.load(_folder(FLAGSHIP), _folder(STAGE_1))
+    import scipy.stats  # noqa: F401 (most of the first drawing of Comparison)
+
     settle()
     return loaded
 

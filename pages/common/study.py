@@ -1,4 +1,4 @@
-"""The study's questions on screen: a figure or a table each, and one sentence of finding."""
+"""The study's questions on screen: figures or tables from the evaluations of one protocol, and one sentence of finding."""
 
 from __future__ import annotations
 
@@ -24,18 +24,16 @@ from resunet.evaluation.questions import (
 MISSING = "Not measured yet. Run: resunet train --all"
 
 
-def show(protocol: str) -> None:
-    """All of them, from the evaluations of one protocol."""
+def _slices(protocol: str) -> dict[str, pd.DataFrame]:
+    """slices.csv of every segmentation run, questions included."""
     there = [name for name in picks.measured_models("segmentation") if protocol in loaders.model_protocols(name)]
-    slices = {name: table for name in there if (table := loaders.model_slices(name, protocol)) is not None}
-    _losses(protocol, slices)
-    _protocols(protocol, slices)
-    _stage_1(protocol)
-    _folds(protocol, slices)
+    return {name: table for name in there if (table := loaders.model_slices(name, protocol)) is not None}
 
 
-def _losses(protocol: str, slices: dict[str, pd.DataFrame]) -> None:
+def losses(protocol: str) -> None:
+    """ResUNet with each loss."""
     st.subheader("Does Tversky loss find what others miss?", anchor=False)
+    slices = _slices(protocol)
     runs = {name: slices[name] for names in runs_of_losses(slices).values() for name in names}
     if len(runs_of_losses(runs)) < 2:
         st.info(MISSING)
@@ -49,8 +47,15 @@ def _losses(protocol: str, slices: dict[str, pd.DataFrame]) -> None:
         chart(once(protocol, charts.price_by_loss, table), "price", "What finding small lesions costs")
 
 
-def _protocols(protocol: str, slices: dict[str, pd.DataFrame]) -> None:
+def protocols(protocol: str) -> None:
+    """Patients kept apart and random slices, for both stages."""
+    _averages(protocol)
+    _stage_1(protocol)
+
+
+def _averages(protocol: str) -> None:
     st.subheader("How much of 0.98 is the protocol?", anchor=False)
+    slices = _slices(protocol)
     both = {
         words: (summary, slices[name])
         for words, name in PROTOCOL_RUNS.items()
@@ -91,9 +96,10 @@ def _stage_1(protocol: str) -> None:
     st.caption("The last row is reported, not measured here: other slices, and slices of a patient on both sides of the split.")
 
 
-def _folds(protocol: str, slices: dict[str, pd.DataFrame]) -> None:
+def folds(protocol: str) -> None:
+    """Every patient judged by a network that never saw it."""
     st.subheader("Every patient once: cross-validation", anchor=False)
-    tables = once(protocol, out_of_fold, slices)
+    tables = once(protocol, out_of_fold, _slices(protocol))
     if not tables:
         st.info(MISSING)
         return

@@ -9,6 +9,7 @@ from pages.common import loaders, models, picks, study
 from pages.common.chart import chart
 from pages.common.messages import show_error
 from pages.common.once import once
+from pages.common.parts import show_parts
 from resunet.charts import comparison as charts
 from resunet.charts.export import safe_csv
 from resunet.errors import InputError
@@ -97,6 +98,19 @@ def measured(protocol: str) -> None:
     st.dataframe(table, hide_index=True, key="comparison")
     st.caption("Brackets: 95 % intervals, patients resampled. Differences: Wilcoxon over patients with Holm's correction.")
     exports(table)
+    show_parts(
+        {
+            "Cost": lambda: cost_and_size(protocol, summaries),
+            "Differences": lambda: differences(protocol, slices, paired, best),
+            "Tversky loss": lambda: study.losses(protocol),
+            "Protocol": lambda: study.protocols(protocol),
+            "Cross-validation": lambda: study.folds(protocol),
+        }
+    )
+
+
+def cost_and_size(protocol: str, summaries: dict[str, dict[str, Any]]) -> None:
+    """Dice for its cost, and where the models lose it."""
     left, right = st.columns(2)
     with left:
         place = st.container()  # controls stand below their charts, so that the charts of a row begin together
@@ -108,6 +122,10 @@ def measured(protocol: str) -> None:
             chart(figure, "pareto", "Dice for its cost")
     with right:
         chart(once(protocol, charts.lesions_by_size, summaries), "lesions", "Small lesions are the hard ones")
+
+
+def differences(protocol: str, slices: dict[str, pd.DataFrame], paired: pd.DataFrame, best: str) -> None:
+    """Each model against the best one, over patients and patient by patient."""
     if len(slices) < 2:
         st.info("Only one model is measured so far. Run: resunet train --all")
         return
@@ -132,7 +150,6 @@ try:
         words = picks.PROTOCOL_WORDS
         protocol = st.selectbox("Measured on", there, format_func=lambda name: words.get(name, name), key="compared")
         measured(protocol)
-        study.show(protocol)
     else:
         st.info(f"Nothing is evaluated yet. Run: resunet evaluate {FLAGSHIP} --data DIR --split test")
     reported()

@@ -11,6 +11,7 @@ from pages.common.cards import figure_card
 from pages.common.chart import chart
 from pages.common.messages import show_error
 from pages.common.once import once
+from pages.common.parts import show_parts
 from pages.common.picks import Evaluation
 from resunet.charts import metrics as charts
 from resunet.charts.export import safe_csv
@@ -31,6 +32,7 @@ SEGMENTATION = (
     "hd95_px",
 )
 CLASSIFICATION = ("accuracy", "sensitivity", "specificity", "precision", "f1", "auroc", "auprc", "ece")
+CLICKABLE = "A click on a point opens the slice; a patient's point opens its worst one."
 STAGE_1_TITLES = {
     "confusion": "Confusion matrix",
     "reliability": "Reliability: are the probabilities right?",
@@ -74,6 +76,38 @@ def plot(figure: Any, key: str, title: str, evaluation: Evaluation) -> None:
     picks.follow_click(chart(figure, key, title, selectable=True), key, evaluation.model, evaluation.protocol)
 
 
+def averages(evaluation: Evaluation, slices: pd.DataFrame, figures: dict[str, Any]) -> None:
+    """What the way of averaging does, and what any average hides."""
+    first, second = st.columns(2)
+    with first:
+        figure = once(evaluation.protocol, charts.aggregations, slices, figures)
+        chart(figure, "aggregations", "The same masks, four ways to average")
+    with second:
+        place = st.container()  # the control stands below its chart, so that the charts of a row begin together
+        groups = once(evaluation.protocol, loaders.patient_groups, tuple(sorted(slices["patient"].unique())))
+        by = st.segmented_control("Grouped", ["All", *groups], default="All", required=True, key="grouped")
+        figure = once(evaluation.protocol, charts.distribution, slices, groups.get(str(by)), None if by == "All" else str(by))
+        with place:
+            plot(figure, "distribution", "Every patient and every tumour slice", evaluation)
+    st.caption(CLICKABLE)
+
+
+def sizes(evaluation: Evaluation, slices: pd.DataFrame) -> None:
+    """Dice against the size of the tumour."""
+    first, second = st.columns(2)
+    with first:
+        plot(once(evaluation.protocol, charts.patient_dice, slices), "patients", "Patients by tumour size", evaluation)
+    with second:
+        plot(once(evaluation.protocol, charts.slice_dice, slices), "slices", "Slices by tumour size", evaluation)
+    st.caption(CLICKABLE)
+
+
+def budget(evaluation: Evaluation, slices: pd.DataFrame, gate: float | None) -> None:
+    """What each stage loses and invents, in pixels."""
+    figure = once(evaluation.protocol, charts.budget, once(evaluation.protocol, error_budget, slices, gate))
+    chart(figure, "budget", "Where the two stages lose and invent pixels")
+
+
 @st.fragment
 def segmentation(evaluation: Evaluation) -> None:
     """Everything about a segmentation model."""
@@ -85,28 +119,13 @@ def segmentation(evaluation: Evaluation) -> None:
     st.caption("The two stages together: slices under the gate count as empty." if gate is not None else "Stage 2 alone.")
     figures = once(evaluation.protocol, summarise_segmentation, final)
     headlines(figures, SEGMENTATION, evaluation, options)
-    first, second = st.columns(2)
-    with first:
-        figure = once(evaluation.protocol, charts.aggregations, final, figures)
-        chart(figure, "aggregations", "The same masks, four ways to average")
-    with second:
-        place = st.container()  # the control stands below its chart, so that the charts of a row begin together
-        groups = once(evaluation.protocol, loaders.patient_groups, tuple(sorted(final["patient"].unique())))
-        by = st.segmented_control("Grouped", ["All", *groups], default="All", required=True, key="grouped")
-        figure = once(evaluation.protocol, charts.distribution, final, groups.get(str(by)), None if by == "All" else str(by))
-        with place:
-            plot(figure, "distribution", "Every patient and every tumour slice", evaluation)
-    first, second = st.columns(2)
-    with first:
-        plot(once(evaluation.protocol, charts.patient_dice, final), "patients", "Patients by tumour size", evaluation)
-    with second:
-        plot(once(evaluation.protocol, charts.slice_dice, final), "slices", "Slices by tumour size", evaluation)
-    chart(
-        once(evaluation.protocol, charts.budget, once(evaluation.protocol, error_budget, kept, gate)),
-        "budget",
-        "Where the two stages lose and invent pixels",
+    show_parts(
+        {
+            "Averages": lambda: averages(evaluation, final, figures),
+            "Tumour size": lambda: sizes(evaluation, final),
+            "Error budget": lambda: budget(evaluation, kept, gate),
+        }
     )
-    st.caption("A click on a point opens the slice; a patient's point opens its worst one.")
     st.download_button("These slices as CSV", lambda: safe_csv(final), "slices.csv", "text/csv", on_click="ignore")
 
 

@@ -135,7 +135,7 @@ def slice_dice(slices: pd.DataFrame) -> go.Figure:
     """Dice of every tumour slice against the tumour's size in it."""
     table = slice_table(slices)
     figure = go.Figure()
-    figure.add_scattergl(
+    figure.add_scatter(
         x=table["tumour_pixels"],
         y=table["dice"],
         mode="markers",

@@ -14,6 +14,7 @@ WINE, TEAL, OLIVE, INDIGO = "#882255", "#44AA99", "#999933", "#7B6FD0"
 PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, WINE, TEAL, OLIVE, GREY, INDIGO)
 HEIGHT = 360
 SHORT_LEGEND, LEGEND_ROW = 3, 22  # entries; pixels
+BESIDE, BELOW = 64, 60  # pixels for the numbers and the title of an axis
 
 # Not read from the registry of models, which needs torch; a test keeps the two together.
 MODEL_NAMES = (
@@ -49,7 +50,8 @@ def whiskers(value: Any, low: Any, high: Any) -> dict[str, Any]:
 def finish(figure: go.Figure, x: str | None = None, y: str | None = None, height: int = HEIGHT, **layout: Any) -> go.Figure:
     """Axis titles, margins and legend in the common style; returns the figure.
 
-    A short legend stands above the chart; a long one, whose rows are not known before it is drawn, below it.
+    A short legend stands above the chart; a long one, whose rows are not known before it is drawn, below it. Only axes with
+    words on them measure the room they need: it takes the browser a second drawing.
     """
     named = sum(bool(trace.name) and trace.showlegend is not False for trace in figure.data)
     rows = LEGEND_ROW * -(-named // 3) if named > SHORT_LEGEND else 0  # pixels
@@ -57,11 +59,15 @@ def finish(figure: go.Figure, x: str | None = None, y: str | None = None, height
     below = {"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom", "x": 0}
     figure.update_layout(
         height=height + rows,
-        margin={"l": 10, "r": 10, "t": 40, "b": 60 + rows if rows else 10},
+        margin={"l": BESIDE if y else 10, "r": 10, "t": 40, "b": BELOW + rows if x or rows else 10},
         legend=below if rows else above,
         hoverlabel={"align": "left"},
         **layout,
     )
-    figure.update_xaxes(title=x, automargin=True)
-    figure.update_yaxes(title=y, automargin=True)
+    figure.update_xaxes(title=x, automargin=any(_are_words(trace.x) for trace in figure.data))
+    figure.update_yaxes(title=y, automargin=any(_are_words(trace.y) for trace in figure.data))
     return figure
+
+
+def _are_words(values: Any) -> bool:
+    return values is not None and len(values) > 0 and isinstance(values[0], str)
