@@ -2,8 +2,9 @@
 
     python -m benchmarks.screens
 
-Cold is the first visit of a server that has just begun to answer, by a browser that has never been there; then the same
-address again, and a click in the app's menu. Nothing else should run.
+Cold is a server's first visit, by a browser that has never been there: as soon as the server answers, and when it has been
+left to itself for some seconds, in which it loads the models. Then the same address again, and a click in the app's menu.
+Nothing else should run.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Browser, Locator, Page
 
 from benchmarks.browser import LANDMARKS, VIEWPORT, browsing, wait_until_drawn
 from benchmarks.server import serving
 from resunet.hub import list_models
 
 VISITS = 5
+ALONE = 6  # seconds
 MOVES = 20
 REST = "evaluate", "cases"  # where a visitor comes from: the first, or the second on the way to the first
 
@@ -28,6 +30,16 @@ def seconds_to_open(page: Page, address: str, screen: str) -> float:
     page.goto(f"{address}/{screen}")
     wait_until_drawn(page, screen)
     return time.perf_counter() - started
+
+
+def seconds_of_first_visit(browser: Browser, screen: str, alone: float) -> float:
+    """The wait for one screen of a server that answers since `alone` seconds and has had no visitor."""
+    with serving() as server:
+        time.sleep(alone)
+        page = browser.new_page(viewport=VIEWPORT)
+        waited = seconds_to_open(page, server.address, screen)
+        page.close()
+    return waited
 
 
 def seconds_to_turn(page: Page, screen: str) -> float:
@@ -62,17 +74,20 @@ def seconds_to_move(page: Page, slider: str, watched: str) -> float:
 
 def main() -> None:
     """Print the tables."""
-    print(f"{len(list_models())} model folders\n\n| screen | cold s | again s | by the menu s |\n| --- | --- | --- | --- |")
+    print(f"{len(list_models())} model folders\n\n| screen | just started s | first visit s | again s | by the menu s |")
+    print("| --- | --- | --- | --- | --- |")
     with browsing() as browser:
         browser.new_page().close()  # the browser's own start is not the app's
         for screen in LANDMARKS:
+            times = [seconds_of_first_visit(browser, screen, alone) for alone in (0, ALONE)]
             with serving() as server:
                 page = browser.new_page(viewport=VIEWPORT)
-                cold = seconds_to_open(page, server.address, screen)
+                seconds_to_open(page, server.address, screen)
                 again = [seconds_to_open(page, server.address, screen) for _ in range(VISITS)]
                 turned = [seconds_to_turn(page, screen) for _ in range(VISITS)]
                 page.close()
-            print(f"| {screen or 'overview'} | {cold:.2f} | {np.median(again):.2f} | {np.median(turned):.2f} |", flush=True)
+            times += [float(np.median(again)), float(np.median(turned))]
+            print(" | ".join([f"| {screen or 'overview'}", *(f"{seconds:.2f}" for seconds in times)]), "|", flush=True)
         with serving() as server:
             page = browser.new_page(viewport=VIEWPORT)
             page.goto(f"{server.address}/metrics")

@@ -108,6 +108,7 @@ def test_charts_of_the_losses_hold_every_loss():
         "Tversky 0.3/0.7 (1 run)",
         "Tversky + BCE (1 run)",
     ]
+    assert len({tuple(bar.x) for bar in charts.sensitivity_by_loss(table).data}) == 1  # side by side, whatever the runs
     points = charts.price_by_loss(table).data
     assert [point.name for point in points] == ["BCE", "Tversky 0.3/0.7", "Tversky + BCE"]
     exported = chart_table(charts.price_by_loss(table))

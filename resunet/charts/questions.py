@@ -19,11 +19,12 @@ def sensitivity_by_loss(table: pd.DataFrame) -> go.Figure:
     """Share of lesions found by quarter of their area, one group of bars a loss."""
     figure = go.Figure()
     for loss, rows in table.groupby("loss", sort=False):
-        part = rows.set_index("metric").reindex(QUARTERS)
+        part, runs = rows.set_index("metric").reindex(QUARTERS), int(rows["runs"].iloc[0])
         figure.add_bar(
-            x=[f"quarter {index + 1}<br>n = {n:,.0f}" for index, n in enumerate(part["n"])],
+            # Lesions, not lesions times runs: losses with more runs than others share their group of bars.
+            x=[f"quarter {index + 1}<br>n = {n / runs:,.0f}" for index, n in enumerate(part["n"])],
             y=part["value"],
-            name=f"{loss} ({int(rows['runs'].iloc[0])} run{'s' if rows['runs'].iloc[0] > 1 else ''})",
+            name=f"{loss} ({runs} run{'s' if runs > 1 else ''})",
             marker_color=LOSS_COLOURS[str(loss)],
             error_y=whiskers(part["value"], part["low"], part["high"]),
         )
@@ -46,7 +47,8 @@ def price_by_loss(table: pd.DataFrame) -> go.Figure:
             error_x=whiskers([x], [row["low", FALSE_ALARMS]], [row["high", FALSE_ALARMS]]),
             error_y=whiskers([y], [row["low", SMALLEST]], [row["high", SMALLEST]]),
         )
-    n = int(table.loc[table["metric"] == FALSE_ALARMS, "n"].iloc[0])
+    alarms = table[table["metric"] == FALSE_ALARMS].iloc[0]
+    n = alarms["n"] // alarms["runs"]
     return finish(figure, f"Empty slices with a false alarm, share of n = {n:,}", "Smallest lesions, share found", 420)
 
 

@@ -51,7 +51,7 @@ def finish(figure: go.Figure, x: str | None = None, y: str | None = None, height
     """Axis titles, margins and legend in the common style; returns the figure.
 
     A short legend stands above the chart; a long one, whose rows are not known before it is drawn, below it. Only axes with
-    words on them measure the room they need: it takes the browser a second drawing.
+    words on them or such a legend below measure the room they need: it takes the browser a second drawing.
     """
     named = sum(bool(trace.name) and trace.showlegend is not False for trace in figure.data)
     rows = LEGEND_ROW * -(-named // 3) if named > SHORT_LEGEND else 0  # pixels
@@ -64,7 +64,7 @@ def finish(figure: go.Figure, x: str | None = None, y: str | None = None, height
         hoverlabel={"align": "left"},
         **layout,
     )
-    figure.update_xaxes(title=x, automargin=any(_are_words(trace.x) for trace in figure.data))
+    figure.update_xaxes(title=x, automargin=rows > 0 or any(_are_words(trace.x) for trace in figure.data))
     figure.update_yaxes(title=y, automargin=any(_are_words(trace.y) for trace in figure.data))
     return figure
 
