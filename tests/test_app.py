@@ -1,6 +1,8 @@
 """Every screen run by Streamlit's own test harness, on the bundled models, on broken ones and on hostile uploads."""
 
+import asyncio
 import re
+import runpy
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
+from streamlit.web.server.app_discovery import discover_asgi_app
 
 from pages.common import models
 from pages.common.messages import JOINER, plain
@@ -163,6 +166,19 @@ def test_patients_of_the_data_set_come_with_truth_and_a_badge(kaggle: Path, monk
     assert len(app.selectbox(key="patient").options) == 8
     assert [metric.label for metric in app.metric][:1] == ["Dice"]
     assert not app.exception
+
+
+def test_the_server_begins_to_load_the_models_before_its_first_visitor(monkeypatch: pytest.MonkeyPatch):
+    started: list[str] = []
+    monkeypatch.setattr(models, "warm_up", lambda: started.append("the models"))
+    imported = runpy.run_path(str(REPOSITORY / "app.py"), run_name="app")
+
+    async def serve() -> None:
+        async with imported["head_start"](imported["app"]):
+            assert started == ["the models"]
+
+    asyncio.run(serve())
+    assert discover_asgi_app(REPOSITORY / "app.py").import_string == "app:app"  # what `streamlit run app.py` looks for
 
 
 @pytest.fixture
