@@ -4,9 +4,6 @@
 only does the latter, the first visitor who needs the models waits for them.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import streamlit as st
 
 if __name__ == "__main__":
@@ -28,13 +25,6 @@ if __name__ == "__main__":
     ]
     st.navigation(demo + evaluation, position="top").run()
 else:
-
-    @asynccontextmanager
-    async def head_start(server: st.App) -> AsyncIterator[None]:
-        """Begin to load the models, in the background."""
-        from pages.common.models import warm_up  # not before the server runs: its caches ask for one
-
-        warm_up()
-        yield
+    from pages.common.head_start import head_start
 
     app = st.App(__file__, lifespan=head_start)
