@@ -80,8 +80,6 @@ def _load() -> TumourPipeline:
     from resunet.pipeline import TumourPipeline
 
     loaded = TumourPipeline.load(_folder(FLAGSHIP), _folder(STAGE_1))
-    import scipy.stats  # noqa: F401 (most of the first drawing of Comparison)
-
     settle()
     return loaded
 
