@@ -9,6 +9,8 @@ import plotly.graph_objects as go
 STEPS = 6  # frames an epoch; at FRAME_MS a frame the curves move smoothly
 FRAME_MS = 40
 BELOW = 180  # pixels for scrubber and buttons
+# The legend of a chart of panels stands over their titles.
+OVER_TITLES = {"margin_t": 80, "legend": {"y": 1.0, "yanchor": "top", "yref": "container"}}
 SPEEDS = {"half speed": 2.0, "play": 1.0, "double speed": 0.5}
 
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from PIL import Image
 from plotly.subplots import make_subplots
 
-from resunet.charts.film import FRAME_MS, STEPS, with_controls
+from resunet.charts.film import FRAME_MS, OVER_TITLES, STEPS, with_controls
 from resunet.charts.style import ORANGE, SKY, finish
 
 
@@ -51,7 +51,7 @@ def masks_animation(
         for epoch in range(len(masks))
     ]
     finish(figure, height=230 * rows + 80)
-    figure.update_layout(margin={"t": 80}, legend={"y": 1.0, "yanchor": "top", "yref": "container"})
+    figure.update_layout(**OVER_TITLES)
     return with_controls(figure, len(masks), frame_ms=FRAME_MS * STEPS)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from resunet.charts.film import STEPS, with_controls
+from resunet.charts.film import OVER_TITLES, STEPS, with_controls
 from resunet.charts.style import BESIDE, finish, model_colour
 
 CURVES = {
@@ -134,7 +134,7 @@ def _dress(figure: go.Figure, histories: Mapping[str, pd.DataFrame], log_loss: b
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     finish(figure, height=260 * rows + 80)
-    figure.update_layout(margin={"l": BESIDE, "t": 80}, legend={"y": 1.0, "yanchor": "top", "yref": "container"})
+    figure.update_layout(**OVER_TITLES, margin_l=BESIDE)
     for column in range(columns):
         figure.update_xaxes(title="epoch", row=rows, col=column + 1)
     if log_loss:
