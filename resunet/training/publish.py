@@ -72,7 +72,7 @@ def _config(model: nn.Module, recipe: Recipe, facts: RunFacts, row: dict[str, fl
         "best_epoch": int(row["epoch"]),
         "validation": {name: value for name, value in row.items() if name.startswith("val_")},
         "optimiser": "AdamW, cosine after linear warm-up, exponential moving average of the weights",
-        "initialisation": "from scratch",
+        "initialisation": "from ImageNet (encoder) and from scratch (decoder)" if recipe.imagenet else "from scratch",
         "recipe": recipe.describe(),
         "seed": recipe.seed,
         "protocol": facts.protocol,

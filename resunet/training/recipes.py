@@ -29,6 +29,7 @@ class Recipe:
         tumour_share: share of the draws that show a tumour.
         simulated_share: share of the draws that come from the simulator.
         patience: epochs of the last stage without improvement on validation before training stops early.
+        imagenet: start from ImageNet weights, where the architecture has some.
         mask_help: train the classifier's feature maps on the masks too.
         deep_supervision: judge every side output of the network, not only their mean.
         augmentation: ranges; a stage's `scale` takes the place of theirs.
@@ -51,6 +52,7 @@ class Recipe:
     clip_norm: float = 1.0
     ema_decay: float = 0.995
     patience: int = 12
+    imagenet: bool = False
     mask_help: bool = False
     deep_supervision: bool = False
     augmentation: Augmentation = GENTLE
@@ -107,6 +109,18 @@ PIPELINE = (
         weight_decay=5e-2,
         ema_decay=0.998,
         augmentation=STRONG,
+    ),
+    Recipe(
+        "resunet_lite",
+        "resunet_lite",
+        "segmentation",
+        (Stage(20, 192, (0.6, 1.2)), Stage(3, 256, (0.8, 1.25))),
+        samples_per_epoch=3200,
+        learning_rate=1e-3,
+        weight_decay=5e-2,
+        ema_decay=0.998,
+        augmentation=STRONG,
+        imagenet=True,
     ),
 )
 
