@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from resunet.fusion import can_pack, fold_batch_norms, pack_convolutions
 from resunet.memory import return_freed_memory
 from resunet.models.classifier import ResNet50Classifier
+from resunet.models.resunet_lite import ResUNetLite
 
 
 class ExplainedClassifier(nn.Module):
@@ -46,17 +47,21 @@ class Engine:
 
     def __init__(self, model: nn.Module, size: int, device: torch.device, dtype: torch.dtype) -> None:
         self.size, self.device, self.dtype = size, device, dtype
+        full_precision = model.FULL_PRECISION if isinstance(model, ResUNetLite) else ()
+        self._input_dtype = torch.float32 if can_pack(device) else dtype  # packed convolutions convert what they are given
         network = fold_batch_norms(model.eval())
-        network = network.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if can_pack(device):
             with torch.inference_mode():
-                network = pack_convolutions(network, self._place(torch.zeros(1, 3, size, size)))
+                network = pack_convolutions(network, self._place(torch.zeros(1, 3, size, size)), dtype, full_precision)
+        else:
+            network = network.to(dtype)
         self._run = network
         gc.collect()
         return_freed_memory()
 
     def _place(self, images: Tensor) -> Tensor:
-        return images.to(device=self.device, dtype=self.dtype, memory_format=torch.channels_last)
+        return images.to(device=self.device, dtype=self._input_dtype, memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:

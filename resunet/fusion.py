@@ -1,7 +1,7 @@
 """A trained network's graph rewritten for inference: batch norms folded, convolutions packed together with what follows.
 
 oneDNN multiplies fastest in a layout of its own. Left alone, it brings the weights into that layout on every call, which
-for ResNet-50 costs a quarter of the time; here they are brought there once, and the additions and ReLUs behind a
+for ResNet-50 costs a quarter of the time; here they are brought there once, and the additions and activations behind a
 convolution are done while its results are still in the registers.
 """
 
@@ -20,7 +20,7 @@ RELUS = (torch.relu, nn.functional.relu)
 
 
 class PackedConv2d(nn.Module):
-    """A convolution with its weights in oneDNN's layout, and optionally an addition and a ReLU in the same pass.
+    """A convolution with its weights in oneDNN's layout, and optionally an addition and an activation in the same pass.
 
     It calls the operators that torch's own compiler calls, without the compiler; they are not public, so torch is pinned
     and a test holds every network to its plain self.
@@ -41,16 +41,22 @@ class PackedConv2d(nn.Module):
         weight = convolution.weight.detach()
         self.weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *self.geometry, list(input_shape))
         self.bias = None if convolution.bias is None else convolution.bias.detach()
-        self.relu = False
+        self.dtype = weight.dtype
+        self.activation: tuple[str, list[float]] | None = None
 
     def forward(self, image: Tensor, other: Tensor | None = None) -> Tensor:
-        """Convolution of `image`, plus `other` where given, through a ReLU where one was fused."""
+        """Convolution of `image`, plus `other` where given, through an activation where one was fused.
+
+        `image` is brought into the number format of the weights, `other` must have it.
+        """
+        image = image.to(self.dtype)
         call = torch.ops.mkldnn._convolution_pointwise
-        arguments, unary = (self.weight, self.bias, *self.geometry), "relu" if self.relu else "none"
+        arguments = (self.weight, self.bias, *self.geometry)
         if other is None:
-            return call(image, *arguments, unary, [], "")  # type: ignore[no-any-return]
-        unary_or_none = unary if self.relu else None
-        return call.binary(image, other, *arguments, "add", 1.0, unary_or_none, [], None)  # type: ignore[no-any-return]
+            name, limits = self.activation or ("none", [])
+            return call(image, *arguments, name, limits, "")  # type: ignore[no-any-return]
+        name_or_none, limits = self.activation or (None, [])
+        return call.binary(image, other, *arguments, "add", 1.0, name_or_none, limits, None)  # type: ignore[no-any-return]
 
 
 def can_pack(device: torch.device) -> bool:
@@ -78,15 +84,21 @@ def fold_batch_norms(model: nn.Module) -> fx.GraphModule:
     return graph
 
 
-def pack_convolutions(graph: fx.GraphModule, example: Tensor) -> fx.GraphModule:
-    """Replace the convolutions of `graph` by packed ones, in place, and fuse the additions and ReLUs behind them.
+def pack_convolutions(
+    graph: fx.GraphModule, example: Tensor, dtype: torch.dtype = torch.float32, full_precision: tuple[str, ...] = ()
+) -> fx.GraphModule:
+    """Replace the convolutions of `graph` by packed ones, in place, and fuse the additions and activations behind them.
 
     Args:
-        graph: from `fold_batch_norms`, on the CPU, in the number format it will run in.
+        graph: from `fold_batch_norms`, on the CPU, in float32.
         example: an input (B, 3, H, W) of the size it will run at.
+        dtype: the number format it will run in.
+        full_precision: names of modules that stay in float32.
     """
+    _fold_paddings(graph)
     shapes = _Shapes(graph)
     shapes.run(example)
+    _set_dtype(graph, dtype, full_precision)
     modules = dict(graph.named_modules())
     calls = Counter(node.target for node in graph.graph.nodes if node.op == "call_module")
     for node in list(graph.graph.nodes):
@@ -96,10 +108,42 @@ def pack_convolutions(graph: fx.GraphModule, example: Tensor) -> fx.GraphModule:
         packed = PackedConv2d(convolution, shapes.of[node.args[0]])
         _set_module(graph, node.target, packed)
         node = _fuse_addition(graph, node, shapes.of)
-        _fuse_relu(graph, node, packed, modules)
+        _fuse_activation(graph, node, packed, modules)
     graph.graph.lint()
     graph.recompile()
     return graph
+
+
+def _set_dtype(graph: fx.GraphModule, dtype: torch.dtype, full_precision: tuple[str, ...]) -> None:
+    """Bring all modules of `graph` into `dtype`, in place, but those under the names `full_precision`."""
+    kept = tuple(f"{name}." for name in full_precision)
+    for name, module in graph.named_modules():
+        if not any(module.children()) and not name.startswith(kept):
+            module.to(dtype)
+
+
+def _fold_paddings(graph: fx.GraphModule) -> None:
+    """Let convolutions do the zero padding before them, which otherwise copies the whole map, in place.
+
+    oneDNN's operator pads as much before as behind. Where more is wanted behind, the kernel grows by zeros in front.
+    """
+    modules = dict(graph.named_modules())
+    for node in list(graph.graph.nodes):
+        padding = modules.get(node.target) if node.op == "call_module" else None
+        user = _only_user(node)
+        convolution = modules.get(str(user.target)) if user is not None and user.op == "call_module" else None
+        if not isinstance(padding, nn.ZeroPad2d) or not isinstance(convolution, nn.Conv2d):
+            continue
+        before, behind, top, bottom = padding.padding
+        grow = behind - before
+        if (before, behind) != (top, bottom) or grow < 0 or convolution.padding != (0, 0) or convolution.dilation != (1, 1):
+            continue
+        convolution.weight = nn.Parameter(nn.functional.pad(convolution.weight.detach(), (grow, 0, grow, 0)))
+        convolution.kernel_size = (convolution.weight.shape[2], convolution.weight.shape[3])
+        convolution.padding = (behind, behind)
+        node.replace_all_uses_with(node.args[0])
+        graph.graph.erase_node(node)
+    graph.recompile()
 
 
 class _Shapes(fx.Interpreter):
@@ -133,16 +177,20 @@ def _fuse_addition(graph: fx.GraphModule, node: fx.Node, shapes: dict[fx.Node, t
     return both
 
 
-def _fuse_relu(graph: fx.GraphModule, node: fx.Node, packed: PackedConv2d, modules: dict[str, nn.Module]) -> None:
-    """Let the convolution at `node` do the ReLU that is its only user."""
-    relu = _only_user(node)
-    if relu is None:
+def _fuse_activation(graph: fx.GraphModule, node: fx.Node, packed: PackedConv2d, modules: dict[str, nn.Module]) -> None:
+    """Let the convolution at `node` do the ReLU or ReLU6 that is its only user."""
+    user = _only_user(node)
+    if user is None:
         return
-    is_module = relu.op == "call_module" and isinstance(modules.get(str(relu.target)), nn.ReLU)
-    if is_module or (relu.op == "call_function" and relu.target in RELUS):
-        packed.relu = True
-        relu.replace_all_uses_with(node)
-        graph.graph.erase_node(relu)
+    module = modules.get(str(user.target)) if user.op == "call_module" else None
+    if isinstance(module, nn.ReLU6):
+        packed.activation = ("hardtanh", [module.min_val, module.max_val])
+    elif isinstance(module, nn.ReLU) or (user.op == "call_function" and user.target in RELUS):
+        packed.activation = ("relu", [])
+    else:
+        return
+    user.replace_all_uses_with(node)
+    graph.graph.erase_node(user)
 
 
 def _only_user(node: fx.Node) -> fx.Node | None:

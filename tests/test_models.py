@@ -120,6 +120,25 @@ def test_packing_takes_in_the_additions_and_relus_behind_convolutions():
     assert not any(node.target is operator.add for node in packed.graph.nodes)
 
 
+def test_packing_takes_in_relu6_and_the_paddings_of_the_lite_encoder():
+    model, image = lively("resunet_lite"), torch.randn(1, 3, 96, 96)
+    with torch.no_grad():
+        model.stem[2].weight.mul_(20)  # most positive activations are cut off at 6
+        expected = model(image)
+        packed = pack_convolutions(fold_batch_norms(model), image)
+        torch.testing.assert_close(packed(image), expected, atol=1e-4, rtol=1e-4)
+    kinds = Counter(type(packed.get_submodule(node.target)) for node in packed.graph.nodes if node.op == "call_module")
+    assert kinds.keys().isdisjoint({nn.Conv2d, nn.ReLU6, nn.ZeroPad2d, nn.BatchNorm2d})
+
+
+def test_parts_that_need_it_stay_in_full_precision():
+    graph = fold_batch_norms(lively("resunet_lite"))
+    packed = pack_convolutions(graph, torch.zeros(1, 3, 64, 64), torch.bfloat16, ("stem", "encoder.1"))
+    dtypes = {name: module.dtype for name, module in packed.named_modules() if isinstance(module, PackedConv2d)}
+    kept = {name for name, dtype in dtypes.items() if dtype == torch.float32}
+    assert kept == {name for name in dtypes if name.startswith(("stem.", "encoder.1."))} and 0 < len(kept) < len(dtypes)
+
+
 def test_grad_cam_equals_the_gradient():
     classifier = lively("resnet50")
     image = torch.randn(1, 3, 96, 96)
