@@ -99,11 +99,12 @@ def _training(config: dict[str, Any]) -> str:
     recipe = config["recipe"]
     stages = ", then ".join(f"{stage['epochs']} epochs at {stage['size']} pixels" for stage in recipe["stages"])
     help_ = " The feature maps were also trained to find the masks (dropped afterwards)." if recipe["mask_help"] else ""
+    unaided = "" if recipe.get("imagenet") else ", no ImageNet pre-training"
     kept = "" if recipe.get("keep_weights", True) else " The weights are not kept; the command makes them again."
     return (
         f"`resunet train --recipe {recipe['name']}`. {DATASET}: {len(config['patients']['train'])} patients "
         f"({config['slices']['train']} slices) for training, {len(config['patients']['val'])} for validation, split by "
-        f"{config['protocol']}. Weights {config['initialisation']}, no ImageNet pre-training; {stages} of "
+        f"{config['protocol']}. Weights {config['initialisation']}{unaided}; {stages} of "
         f"{recipe['samples_per_epoch']} weighted draws, {recipe['simulated_share']:.0%} of them simulated; loss "
         f"{recipe['loss']}; {config['optimiser']}; seed {recipe['seed']}.{help_} Best epoch on validation: "
         f"{config['best_epoch']}. Each slice is normalised by itself: {config['preprocessing']}. Threshold "

@@ -1,7 +1,7 @@
 """Where model folders come from: an explicit path, the bundled weights/, the Hub's cache at a pinned commit, the Hub.
 
 No repository is assumed to exist. Whoever hosts model folders names them in the environment variable ``RESUNET_HUB``:
-``resunet_deep=owner/name@<40 hex digits>,resnet50=owner/other@<40 hex digits>``; a data set of sample slices likewise:
+``resunet_lite=owner/name@<40 hex digits>,resnet50=owner/other@<40 hex digits>``; a data set of sample slices likewise:
 ``samples=owner/name@<40 hex digits>``. Nothing is asked of the network by `find_model`; only `fetch` goes there.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 WEIGHTS = REPOSITORY / "weights"
-FLAGSHIP = "resunet_deep"  # the ResUNet that won on validation
+FLAGSHIP = "resunet_lite"  # the ResUNet that won on validation
 STAGE_1 = "resnet50"
 SETTING = "RESUNET_HUB"
 PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")

@@ -51,7 +51,7 @@ def test_the_example_of_secrets_is_what_the_app_reads(monkeypatch: pytest.Monkey
     secrets = tomllib.loads(re.sub(r"^# (?=\w+ = )", "", example, flags=re.MULTILINE))
     assert set(secrets) == {"RESUNET_HUB", "HF_TOKEN"}
     monkeypatch.setenv("RESUNET_HUB", secrets["RESUNET_HUB"])
-    assert set(pins()) == {"resunet_deep", "samples"}
+    assert set(pins()) == {"resunet_lite", "samples"}
 
 
 @pytest.mark.slow
@@ -71,7 +71,7 @@ def test_the_installed_package_has_all_that_it_needs(tmp_path: Path):
         "from resunet.data.membership import find_slice; from resunet.pipeline import TumourPipeline\n"
         f"weights = {str(REPOSITORY / 'weights')!r}\n"
         "sample = load_samples()[0]; find_slice(sample.image)\n"
-        "pipeline = TumourPipeline.load(weights + '/resunet_deep', weights + '/resnet50')\n"
+        "pipeline = TumourPipeline.load(weights + '/resunet_lite', weights + '/resnet50')\n"
         "print(len(read_split()), REPORTED.exists(), pipeline.predict(sample.image).mask.shape)"
     )
     environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin"}

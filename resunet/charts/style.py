@@ -9,15 +9,16 @@ import plotly.graph_objects as go
 
 # Okabe and Ito's colours, told apart by colour-blind eyes and readable on white and on near-black.
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8A949C"
-# Four more, near Tol's muted ones, fill up to one colour a model.
-WINE, TEAL, OLIVE, INDIGO = "#882255", "#44AA99", "#999933", "#7B6FD0"
-PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, WINE, TEAL, OLIVE, GREY, INDIGO)
+# Five more, near Tol's muted ones, fill up to one colour a model.
+WINE, TEAL, OLIVE, INDIGO, BROWN = "#882255", "#44AA99", "#999933", "#7B6FD0", "#8C564B"
+PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, WINE, TEAL, OLIVE, GREY, INDIGO, BROWN)
 HEIGHT = 360
 SHORT_LEGEND, LEGEND_ROW = 3, 22  # entries; pixels
 BESIDE, BELOW = 64, 60  # pixels for the numbers and the title of an axis
 
 # Not read from the registry of models, which needs torch; a test keeps the two together.
 MODEL_NAMES = (
+    "resunet_lite",
     "resunet_deep",
     "resunet",
     "unet",
