@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from resunet.fusion import can_pack, fold_batch_norms, pack_convolutions
 from resunet.memory import return_freed_memory
 from resunet.models.classifier import ResNet50Classifier
-from resunet.models.resunet_lite import ResUNetLite
 
 
 class ExplainedClassifier(nn.Module):
@@ -47,7 +46,7 @@ class Engine:
 
     def __init__(self, model: nn.Module, size: int, device: torch.device, dtype: torch.dtype) -> None:
         self.size, self.device, self.dtype = size, device, dtype
-        full_precision = model.FULL_PRECISION if isinstance(model, ResUNetLite) else ()
+        full_precision = getattr(model, "FULL_PRECISION", ())  # what a network says it needs
         self._input_dtype = torch.float32 if can_pack(device) else dtype  # packed convolutions convert what they are given
         network = fold_batch_norms(model.eval())
         network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -134,9 +134,9 @@ def _fold_paddings(graph: fx.GraphModule) -> None:
         convolution = modules.get(str(user.target)) if user is not None and user.op == "call_module" else None
         if not isinstance(padding, nn.ZeroPad2d) or not isinstance(convolution, nn.Conv2d):
             continue
-        before, behind, top, bottom = padding.padding
+        before, behind, above, below = padding.padding
         grow = behind - before
-        if (before, behind) != (top, bottom) or grow < 0 or convolution.padding != (0, 0) or convolution.dilation != (1, 1):
+        if (before, behind) != (above, below) or grow < 0 or convolution.padding != (0, 0) or convolution.dilation != (1, 1):
             continue
         convolution.weight = nn.Parameter(nn.functional.pad(convolution.weight.detach(), (grow, 0, grow, 0)))
         convolution.kernel_size = (convolution.weight.shape[2], convolution.weight.shape[3])

@@ -82,4 +82,5 @@ class UpConcat(nn.Module):
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         upsampled: Tensor = nn.functional.interpolate(coarse, size=skip.shape[-2:], mode="nearest")
-        return self.block(torch.cat([upsampled, skip.to(upsampled.dtype)], dim=1))  # type: ignore[no-any-return]
+        skip = skip.to(upsampled.dtype)  # of an encoder that stays in float32; else the whole map would become float32
+        return self.block(torch.cat([upsampled, skip], dim=1))  # type: ignore[no-any-return]
