@@ -126,7 +126,8 @@ def best_epoch(history: pd.DataFrame) -> int:
 def _mark_best(figure: go.Figure, histories: Mapping[str, pd.DataFrame]) -> None:
     for run, table in histories.items():
         line = {"color": model_colour(run), "dash": "dash", "width": 1}
-        figure.add_vline(x=best_epoch(table), line=line, annotation_text="best", annotation_font_size=11, annotation_yshift=14)
+        text = {"text": "best", "font_size": 11, "yshift": 14, "xanchor": "right"}  # the best epoch is often the last
+        figure.add_vline(x=best_epoch(table), line=line, annotation=text)
 
 
 def _dress(figure: go.Figure, histories: Mapping[str, pd.DataFrame], log_loss: bool) -> go.Figure:
