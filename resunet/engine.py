@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import torch
 from torch import Tensor, nn
 
@@ -56,7 +54,6 @@ class Engine:
         else:
             network = network.to(dtype)
         self._run = network
-        gc.collect()
         return_freed_memory()
 
     def _place(self, images: Tensor) -> Tensor:

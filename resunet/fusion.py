@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 ADDITIONS = (operator.add, operator.iadd, torch.add)
 RELUS = (torch.relu, nn.functional.relu)
@@ -75,8 +75,11 @@ def fold_batch_norms(model: nn.Module) -> fx.GraphModule:
         convolution = modules.get(source.target) if source.op == "call_module" else None
         if not isinstance(convolution, nn.Conv2d) or len(source.users) > 1:
             continue
-        _set_module(graph, source.target, fuse_conv_bn_eval(convolution, modules[node.target]))
-        modules[source.target] = graph.get_submodule(source.target)
+        norm = modules[node.target]
+        assert norm.running_mean is not None and norm.running_var is not None
+        convolution.weight, convolution.bias = fuse_conv_bn_weights(  # in place: fuse_conv_bn_eval would copy first
+            convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )
         node.replace_all_uses_with(source)
         graph.graph.erase_node(node)
     graph.delete_all_unused_submodules()
@@ -96,7 +99,7 @@ def pack_convolutions(
         full_precision: names of modules that stay in float32.
     """
     _fold_paddings(graph)
-    shapes = _Shapes(graph)
+    shapes = Shapes(graph)
     shapes.run(example)
     _set_dtype(graph, dtype, full_precision)
     modules = dict(graph.named_modules())
@@ -106,6 +109,7 @@ def pack_convolutions(
         if not isinstance(convolution, nn.Conv2d) or convolution.padding_mode != "zeros" or calls[node.target] > 1:
             continue
         packed = PackedConv2d(convolution, shapes.of[node.args[0]])
+        convolution.to("meta")  # or its weights would stay with the traced model until the next garbage collection
         _set_module(graph, node.target, packed)
         node = _fuse_addition(graph, node, shapes.of)
         _fuse_activation(graph, node, packed, modules)
@@ -146,8 +150,11 @@ def _fold_paddings(graph: fx.GraphModule) -> None:
     graph.recompile()
 
 
-class _Shapes(fx.Interpreter):
-    """Runs the graph and remembers the shape of every tensor in it."""
+class Shapes(fx.Interpreter):
+    """Runs the graph without the arithmetic of its convolutions and remembers the shape of every tensor.
+
+    torch's own tensors without values (device "meta") would import its compiler, which takes a second.
+    """
 
     def __init__(self, graph: fx.GraphModule) -> None:
         super().__init__(graph)
@@ -158,6 +165,17 @@ class _Shapes(fx.Interpreter):
         if isinstance(result, Tensor):
             self.of[n] = result.shape
         return result
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        module = self.submodules[target]
+        if not isinstance(module, nn.Conv2d) or module.padding_mode != "zeros":
+            return super().call_module(target, args, kwargs)
+        (image,) = args
+        assert not isinstance(module.padding, str)  # "same" is not packed either
+        taps = [gap * (kernel - 1) + 1 for gap, kernel in zip(module.dilation, module.kernel_size, strict=True)]
+        ends = zip(image.shape[-2:], module.padding, taps, module.stride, strict=True)
+        height, width = ((side + 2 * padding - tap) // stride + 1 for side, padding, tap, stride in ends)
+        return image.new_empty((len(image), module.out_channels, height, width))
 
 
 def _fuse_addition(graph: fx.GraphModule, node: fx.Node, shapes: dict[fx.Node, torch.Size]) -> fx.Node:

@@ -40,7 +40,8 @@ def load_model(folder: ModelFolder) -> torch.nn.Module:
         beside = folder.path.parent
         members = [load_model(find_model(name, beside)) for name in config["members"]]
         return Ensemble(members, config["fusion"]["shares"]).eval()
-    model = build_model(str(config.get("architecture")))
+    with torch.device("meta"):  # no time for initial values that the trained ones replace
+        model = build_model(str(config.get("architecture")))
     try:
         model.load_state_dict(folder.weights(), strict=True, assign=True)
     except RuntimeError as error:

