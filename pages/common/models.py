@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -65,6 +66,9 @@ def warm_up() -> Future[TumourPipeline]:
     # A forward pass lets go of the interpreter at each of its 200 operations and waits this long for it each time somebody
     # else is drawing a page; the usual 5 ms would make a second of it.
     sys.setswitchinterval(SWITCH)
+    # The browser often runs on the same cores. Compute threads that spin while they wait for one another (the default, read
+    # once when PyTorch is imported) then hold the core that the other one needs: a forward pass takes four times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return worker().submit(_load)
 
 
