@@ -62,21 +62,3 @@ def test_blur_softens_the_image_and_leaves_the_mask():
     image, mask = apply(replace(NO_CHANGE, blur=1.0), IMAGE, SAMPLE.mask, 256)
     assert np.abs(np.diff(image, axis=0)).mean() < 0.8 * np.abs(np.diff(IMAGE, axis=0)).mean()
     np.testing.assert_array_equal(mask, SAMPLE.mask)
-
-
-def test_another_contrast_keeps_the_means_the_air_and_the_mask():
-    air = np.all(IMAGE.min(axis=(0, 1)) >= IMAGE, axis=-1)
-    drawn = [apply(replace(NO_CHANGE, contrast=True, seed=seed), IMAGE, SAMPLE.mask, 256) for seed in range(8)]
-    for image, mask in drawn:
-        np.testing.assert_allclose(image.mean(axis=(0, 1)), IMAGE.mean(axis=(0, 1)), atol=1e-2)
-        assert np.ptp(image[air], axis=0).max() < 1e-3  # a function of the pixel alone
-        assert np.abs(image - IMAGE).mean() > 0.01
-        np.testing.assert_array_equal(mask, SAMPLE.mask)
-    assert not np.allclose(drawn[0][0], drawn[1][0], atol=0.1)
-
-
-def test_a_share_of_the_examples_has_another_contrast_and_the_other_draws_stay():
-    ranges, rng = replace(STRONG, contrast=0.3), [np.random.default_rng(seed) for seed in range(500)]
-    drawn = [draw(ranges, generator) for generator in rng]
-    assert 0.24 < np.mean([one.contrast for one in drawn]) < 0.36
-    assert replace(drawn[3], contrast=False) == draw(STRONG, np.random.default_rng(3))

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from resunet.data.contrast import random_contrast
 from resunet.data.transforms import FloatImage
 
 BoolMask = npt.NDArray[np.bool_]
@@ -33,7 +32,6 @@ class Augmentation:
     blur: float = 0.0  # largest standard deviation of a Gaussian, in pixels
     elastic: float = 0.0  # largest displacement of the nodes of a 5x5 grid, as a share of the output size
     paste: float = 0.0  # share of the examples that receive another slice's lesion
-    contrast: float = 0.0  # share of the examples whose contrast a random network makes anew
 
 
 GENTLE = Augmentation()
@@ -60,7 +58,6 @@ class Draw:
     seed: int
     blur: float = 0.0
     elastic: tuple[float, ...] = ()
-    contrast: bool = False
 
 
 NO_CHANGE = Draw(False, 0.0, 1.0, (0.0, 0.0), 0.0, (1.0,) * 3, (0.0,) * 3, 1.0, (0.0,) * 9, 0.0, (False, False), 0)
@@ -92,14 +89,12 @@ def draw(ranges: Augmentation, rng: np.random.Generator) -> Draw:
 
 
 def _draw_more(drawn: Draw, ranges: Augmentation, rng: np.random.Generator) -> Draw:
-    """Blur for a quarter, elastic warp for half of the examples and another contrast, where the ranges allow them."""
+    """Blur for a quarter, elastic warp for half of the examples, where the ranges allow them."""
     if ranges.blur and rng.random() < 0.25:
         drawn = replace(drawn, blur=float(rng.uniform(0.3, ranges.blur)))
     if ranges.elastic and rng.random() < 0.5:
         nodes = rng.uniform(-ranges.elastic, ranges.elastic, 2 * GRID * GRID)
         drawn = replace(drawn, elastic=tuple(float(node) for node in nodes))
-    if ranges.contrast:
-        drawn = replace(drawn, contrast=bool(rng.random() < ranges.contrast))
     return drawn
 
 
@@ -157,8 +152,6 @@ def _intensities(drawn: Draw, image: FloatImage) -> FloatImage:
         image[..., 0] = image[..., 1]  # the data set puts FLAIR where a sequence is missing
     if drawn.missing[1]:
         image[..., 2] = image[..., 1]
-    if drawn.contrast:
-        image = random_contrast(image, drawn.seed)
     if drawn.gamma != 1.0:
         low, high = image.min(axis=(0, 1)), image.max(axis=(0, 1))
         span = np.maximum(high - low, 1e-6)

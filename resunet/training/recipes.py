@@ -102,15 +102,6 @@ LONG = Recipe(
     augmentation=STRONG,
 )
 
-LITE = _named(
-    LONG,
-    "resunet_lite",
-    architecture="resunet_lite",
-    stages=(Stage(20, 192, (0.6, 1.2)), Stage(3, 256, (0.8, 1.25))),
-    learning_rate=1e-3,
-    imagenet=True,
-)
-
 # Stage 1 comes first: the gate of every segmentation model is chosen with it.
 PIPELINE = (
     Recipe(
@@ -122,7 +113,14 @@ PIPELINE = (
         weight_decay=5e-2,
         mask_help=True,
     ),
-    LITE,
+    _named(
+        LONG,
+        "resunet_lite",
+        architecture="resunet_lite",
+        stages=(Stage(20, 192, (0.6, 1.2)), Stage(3, 256, (0.8, 1.25))),
+        learning_rate=1e-3,
+        imagenet=True,
+    ),
 )
 
 # The comparison: every row but LONG has the same data, size, loss, augmentation, epochs and seed unless its name says so.
@@ -132,7 +130,6 @@ CLASSIFIER_TWIN = replace(PIPELINE[0], name="resnet50_slice", protocol="slice", 
 
 ARCHITECTURES = (
     LONG,
-    _named(LITE, "resunet_lite_contrast", augmentation=replace(STRONG, contrast=0.3)),
     TWIN,
     _named(TWIN, "unet", architecture="unet"),
     _named(TWIN, "cnn", architecture="cnn"),
