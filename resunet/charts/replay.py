@@ -85,7 +85,7 @@ def animation(histories: Mapping[str, pd.DataFrame], smoothing: float = 0.0, log
 def _panels(panels: list[str]) -> go.Figure:
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
-    return make_subplots(rows, columns, subplot_titles=panels, horizontal_spacing=0.09, vertical_spacing=0.16)
+    return make_subplots(rows, columns, subplot_titles=panels, horizontal_spacing=0.16, vertical_spacing=0.16)
 
 
 def _place(panel: str, panels: list[str]) -> tuple[int, int]:
