@@ -125,9 +125,12 @@ def best_epoch(history: pd.DataFrame) -> int:
 
 def _mark_best(figure: go.Figure, histories: Mapping[str, pd.DataFrame]) -> None:
     for run, table in histories.items():
-        line = {"color": model_colour(run), "dash": "dash", "width": 1}
-        text = {"text": "best", "font_size": 11, "yshift": 14, "xanchor": "right"}  # the best epoch is often the last
-        figure.add_vline(x=best_epoch(table), line=line, annotation=text)
+        best = best_epoch(table)
+        figure.add_vline(x=best, line={"color": model_colour(run), "dash": "dash", "width": 1})
+        # Once, in the first panel, and to the left: the best epoch is often the last, and a phone's panels are narrow.
+        figure.add_annotation(
+            text="best", font_size=11, x=best, xref="x", xanchor="right", y=1, yref="y domain", yshift=14, showarrow=False
+        )
 
 
 def _dress(figure: go.Figure, histories: Mapping[str, pd.DataFrame], log_loss: bool) -> go.Figure:
