@@ -1,9 +1,12 @@
 """Every screen run by Streamlit's own test harness, on the bundled models, on broken ones and on hostile uploads."""
 
 import asyncio
+import os
 import re
 import runpy
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -179,6 +182,14 @@ def test_the_server_begins_to_load_the_models_before_its_first_visitor(monkeypat
 
     asyncio.run(serve())
     assert discover_asgi_app(REPOSITORY / "app.py").import_string == "app:app"  # what `streamlit run app.py` looks for
+
+
+def test_compute_threads_sleep_while_they_wait_which_torch_must_hear_before_its_import():
+    code = "import os, sys; from pages.common import models; early = 'torch' in sys.modules; models.warm_up().result();"
+    code += "print(early, os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "PASSIVE", "True"]
 
 
 @pytest.fixture
