@@ -167,6 +167,7 @@ class Shapes(fx.Interpreter):
         return result
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A convolution's output with whatever was in that memory, any other module's as it is."""
         module = self.submodules[target]
         if not isinstance(module, nn.Conv2d) or module.padding_mode != "zeros":
             return super().call_module(target, args, kwargs)
