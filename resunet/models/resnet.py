@@ -60,7 +60,8 @@ class ResNet50(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(2048, outputs)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # where torch would import its compiler first
+            # Without values there is nothing to draw, and torch would import its compiler to find that out.
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def feature_maps(self, image: Tensor) -> list[Tensor]:
