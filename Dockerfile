@@ -1,11 +1,11 @@
-# The app in a container, for any server and for a Hugging Face Space (docs/deploy.md). About 1.5 GB with the CPU build of
-# PyTorch, which uv installs because pyproject.toml says so.
+# The app in a container, for any server and for a Hugging Face Space (docs/deploy.md).
 FROM python:3.12-slim
 
 RUN pip install --no-cache-dir uv==0.13.9 && useradd --create-home --uid 1000 app
 WORKDIR /home/app/demo
 COPY requirements.txt pyproject.toml ./
-RUN uv pip install --system --no-cache -r requirements.txt
+# PyTorch trains and exports; the app does without it (docs/deploy.md).
+RUN grep -vE "^(torch|torchvision|onnx|safetensors)==" requirements.txt > server.txt && uv pip install --system --no-cache -r server.txt
 COPY --chown=app app.py ./
 COPY --chown=app .streamlit .streamlit
 COPY --chown=app resunet resunet

@@ -22,6 +22,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # Chromium for the browser test: the system's, else Debian's package, else Playwright's own download.
 browser: $(VENV)/dev.stamp

@@ -6,25 +6,33 @@ only does the latter, the first visitor who needs the models waits for them.
 
 import streamlit as st
 
-if __name__ == "__main__":
-    st.set_page_config(page_title="Brain-tumour segmentation", page_icon="pages/common/icon.png", layout="wide")
 
-    # The screens lie one folder deep. Until the first st.navigation of a server, Streamlit routes by the files right under
-    # pages/ and knows no others: those are one-line doors to this file, so that a shared link opens a fresh server too.
+def navigation():
+    """The screens. They lie one folder deep, because Streamlit serves files right under pages/ without this one."""
     demo = [
         st.Page("pages/demo/overview.py", title="Overview", icon=":material/home:", default=True),
         st.Page("pages/demo/single_image.py", title="Single image", icon=":material/radiology:", url_path="single-image"),
-        st.Page("pages/demo/stage.py", title="Stage", icon=":material/slideshow:", url_path="stage"),
+        st.Page("pages/demo/slideshow.py", title="Slideshow", icon=":material/slideshow:", url_path="slideshow"),
     ]
     evaluation = [
         st.Page("pages/evaluation/metrics.py", title="Metrics", icon=":material/monitoring:", url_path="metrics"),
         st.Page("pages/evaluation/comparison.py", title="Comparison", icon=":material/balance:", url_path="comparison"),
         st.Page("pages/evaluation/cases.py", title="Cases", icon=":material/grid_view:", url_path="cases"),
-        st.Page("pages/evaluation/own_data.py", title="Evaluate", icon=":material/upload:", url_path="evaluate"),
         st.Page("pages/evaluation/training.py", title="Training", icon=":material/timeline:", url_path="training"),
+        st.Page("pages/evaluation/evaluate.py", title="Evaluate", icon=":material/upload:", url_path="evaluate"),
     ]
-    st.navigation(demo + evaluation, position="top").run()
-else:
-    from pages.common.head_start import head_start
+    return st.navigation(demo + evaluation, position="top")
 
-    app = st.App(__file__, lifespan=head_start)
+
+if __name__ == "__main__":
+    st.set_page_config(page_title="Brain-tumour segmentation", page_icon="pages/common/icon.png", layout="wide")
+    navigation().run()
+else:
+    from pages.common.server import keep_memory_small, lifespan
+
+    keep_memory_small()
+
+    # Until the first st.navigation of a server, Streamlit looks for screens in the files right under pages/, where there are
+    # none, and a link to a screen would open the first one. Called here, before there is a visitor, every link holds.
+    navigation()
+    app = st.App(__file__, lifespan=lifespan)

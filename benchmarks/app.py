@@ -48,7 +48,7 @@ def first_verdict(page: Page) -> float:
     """Seconds from the click on the start page until the first slice is judged."""
     started = time.perf_counter()
     page.get_by_role("button", name="Try it on a slice").click()
-    expect(page.get_by_text("% of the slice")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("heading", name="Tumour found")).to_be_visible(timeout=SLOW)
     return time.perf_counter() - started
 
 
@@ -76,12 +76,12 @@ def redraw(page: Page) -> float:
 
 def viewer_alone() -> None:
     """A page of nothing but what a slider redraws; AppTest runs this function's source as a script."""
-    from pages.common import judging, viewer
+    from pages.common import viewer
     from pages.common.case import Case
     from resunet.data.samples import load_samples
 
     sample = load_samples()[0]
-    viewer.show(Case(sample.name, judging.digest(sample.png), 0, sample.image, sample.mask, simulated=True))
+    viewer.show(Case(sample.name, sample.digest, 0, sample.image, sample.mask, simulated=True))
 
 
 def redraw_on_server() -> float:

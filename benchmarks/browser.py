@@ -16,7 +16,7 @@ SLOW = 60_000  # milliseconds; the first visitor waits for the models to load
 LANDMARKS = {
     "": "Research use only",
     "single-image": "% of the slice",
-    "stage": "The show as one file",
+    "slideshow": "Download the slideshow",
     "evaluate": "Evaluate your own data",
     "metrics": "Every patient and every tumour slice",
     "comparison": "Reported elsewhere",

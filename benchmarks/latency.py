@@ -1,37 +1,38 @@
-"""One slice through both stages: ours beside plain PyTorch, ONNX Runtime, OpenVINO and what the arithmetic needs.
+"""One slice through both stages: ours beside plain PyTorch, ONNX Runtime and what the arithmetic needs.
 
-    python -m benchmarks.latency [--rounds 30] [--threads N]
+    python -m benchmarks.latency [--rounds 30]
 
 Every contender runs the same two networks with the same weights, once a round and in turn, so that a machine that slows
 down slows all of them; the table gives medians over rounds. "Needed" is the networks' floating-point operations over the
-rate of a large matrix product measured in the same run. ONNX Runtime and OpenVINO are development dependencies.
+rate of a large matrix product measured in the same run: all of them in one number format, and with each stage in the format
+that it runs in. ONNX Runtime is a development dependency.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from resunet.data.samples import load_samples
-from resunet.engine import Engine, ExplainedClassifier
 from resunet.hub import FLAGSHIP, STAGE_1, find_model
-from resunet.models import count_gflop
-from resunet.models.classifier import ResNet50Classifier
-from resunet.pipeline import TumourPipeline
-from resunet.runtime import configure_threads
-from resunet.stages import load_model
+from resunet.inference.hardware import thread_count
+from resunet.inference.pipeline import TumourPipeline
+from resunet.inference.runtime import Network, Precision, has_bfloat16
+from resunet.models import load_network
+from resunet.models.classifier import ExplainedClassifier, ResNet50Classifier
+from resunet.training.devices import configure_threads
 
-CPU = torch.device("cpu")
 Contender = Callable[[], object]
+FOLDERS = [find_model(STAGE_1), find_model(FLAGSHIP)]
+SIZES = [folder.config().input_size for folder in FOLDERS]
+PAUSE = 0.1  # seconds, until the threads of the contender before have stopped to spin for more work
+GFLOP = [folder.config().gflop for folder in FOLDERS]
 
 
 def matrix_rate(dtype: torch.dtype, size: int = 2048, repeats: int = 12) -> float:
@@ -45,75 +46,50 @@ def matrix_rate(dtype: torch.dtype, size: int = 2048, repeats: int = 12) -> floa
     return 2 * size**3 / best / 1e9
 
 
-def plain_pytorch(models: list[nn.Module], inputs: list[torch.Tensor]) -> Contender:
+def plain_pytorch(images: list[np.ndarray]) -> Contender:
     """The networks as they come out of load_state_dict: float32, eager, no folding."""
+    classifier, segmenter = (load_network(folder) for folder in FOLDERS)
+    assert isinstance(classifier, ResNet50Classifier)
+    networks: list[nn.Module] = [ExplainedClassifier(classifier).eval(), segmenter]
+    batches = [torch.from_numpy(image.transpose(2, 0, 1)[None].copy()) for image in images]
 
     def run() -> None:
         with torch.no_grad():
-            for model, image in zip(models, inputs, strict=True):
-                model(image)
+            for network, batch in zip(networks, batches, strict=True):
+                network(batch)
 
     return run
 
 
-def ours(models: list[nn.Module], inputs: list[torch.Tensor], dtype: torch.dtype) -> Contender:
-    """The engines that the pipeline runs."""
-    engines = [Engine(copy.deepcopy(model), image.shape[-1], CPU, dtype) for model, image in zip(models, inputs, strict=True)]
-    return lambda: [engine(image) for engine, image in zip(engines, inputs, strict=True)]
+def ours(images: list[np.ndarray], precisions: tuple[Precision, Precision]) -> Contender:
+    """The networks that the pipeline runs, without what is around them."""
+    networks = [Network(*each) for each in zip(FOLDERS, SIZES, precisions, strict=True)]
+    return lambda: [network(image) for network, image in zip(networks, images, strict=True)]
 
 
-def export(models: list[nn.Module], inputs: list[torch.Tensor], folder: Path) -> list[Path]:
-    """The networks as ONNX files."""
-    paths = []
-    for number, (model, image) in enumerate(zip(models, inputs, strict=True)):
-        paths.append(folder / f"stage_{number}.onnx")
-        torch.onnx.export(model, (image,), paths[-1], input_names=["image"], dynamo=False)
-    return paths
-
-
-def onnx_runtime(paths: list[Path], inputs: list[torch.Tensor], threads: int) -> Contender:
+def onnx_runtime(images: list[np.ndarray], threads: int) -> Contender:
     """ONNX Runtime on the CPU, all graph optimisations, float32 (it has no bfloat16 convolution there)."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    sessions = [onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]) for path in paths]
-    feeds = [{"image": image.numpy()} for image in inputs]
+    providers = ["CPUExecutionProvider"]
+    sessions = [onnxruntime.InferenceSession(str(folder.graph_path), options, providers=providers) for folder in FOLDERS]
+    feeds = [{"image": np.ascontiguousarray(image.transpose(2, 0, 1)[None])} for image in images]
     return lambda: [session.run(None, feed) for session, feed in zip(sessions, feeds, strict=True)]
 
 
-def openvino(paths: list[Path], inputs: list[torch.Tensor], threads: int, precision: str) -> Contender:
-    """OpenVINO on the CPU with its latency hint."""
-    import openvino
-
-    core = openvino.Core()
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
-    compiled = [core.compile_model(core.read_model(path), "CPU", settings) for path in paths]
-    requests = [model.create_infer_request() for model in compiled]
-    feeds = [image.numpy() for image in inputs]
-    return lambda: [request.infer([feed]) for request, feed in zip(requests, feeds, strict=True)]
-
-
-def race(contenders: dict[str, Contender], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each contender in each round; two rounds of warm-up are not counted."""
+def race(contenders: dict[str, Contender], rounds: int) -> dict[str, float]:
+    """Median seconds of each contender; two rounds of warm-up are not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds + 2):
         for name, run in contenders.items():
+            time.sleep(PAUSE)
             started = time.perf_counter()
             run()
             if number >= 2:
                 seconds[name].append(time.perf_counter() - started)
-    return seconds
-
-
-def mask_agreement() -> float:
-    """Dice between the masks of float32 and bfloat16 over all bundled samples together."""
-    images = np.stack([sample.image for sample in load_samples()])
-    exact = list(TumourPipeline.load(dtype=torch.float32).predict_volume(images))
-    rounded = list(TumourPipeline.load(dtype=torch.bfloat16).predict_volume(images))
-    both = sum(int((a.mask & b.mask).sum()) for a, b in zip(exact, rounded, strict=True))
-    total = sum(int(a.mask.sum() + b.mask.sum()) for a, b in zip(exact, rounded, strict=True))
-    return 2 * both / total
+    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 def main() -> None:
@@ -121,41 +97,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=30)
     options = parser.parse_args()
-    threads = configure_threads()
-    folders = [find_model(STAGE_1), find_model(FLAGSHIP)]
-    classifier, segmenter = (load_model(folder) for folder in folders)
-    assert isinstance(classifier, ResNet50Classifier)
-    models: list[nn.Module] = [ExplainedClassifier(classifier).eval(), segmenter]
-    sizes = [int(folder.config()["input_size"]) for folder in folders]
-    inputs = [torch.randn(1, 3, size, size) for size in sizes]
-    gflop = sum(count_gflop(model, size) for model, size in zip((classifier, segmenter), sizes, strict=True))
-    rates = {torch.float32: matrix_rate(torch.float32), torch.bfloat16: matrix_rate(torch.bfloat16)}
+    configure_threads()
+    threads, native = thread_count(), has_bfloat16()
+    rates = {"float32": matrix_rate(torch.float32), "bfloat16": matrix_rate(torch.bfloat16)}
+    own: tuple[Precision, Precision] = ("bfloat16" if native else "float32", "float32")
+    as_run = sum(gflop / rates[precision] for gflop, precision in zip(GFLOP, own, strict=True))
+    one_format = {name: sum(GFLOP) / rate for name, rate in rates.items()}
 
-    with tempfile.TemporaryDirectory() as folder:
-        paths = export(models, inputs, Path(folder))
-        pipeline, image = TumourPipeline.load(), load_samples()[3].image
-        contenders: dict[str, Contender] = {
-            "plain PyTorch, float32 eager": plain_pytorch(models, inputs),
-            "ours, float32": ours(models, inputs, torch.float32),
-            "ours, bfloat16": ours(models, inputs, torch.bfloat16),
-            "ONNX Runtime, float32": onnx_runtime(paths, inputs, threads),
-            "OpenVINO, float32": openvino(paths, inputs, threads, "f32"),
-            "OpenVINO, bfloat16": openvino(paths, inputs, threads, "bf16"),
-            "whole pipeline, predict()": lambda: pipeline.predict(image, segment_all=True),
-        }
-        seconds = race(contenders, options.rounds)
+    images = [np.random.default_rng(0).standard_normal((size, size, 3), np.float32) for size in SIZES]
+    pipelines = {name: TumourPipeline.load(precision=name) for name in ("float32", None)}
+    sample = load_samples()[3].image
+    contenders: dict[str, Contender] = {
+        "plain PyTorch, float32 eager": plain_pytorch(images),
+        "ONNX Runtime, float32": onnx_runtime(images, threads),
+        "networks, float32": ours(images, ("float32", "float32")),
+        f"networks, {own[0]} and {own[1]}": ours(images, own),
+        "predict(), float32": lambda: pipelines["float32"].predict(sample, segment_all=True),
+        f"predict(), {own[0]} and {own[1]}": lambda: pipelines[None].predict(sample, segment_all=True),
+    }
+    medians = race(contenders, options.rounds)
 
-    print(f"{threads} threads; {gflop:.2f} GFLOP a slice (stage 1 at {sizes[0]}, stage 2 at {sizes[1]} pixels)")
-    for dtype, rate in rates.items():
-        print(f"matrix product {str(dtype).removeprefix('torch.')}: {rate:.0f} GFLOP/s, so {gflop / rate * 1e3:.1f} ms needed")
-    plain = statistics.median(seconds["plain PyTorch, float32 eager"])
-    print(f"\n| contender | median ms | best ms | times needed | times faster than plain |\n|{' --- |' * 5}")
-    for name, values in seconds.items():
-        exact = "float32" in name
-        needed = gflop / rates[torch.float32 if exact else torch.bfloat16]
-        middle = statistics.median(values)
-        print(f"| {name} | {middle * 1e3:.1f} | {min(values) * 1e3:.1f} | {middle / needed:.2f} | {plain / middle:.2f} |")
-    print(f"\nDice between the masks of float32 and bfloat16, 24 samples pooled: {mask_agreement():.5f}")
+    print(f"{threads} threads; {sum(GFLOP):.2f} GFLOP per slice (stage 1 {GFLOP[0]:.2f}, stage 2 {GFLOP[1]:.2f})")
+    for name, rate in rates.items():
+        print(f"matrix product {name}: {rate:.0f} GFLOP/s, so {one_format[name] * 1e3:.1f} ms needed")
+    print(f"stage 1 in {own[0]}, stage 2 in {own[1]}: {as_run * 1e3:.1f} ms needed")
+    print(f"\n| contender | median ms | times needed in one format | in its own |\n|{' --- |' * 4}")
+    for name, median in medians.items():
+        mixed = native and "bfloat16" in name
+        one, each = one_format["bfloat16" if mixed else "float32"], as_run if mixed else one_format["float32"]
+        print(f"| {name} | {median * 1e3:.1f} | {median / one:.2f} | {median / each:.2f} |")
 
 
 if __name__ == "__main__":

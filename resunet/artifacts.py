@@ -1,31 +1,137 @@
-"""The model folder: the only module that knows the file names inside it."""
+"""The model folder: the only module that knows the file names inside it, and what its config.json says."""
 
 from __future__ import annotations
 
 import json
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from resunet.data.description import DataSetDescription
 from resunet.errors import InputError
-from resunet.files import PackedMasks, file_sha256
-
-if TYPE_CHECKING:
-    import torch
+from resunet.files import PackedMasks, file_sha256, write_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+WEIGHTS_FILE, GRAPH_FILE, CONFIG_FILE = "model.safetensors", "model.onnx", "config.json"
 SLICES, SUMMARY, SWEEP, MASKS = "slices.csv", "summary.json", "sweep.npz", "masks.npz"
 
 
 @dataclass(frozen=True)
+class CleanUp:
+    """Which 8-connected components of a slice's mask go: those of fewer pixels than min_area, or all but the largest."""
+
+    min_area: int = 0
+    largest_only: bool = False
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The p_tumour of stage 1 below which a slice counts as empty, the model that gives it, and the split that chose it."""
+
+    model: str
+    threshold: float
+    split: str
+    val_gated_balanced_dice: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """P(tumour) is the logistic function of scale * logit + shift (Platt 1999)."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """The members of an ensemble by name, the weight of each one's probabilities (they sum to 1), and what chose them."""
+
+    members: tuple[str, ...]
+    shares: tuple[float, ...]
+    split: str
+    val_volume_dice_mean: float
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """config.json: everything that is known about a model.
+
+    Attributes:
+        display_name: what people read; `name` stands in paths and commands.
+        task: "segmentation" or "classification".
+        input_size: side of the square input, in pixels.
+        threshold: probability from which a pixel (or, in stage 1, a slice) counts as tumour.
+        threshold_split: the split that chose it; None until it was chosen.
+        split_scheme: how the data were divided: "patient", "slice" or "fold0" to "fold4".
+        patients: names in "train" and "val".
+        sha256: hexadecimal digests by file name.
+    """
+
+    name: str
+    display_name: str
+    architecture: str
+    task: str
+    input_size: int
+    data_set: DataSetDescription
+    preprocessing: str
+    split_scheme: str
+    data_fingerprint: str
+    split_hash: str
+    patients: Mapping[str, tuple[str, ...]]
+    slices: Mapping[str, int]
+    parameters: int
+    gflop: float
+    versions: Mapping[str, str]
+    git_commit: str | None
+    sha256: Mapping[str, str]
+    threshold: float = 0.5
+    threshold_split: str | None = None
+    threshold_figures: Mapping[str, float] = field(default_factory=dict)
+    postprocessing: CleanUp = CleanUp()
+    gate: Gate | None = None
+    calibration: Calibration = Calibration()
+    fusion: Fusion | None = None
+    recipe: Mapping[str, Any] | None = None
+    best_epoch: int | None = None
+    validation: Mapping[str, float] = field(default_factory=dict)
+    optimiser: str = ""
+    initialisation: str = ""
+
+    @property
+    def keeps_weights(self) -> bool:
+        """False for an ablation: it keeps everything but its weights."""
+        return self.recipe is None or bool(self.recipe["keep_weights"])
+
+    def split_of(self, patient: str) -> str | None:
+        """'train' or 'val' where this model saw the patient in training or in choosing; None elsewhere."""
+        return next((split for split, names in self.patients.items() if patient in names), None)
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> ModelConfig:
+        """From the JSON object. Raises KeyError, TypeError or ValueError where it is not one that this version writes."""
+        nested: dict[str, Any] = {
+            "data_set": DataSetDescription.parse(content["data_set"]),
+            "patients": {split: tuple(names) for split, names in content["patients"].items()},
+            "threshold": float(content["threshold"]),
+            "postprocessing": CleanUp(**content["postprocessing"]),
+            "calibration": Calibration(**content["calibration"]),
+            "gate": Gate(**content["gate"]) if content["gate"] else None,
+        }
+        if fusion := content["fusion"]:
+            nested["fusion"] = Fusion(**{**fusion, "members": tuple(fusion["members"]), "shares": tuple(fusion["shares"])})
+        return cls(**{**content, **nested})
+
+
+@dataclass(frozen=True)
 class ModelFolder:
-    """One model with its evidence (weights, configuration, history, snapshots, evaluations, card).
+    """One model with its evidence (weights, graph, configuration, history, snapshots, evaluations, card).
 
     Reading a file that is not there gives None; reading a damaged one raises InputError.
     """
@@ -38,11 +144,15 @@ class ModelFolder:
 
     @property
     def weights_path(self) -> Path:
-        return self.path / "model.safetensors"
+        return self.path / WEIGHTS_FILE
+
+    @property
+    def graph_path(self) -> Path:
+        return self.path / GRAPH_FILE
 
     @property
     def config_path(self) -> Path:
-        return self.path / "config.json"
+        return self.path / CONFIG_FILE
 
     @property
     def history_path(self) -> Path:
@@ -58,48 +168,46 @@ class ModelFolder:
 
     @property
     def checkpoint_path(self) -> Path:
-        """State for an exact resume; stays in the run folder and is not part of the promoted model."""
+        """State for an exact resume; it stays in the run folder."""
         return self.path / "checkpoint.safetensors"
 
-    def slices_path(self, protocol: str) -> Path:
-        return self.path / "evaluation" / protocol / SLICES
+    def evaluation_path(self, evaluation: str, file: str) -> Path:
+        """Where SLICES, SUMMARY, SWEEP or MASKS of an evaluation lies."""
+        return self.path / "evaluation" / evaluation / file
 
-    def summary_path(self, protocol: str) -> Path:
-        return self.path / "evaluation" / protocol / SUMMARY
-
-    def protocols(self) -> list[str]:
+    def evaluations(self) -> list[str]:
         """Names of the evaluations that have a summary, sorted."""
         return sorted(path.parent.name for path in self.path.glob(f"evaluation/*/{SUMMARY}"))
 
-    def config(self) -> dict[str, Any]:
-        """config.json as a dictionary. Raises InputError when it is missing or damaged."""
+    def config(self) -> ModelConfig:
+        """config.json. Raises InputError when it is missing, damaged or of another version."""
+        if not self.config_path.exists():
+            raise InputError(f"{self.path} is not a model folder: {CONFIG_FILE} is missing.")
+        content = self._json(self.config_path)
         try:
-            content = json.loads(self.config_path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"{self.path} is not a model folder: config.json is missing.") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self.config_path} cannot be read as JSON ({error}).") from error
-        if not isinstance(content, dict):
-            raise InputError(f"{self.config_path} must hold a JSON object.")
-        return content
+            return ModelConfig.parse(content)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{self.config_path} is not a configuration that this version writes ({error}).") from error
 
-    def keeps_weights(self) -> bool:
-        """False for a run that only answers a question: it keeps everything but its weights. Raises InputError."""
-        return bool(self.config().get("recipe", {}).get("keep_weights", True))
+    def write_config(self, config: ModelConfig) -> None:
+        """Replace config.json."""
+        write_json(self.config_path, asdict(config))
 
-    def summary(self, protocol: str) -> dict[str, Any] | None:
+    def summary(self, evaluation: str) -> dict[str, Any] | None:
         """The aggregates of one evaluation, or None when it has not been run."""
-        path = self.summary_path(protocol)
-        if not path.exists():
-            return None
+        path = self.evaluation_path(evaluation, SUMMARY)
+        return self._json(path) if path.exists() else None
+
+    def _json(self, path: Path) -> dict[str, Any]:
         try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{path} cannot be read as JSON ({error}).") from error
+        if not isinstance(content, dict):
+            raise InputError(f"{path} must hold a JSON object.")
         return content
 
-    def table(self, path: Path) -> pd.DataFrame | None:
-        """A CSV file of the folder, or None when it is absent."""
+    def _table(self, path: Path) -> pd.DataFrame | None:
         if not path.exists():
             return None
         try:
@@ -108,12 +216,12 @@ class ModelFolder:
             raise InputError(f"{path} cannot be read as a table ({error}).") from error
 
     def history(self) -> pd.DataFrame | None:
-        """One row an epoch, or None."""
-        return self.table(self.history_path)
+        """One row per epoch, or None."""
+        return self._table(self.history_path)
 
-    def slices(self, protocol: str) -> pd.DataFrame | None:
-        """One row a slice of one evaluation, or None."""
-        return self.table(self.slices_path(protocol))
+    def slices(self, evaluation: str) -> pd.DataFrame | None:
+        """One row per slice of one evaluation, or None."""
+        return self._table(self.evaluation_path(evaluation, SLICES))
 
     def arrays(self, path: Path) -> dict[str, npt.NDArray[Any]] | None:
         """The arrays of an .npz file of the folder, or None when it is absent. Raises InputError when it is damaged."""
@@ -130,30 +238,12 @@ class ModelFolder:
         arrays = self.arrays(self.snapshots_path)
         return None if arrays is None else (arrays["names"].tolist(), PackedMasks.of(arrays))
 
-    def sweep(self, protocol: str) -> dict[str, npt.NDArray[Any]] | None:
-        """Figures of every slice under every threshold, or None."""
-        return self.arrays(self.slices_path(protocol).with_name(SWEEP))
-
-    def masks(self, protocol: str) -> PackedMasks | None:
-        """Predicted masks (N, H, W), ungated, rows as in slices.csv, or None."""
-        arrays = self.arrays(self.slices_path(protocol).with_name(MASKS))
-        return None if arrays is None else PackedMasks.of(arrays)
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The tensors of model.safetensors, checked against the SHA-256 in config.json.
-
-        Raises:
-            InputError: the file is missing, damaged or not the one that config.json names.
-        """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        if not self.weights_path.exists():
-            raise InputError(f"{self.path} has no weights: model.safetensors is missing.")
-        expected = self.config().get("sha256")
-        if expected != file_sha256(self.weights_path):
-            raise InputError(f"{self.weights_path} is damaged: its SHA-256 is not the one in config.json; fetch it again.")
-        try:
-            return load_file(self.weights_path)
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{self.weights_path} is not a valid safetensors file ({error}).") from error
+    def check(self, file: str) -> Path:
+        """The path of WEIGHTS_FILE or GRAPH_FILE, checked against its SHA-256. Raises InputError: missing or damaged."""
+        path = self.path / file
+        if not path.exists():
+            advice = f"run resunet export {self.path}" if file == GRAPH_FILE else "fetch the folder again, or train the model"
+            raise InputError(f"{self.path} has no {file}; {advice}.")
+        if self.config().sha256.get(file) != file_sha256(path):
+            raise InputError(f"{path} is damaged: its SHA-256 is not the one in {CONFIG_FILE}; fetch it again.")
+        return path

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resunet.errors import InputError
+
+if TYPE_CHECKING:
+    from resunet.inference.predict_files import Choices
 
 DESCRIPTION = "Brain-tumour segmentation in two stages: a ResNet-50 gate and a ResUNet."
 
@@ -22,18 +26,14 @@ def build_parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="segment image files or folders of them")
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="where <stem>_mask.png goes")
-    predict.add_argument("--model", default=None, help="model folder or name (default: the flagship)")
-    predict.add_argument("--tta", action="store_true", help="average over four flips: slower, a little better")
-    predict.add_argument("--threshold", type=_share, default=None, help="pixel threshold in [0, 1] (default: the model's)")
-    predict.add_argument(
-        "--gate", type=_share, default=None, help="gate in [0, 1]; 0 segments everything (default: the model's)"
-    )
+    predict.add_argument("--model", help="model folder or name (default: the flagship)")
+    _add_choices(predict)
     predict.set_defaults(run=_predict)
 
     _add_study(commands)
     _add_hub(commands)
     simulate = commands.add_parser("simulate", help="draw simulated slices with exact masks (needs nilearn)")
-    simulate.add_argument("--out", type=Path, default=None, metavar="DIR", help="default: the bundled samples")
+    simulate.add_argument("--out", type=Path, metavar="DIR", help="default: the bundled samples")
     simulate.set_defaults(run=_simulate)
     return parser
 
@@ -45,57 +45,67 @@ def _add_study(commands: Any) -> None:
     which.add_argument("--recipe", metavar="NAME")
     which.add_argument("--all", action="store_true", help="run or resume the whole study and write weights/")
     _add_data(train)
-    train.add_argument("--out", type=Path, default=None, metavar="DIR", help="run folder (default: runs/NAME)")
+    train.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/NAME)")
     train.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
-    train.add_argument("--seed", type=int, default=None)
+    train.add_argument("--seed", type=int)
     train.set_defaults(run=_train)
 
-    evaluate = commands.add_parser("evaluate", help="measure a model on one part of the data")
+    evaluate = commands.add_parser("evaluate", help="measure a model on one split of the data")
     evaluate.add_argument("model", metavar="MODEL", help="model folder or name")
     _add_data(evaluate)
     evaluate.add_argument("--split", choices=("test", "val", "train", "all", "buda10"), default="test")
-    evaluate.add_argument("--out", type=Path, default=None, metavar="DIR", help="default: MODEL/evaluation/SPLIT")
-    evaluate.add_argument("--tta", action="store_true", help="average over four flips")
-    evaluate.add_argument("--threshold", type=_share, default=None, help="default: the model's, chosen on validation")
-    evaluate.add_argument("--gate", type=_share, default=None, help="default: the model's, chosen on validation")
+    evaluate.add_argument("--out", type=Path, metavar="DIR", help="default: MODEL/evaluation/SPLIT")
+    _add_choices(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
     compare = commands.add_parser("compare", help="all bundled models in one table, with paired tests")
-    compare.add_argument("--protocol", default="test", metavar="NAME", help="which evaluation (default: test)")
-    compare.add_argument("--out", type=Path, default=None, metavar="DIR", help="also write the tables there as CSV")
+    compare.add_argument("--evaluation", default="test", metavar="NAME", help="which one (default: test)")
+    compare.add_argument("--out", type=Path, metavar="DIR", help="also write the tables there as CSV")
     compare.set_defaults(run=_compare)
 
     tune = commands.add_parser("tune", help="choose threshold, clean-up, gate and calibration on validation")
     tune.add_argument("model", metavar="MODEL", help="model folder or name")
     _add_data(tune)
-    tune.set_defaults(run=_tune)
+    tune.set_defaults(run=lambda options: print(json.dumps(_commands().tune(options.model, options.data), indent=2)))
 
-    promote = commands.add_parser("promote", help="copy a finished run to weights/ and write its card")
+    promote = commands.add_parser("promote", help="copy a finished run to weights/ with its graph and card")
     promote.add_argument("run_folder", type=Path, metavar="RUN")
-    promote.add_argument("--to", type=Path, default=None, metavar="DIR", help="default: weights/<run's name>")
-    promote.set_defaults(run=_promote)
+    promote.add_argument("--to", type=Path, metavar="DIR", help="default: weights/<run's name>")
+    promote.set_defaults(run=lambda options: print(f"now {_commands().promote(options.run_folder, options.to)}"))
 
-    cards = commands.add_parser("cards", help="write the model cards and the README's table anew from their files")
-    cards.set_defaults(run=_cards)
+    export = commands.add_parser("export", help="write the graph of a model that has weights")
+    export.add_argument("model", metavar="MODEL", help="model folder, run folder or name")
+    export.set_defaults(run=lambda options: print(_commands().export(options.model)))
+
+    cards = commands.add_parser("cards", help="write the model cards and the documents' tables again from their files")
+    cards.set_defaults(
+        run=lambda _: print(f"{_commands().renew_cards()} cards, and the tables of README.md and docs/findings.md")
+    )
 
 
 def _add_hub(commands: Any) -> None:
     """The commands that exchange model folders and samples with the Hub."""
     pull = commands.add_parser("pull", help="fetch a model folder from the Hub into weights/")
     pull.add_argument("model", metavar="MODEL", help="name in RESUNET_HUB, or owner/name@commit")
-    pull.add_argument("--to", type=Path, default=None, metavar="DIR", help="default: weights/<the model's name>")
+    pull.add_argument("--to", type=Path, metavar="DIR", help="default: weights/<the model's name>")
     pull.set_defaults(run=_pull)
 
     push = commands.add_parser("push", help="upload a model folder with its card to the Hub")
     push.add_argument("model", metavar="MODEL", help="model folder or name, or 'samples' for the sample slices")
-    push.add_argument("--samples", type=Path, default=None, metavar="DIR", help="samples' folder (default: the bundled)")
+    push.add_argument("--samples", type=Path, metavar="DIR", help="samples' folder (default: the bundled)")
     push.add_argument("--repo", required=True, metavar="OWNER/NAME")
     push.add_argument("--private", action="store_true", help="make the repository private when it is made")
     push.set_defaults(run=_push)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, default=None, metavar="DIR", help="data folder (default: LGG_DATA)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: LGG_DATA)")
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tta", action="store_true", help="average over four flips: slower, a little better")
+    parser.add_argument("--threshold", type=_share, help="of a pixel, in [0, 1] (default: the model's)")
+    parser.add_argument("--gate", type=_share, help="in [0, 1]; 0 segments everything (default: the model's)")
 
 
 def _share(text: str) -> float:
@@ -112,8 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = build_parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
-        return status
+        status: int | None = options.run(options)
+        return status or 0
     except InputError as error:
         print(f"resunet: {error}", file=sys.stderr)
         return 2
@@ -132,19 +142,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 # Each command imports what it needs, so that --help and wrong use answer at once.
 
 
+def _commands() -> Any:
+    from resunet import commands
+
+    return commands
+
+
 def _predict(options: argparse.Namespace) -> int:
-    from resunet.commands import predict_files
+    from resunet.inference.predict_files import predict_files
 
-    return predict_files(options.images, options.out, options.model, options.tta, options.threshold, options.gate)
+    failed = False
+    for line in predict_files(options.images, options.out, options.model, _choices(options)):
+        failed = failed or "error" in line
+        print(json.dumps(line), flush=True)
+    return 2 if failed else 0
 
 
-def _train(options: argparse.Namespace) -> int:
+def _choices(options: argparse.Namespace) -> Choices:
+    from resunet.inference.predict_files import Choices
+
+    return Choices(options.threshold, options.gate, options.tta)
+
+
+def _train(options: argparse.Namespace) -> None:
     from resunet.training.distributed import process_group
 
     if options.all:
-        from resunet.study import run_study
-
-        return run_study(options.data)
+        for line in _commands().run_study(options.data):
+            print(line, flush=True)
+        return
     from resunet.training.loop import train
     from resunet.training.recipes import find_recipe
 
@@ -152,41 +178,36 @@ def _train(options: argparse.Namespace) -> int:
     recipe = find_recipe(options.recipe, **changes)
     with process_group():
         train(recipe, options.data, options.out or Path("runs") / recipe.name, options.resume)
-    return 0
 
 
-def _evaluate(options: argparse.Namespace) -> int:
-    from resunet.commands import evaluate_model
-
-    return evaluate_model(options.model, options.data, options.split, options.out, options.tta, options.threshold, options.gate)
-
-
-def _compare(options: argparse.Namespace) -> int:
-    from resunet.commands import compare_models
-
-    return compare_models(options.protocol, options.out)
-
-
-def _tune(options: argparse.Namespace) -> int:
-    from resunet.commands import tune_model
-
-    return tune_model(options.model, options.data)
+def _evaluate(options: argparse.Namespace) -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("resunet evaluate uses all cores from one process; run it without torchrun.")
+    summary, out = _commands().evaluate(options.model, options.data, options.split, options.out, _choices(options))
+    print(f"{summary['model']}, {summary['protocol']}: {summary['n_patients']} patients, {summary['n_slices']} slices")
+    for name, figure in summary["metrics"].items():
+        print(
+            f"  {name:32s} {figure['value']:8.4f}  [{figure['low']:.4f}, {figure['high']:.4f}]"
+            f"  n={figure['n']} {figure['unit']}s"
+        )
+    print(f"written to {out}")
 
 
-def _promote(options: argparse.Namespace) -> int:
-    from resunet.commands import promote_run
+def _compare(options: argparse.Namespace) -> None:
+    from resunet.evaluation.compare import wide
 
-    return promote_run(options.run_folder, options.to)
+    for name, table in _commands().compare(options.evaluation, options.out).items():
+        shown = wide(table) if name == "metrics" else table
+        print(f"\n{name}\n{shown.to_string(index=False, float_format='{:.4g}'.format)}")
 
 
-def _pull(options: argparse.Namespace) -> int:
+def _pull(options: argparse.Namespace) -> None:
     from resunet.hub import pull
 
     print(f"{options.model} is now in {pull(options.model, options.to)}")
-    return 0
 
 
-def _push(options: argparse.Namespace) -> int:
+def _push(options: argparse.Namespace) -> None:
     from resunet.data.samples import SAMPLES
     from resunet.hub import SAMPLE_SET, find_model, push, push_samples
 
@@ -195,18 +216,10 @@ def _push(options: argparse.Namespace) -> int:
     else:
         pin = push(find_model(options.model), options.repo, options.private)
     print(f"uploaded; pin it with {options.model}={pin.repo}@{pin.revision}")
-    return 0
 
 
-def _cards(_: argparse.Namespace) -> int:
-    from resunet.commands import renew_cards
-
-    return renew_cards()
-
-
-def _simulate(options: argparse.Namespace) -> int:
+def _simulate(options: argparse.Namespace) -> None:
     from resunet.data.samples import SAMPLES, write_samples
 
     folder = options.out or SAMPLES
     print(f"{write_samples(folder)} simulated slices in {folder}")
-    return 0

@@ -1,144 +1,90 @@
-"""What the subcommands do: files in, files and lines out."""
+"""What the subcommands do: files in, files and values out. Printing and exit statuses are `cli`'s."""
 
 from __future__ import annotations
 
-import json
 import shutil
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from resunet.artifacts import REPOSITORY, ModelFolder
-from resunet.cards import model_card, results_table, with_results
-from resunet.data.readers import read_scan
+from resunet.artifacts import GRAPH_FILE, WEIGHTS_FILE, ModelFolder
 from resunet.data.slices import SliceRecord
-from resunet.data.sources import all_records, open_parts
-from resunet.data.splits import BUDA_TEN
-from resunet.errors import InputError
-from resunet.evaluation.budget import error_budget
-from resunet.evaluation.folds import fold_table, out_of_fold
-from resunet.evaluation.run import Measured, Protocol, classification_table, measure, protocol_of_models, write_evaluation
-from resunet.evaluation.tune import tune_stage_1, tune_stage_2
-from resunet.files import atomic_folder, atomic_path, write_csv, write_text
-from resunet.hub import FLAGSHIP, STAGE_1, WEIGHTS, find_model, list_models
-from resunet.overlay import encode_mask
-from resunet.pipeline import TumourPipeline
-from resunet.runtime import configure_threads
-from resunet.stages import Stage1, Stage2
-from resunet.training.distributed import process_group, rank
+from resunet.data.sources import all_records, open_splits
+from resunet.errors import BusyError, InputError
+from resunet.evaluation.cross_validation import fold_table, out_of_fold
+from resunet.evaluation.error_breakdown import error_breakdown
+from resunet.evaluation.evaluation import Evaluation
+from resunet.evaluation.measure import (
+    Measurements,
+    Settings,
+    measure_classification,
+    measure_segmentation,
+    settings_of,
+    write_evaluation,
+)
+from resunet.evaluation.tuning import tune_stage_1, tune_stage_2
+from resunet.files import atomic_folder, sole_writer, write_csv, write_text
+from resunet.hub import FLAGSHIP, STAGE_1, STUDIES, WEIGHTS, find_model, list_models, list_runs
+from resunet.inference.predict_files import Choices
+from resunet.inference.stages import Stage1, Stage2
+from resunet.reports.model_card import model_card
+
+if TYPE_CHECKING:
+    from resunet.training.recipes import Recipe
 
 CHECKPOINTS = "checkpoint.*"
+STUDY_SPLITS = ("val", "test")
+
+# PyTorch is imported by those commands alone that train or export.
 
 
-def predict_files(
-    images: Sequence[Path],
-    out: Path,
-    model: str | None = None,
-    tta: bool = False,
-    threshold: float | None = None,
-    gate: float | None = None,
-) -> int:
-    """Segment files; one JSON line each. Returns 2 when any file could not be read, after doing all others.
-
-    A single slice gives <stem>_mask.png, slice n of a volume <stem>_<n>_mask.png, at the input's size, 0 or 255.
-    """
-    files = list(_files(images))
-    pipeline = TumourPipeline.load(model or FLAGSHIP)
-    pipeline.threshold = pipeline.threshold if threshold is None else threshold
-    pipeline.gate = pipeline.gate if gate is None else gate
-    failed = False
-    for file in files:
-        try:
-            line = _predict_file(pipeline, file, out, tta)
-        except InputError as error:
-            failed, line = True, {"file": str(file), "error": str(error)}
-        print(json.dumps(line), flush=True)
-    return 2 if failed else 0
-
-
-def _files(images: Sequence[Path]) -> Iterator[Path]:
-    """The files named, and those directly in the folders named, hidden ones and masks left out."""
-    for path in images:
-        if path.is_dir():
-            found = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
-            found = [file for file in found if not file.stem.endswith("_mask")]
-            if not found:
-                raise InputError(f"The folder {path} holds no image file.")
-            yield from found
-        else:
-            yield path
-
-
-def _predict_file(pipeline: TumourPipeline, file: Path, out: Path, tta: bool) -> dict[str, Any]:
-    started = time.perf_counter()
-    scan = read_scan(file)
-    stem, count = stem_of(file.name), len(scan.slices)
-    p_tumour, gated, pixels = 0.0, True, 0
-    for number, found in enumerate(pipeline.predict_volume(scan.slices, tta), start=1):
-        mask = found.mask
-        with atomic_path(out / (f"{stem}_mask.png" if count == 1 else f"{stem}_{number}_mask.png")) as temporary:
-            temporary.write_bytes(encode_mask(mask))
-        p_tumour, gated, pixels = max(p_tumour, found.p_tumour), gated and found.gated, pixels + int(mask.sum())
-    seconds = round(time.perf_counter() - started, 4)
-    return {"file": str(file), "p_tumour": round(p_tumour, 6), "gated": gated, "tumour_pixels": pixels, "seconds": seconds}
-
-
-def stem_of(name: str) -> str:
-    """The file name without its ending; .nii.gz counts as one ending."""
-    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else Path(name).stem
-
-
-def evaluate_model(
-    model: str,
-    data: Path | None,
-    split: str,
-    out: Path | None = None,
-    tta: bool = False,
-    threshold: float | None = None,
-    gate: float | None = None,
-) -> int:
-    """Measure a model on a part of the data, write slices.csv and summary.json, print the figures."""
-    configure_threads()
-    folder = find_model(model)
-    records = _records(data, split, protocol_of(folder))
-    name = f"{split}_tta" if tta else split
+def evaluate(
+    model: str, data: Path | None, split: str, out: Path | None = None, choices: Choices | None = None
+) -> tuple[dict[str, Any], Path]:
+    """Measure a model on a split of the data, write slices.csv and summary.json; returns the summary and their folder."""
+    choices, folder = choices or Choices(), find_model(model)
+    config = folder.config()
+    records = _records(data, split, config.split_scheme)
+    name = f"{split}_tta" if choices.tta else split
     out = out or folder.path / "evaluation" / name
-    found: pd.DataFrame | Measured
-    with process_group():
-        if folder.config().get("task") == "classification":
-            stage_1 = Stage1(folder)
-            protocol = Protocol(name, stage_1.threshold if threshold is None else threshold)
-            found = classification_table(stage_1, records)
-        else:
-            stage_2, gate_model = Stage2(folder), _gate_model(folder)
-            chosen = protocol_of_models(name, stage_2, gate_model, tta)
-            protocol = replace(
-                chosen,
-                threshold=chosen.threshold if threshold is None else threshold,
-                gate=chosen.gate if gate is None or gate_model is None else gate,
-            )
-            found = measure(stage_2, gate_model, records, protocol)
-        if rank() == 0:
-            _print_summary(write_evaluation(out, found, folder.name, protocol), out)
-            if out.is_relative_to(folder.path):
-                _renew_card(folder)
-    return 0
+    measured: pd.DataFrame | Measurements
+    if config.task == "classification":
+        stage_1 = Stage1(folder)
+        settings = _chosen(Settings(name, stage_1.threshold), choices)
+        measured = measure_classification(stage_1, records)
+    else:
+        stage_2, gate_model = Stage2(folder), _gate_model(folder)
+        settings = _chosen(settings_of(name, stage_2, gate_model, choices.tta), choices)
+        measured = measure_segmentation(stage_2, gate_model, records, settings)
+    summary = write_evaluation(out, measured, folder.name, settings)
+    if out.is_relative_to(folder.path):
+        _renew_card(folder)
+    return summary, out
 
 
-def protocol_of(folder: ModelFolder) -> str:
-    """How the data was split when the model was trained: 'patient', 'slice' or 'foldK'."""
-    return str(folder.config().get("protocol", "patient"))
+def _chosen(settings: Settings, choices: Choices) -> Settings:
+    """A gate is only moved where there is one."""
+    gate = settings.gate if choices.gate is None or settings.gate is None else choices.gate
+    return replace(settings, threshold=settings.threshold if choices.threshold is None else choices.threshold, gate=gate)
+
+
+def _records(data: Path | None, split: str, scheme: str) -> list[SliceRecord]:
+    records = all_records(data) if split == "all" else open_splits(data, scheme).slices(split)
+    if not records:
+        raise InputError(f"The data hold no slice of the split '{split}'.")
+    return records
 
 
 def _gate_model(folder: ModelFolder) -> Stage1 | None:
-    """Stage 1, where it is there and the model's held-out slices were held out from it too."""
-    if STAGE_1 not in list_models() or protocol_of(folder) != "patient":
+    """Stage 1, where it was trained on the same data under the same split: then held-out slices are held out from both."""
+    if STAGE_1 not in list_models():
         return None
-    return Stage1(find_model(STAGE_1))
+    stage_1, config = find_model(STAGE_1).config(), folder.config()
+    same = (stage_1.data_set.name, stage_1.split_scheme) == (config.data_set.name, config.split_scheme)
+    return Stage1(find_model(STAGE_1)) if same else None
 
 
 def _renew_card(folder: ModelFolder) -> None:
@@ -147,96 +93,137 @@ def _renew_card(folder: ModelFolder) -> None:
         write_text(folder.card_path, model_card(folder))
 
 
-def _records(data: Path | None, split: str, protocol: str) -> list[SliceRecord]:
-    if split == "all":
-        return all_records(data)
-    records = open_parts(data, protocol).part("test" if split == "buda10" else split)
-    records = [record for record in records if split != "buda10" or record.patient in BUDA_TEN]
-    if not records:
-        raise InputError(f"The data holds no slice of the part '{split}'.")
-    return records
-
-
-def _print_summary(summary: dict[str, Any], out: Path) -> None:
-    print(f"{summary['model']}, {summary['protocol']}: {summary['n_patients']} patients, {summary['n_slices']} slices")
-    for name, figure in summary["metrics"].items():
-        print(
-            f"  {name:32s} {figure['value']:8.4f}  [{figure['low']:.4f}, {figure['high']:.4f}]"
-            f"  n={figure['n']} {figure['unit']}s"
-        )
-    print(f"written to {out}")
-
-
-def tune_model(model: str, data: Path | None) -> int:
-    """Choose what is chosen on validation, write it to config.json and print it."""
-    configure_threads()
+def tune(model: str, data: Path | None) -> dict[str, Any]:
+    """Choose what is chosen on validation, write it to config.json; returns the choices as plain values."""
     folder = find_model(model)
-    records = open_parts(data, protocol_of(folder)).val
-    if folder.config().get("task") == "classification":
+    config = folder.config()
+    records = open_splits(data, config.split_scheme).val
+    if config.task == "classification":
         chosen = tune_stage_1(folder, records)
     else:
         chosen = tune_stage_2(folder, _gate_model(folder), records)
     _renew_card(folder)
-    print(json.dumps(chosen, indent=2))
-    return 0
+    written = asdict(folder.config())
+    return {name: written[name] for name in chosen}
 
 
-def promote_run(run: Path, to: Path | None = None) -> int:
-    """Copy a run without its checkpoint to weights/, and write its card.
+def export(model: str) -> Path:
+    """Write the graph of a model, or of a run, that has weights; returns its path."""
+    from resunet.models.export import export_graph
 
-    Where the recipe keeps no weights, they stay behind too.
+    return export_graph(find_model(model))
+
+
+def promote(run: Path, to: Path | None = None) -> Path:
+    """Copy a run to weights/, with its graph and a card; an ablation goes to weights/studies/, without its weights.
+
+    The checkpoint stays behind. Returns the new folder.
     """
     source = ModelFolder(run)
-    source.weights()  # refuses a run whose weights are missing or damaged
-    target = to or WEIGHTS / run.resolve().name
-    left_behind = [CHECKPOINTS, ".*"]
-    if not source.keeps_weights():
-        left_behind.append(source.weights_path.name)
+    source.check(WEIGHTS_FILE)  # refuses a run whose weights are missing or damaged
+    keeps_weights = source.config().keeps_weights
+    target = to or (WEIGHTS if keeps_weights else WEIGHTS / STUDIES) / run.resolve().name
+    left_behind = [CHECKPOINTS, ".*"] + ([] if keeps_weights else [WEIGHTS_FILE, GRAPH_FILE])
     with atomic_folder(target) as temporary:
         shutil.copytree(run, temporary, ignore=shutil.ignore_patterns(*left_behind), dirs_exist_ok=True)
         promoted = ModelFolder(temporary)
+        if keeps_weights:
+            export(str(temporary))
+        else:
+            promoted.write_config(replace(promoted.config(), sha256={}))
         write_text(promoted.card_path, model_card(promoted, target.name))
-    print(f"{run} is now {target}")
-    return 0
+    return target
 
 
 def renew_cards() -> int:
-    """Write every bundled model's card and the README's table of results anew from their files."""
-    folders = [find_model(name) for name in list_models()]
+    """Write the card of every bundled model and ablation and the documents' tables again; returns how many cards."""
+    from resunet.reports.tables import document_tables, with_tables  # statsmodels takes seconds to import
+
+    folders = [find_model(name) for name in list_runs()]
     for folder in folders:
         write_text(folder.card_path, model_card(folder))
-    readme = REPOSITORY / "README.md"
-    write_text(readme, with_results(readme.read_text(encoding="utf-8"), results_table(folders)))
-    print(f"{len(folders)} cards and {readme}")
-    return 0
+    for path, tables in document_tables().items():
+        write_text(path, with_tables(path.read_text(encoding="utf-8"), tables))
+    return len(folders)
 
 
-def compare_models(protocol: str, out: Path | None) -> int:
-    """Print every bundled model's figures of one protocol and the paired tests; write the tables as CSV into `out`."""
-    from resunet.evaluation import compare  # statsmodels takes seconds to import
+def compare(evaluation: str, out: Path | None) -> dict[str, pd.DataFrame]:
+    """Figures of every bundled model and ablation on one evaluation, and the paired tests, by name of the table.
 
-    folders = {name: find_model(name) for name in list_models()}
-    summaries = {name: summary for name, folder in folders.items() if (summary := folder.summary(protocol))}
-    if not summaries:
+    The tables are written as CSV into `out`, too.
+    """
+    from resunet.evaluation import compare as comparison  # statsmodels takes seconds to import
+
+    folders = {name: find_model(name) for name in list_runs()}
+    stored = {name: Evaluation.stored(folder, evaluation) for name, folder in folders.items()}
+    evaluations = {name: measured for name, measured in stored.items() if measured is not None}
+    if not evaluations:
         raise InputError(
-            f"No model in {WEIGHTS} has an evaluation '{protocol}'; run resunet evaluate MODEL --split {protocol}."
+            f"No model in {WEIGHTS} has an evaluation '{evaluation}'; run resunet evaluate MODEL --split {evaluation}."
         )
-    slices = {name: folders[name].slices(protocol) for name in summaries}
-    masks = {name: table for name, table in slices.items() if table is not None and "tp" in table}
-    tables = {"metrics": compare.metric_table(summaries)}
+    tables = {"metrics": comparison.metric_table({name: measured.summary for name, measured in evaluations.items()})}
+    masks = {name: measured for name, measured in evaluations.items() if measured.segments}
     if FLAGSHIP in masks:
-        same = {name: table for name, table in masks.items() if protocol_of(folders[name]) == protocol_of(folders[FLAGSHIP])}
-        tables["paired"] = compare.paired_table(same, FLAGSHIP)
-    budgets = {name: error_budget(table, summaries[name]["gate"]) for name, table in masks.items()}
-    tables["error_budget"] = pd.DataFrame(budgets).T.rename_axis("model").reset_index()
+        scheme = folders[FLAGSHIP].config().split_scheme
+        same = {name: masks[name].slices for name in masks if folders[name].config().split_scheme == scheme}
+        tables["paired"] = comparison.paired_table(same, FLAGSHIP)
+    breakdowns = {name: error_breakdown(measured.slices, measured.gate) for name, measured in masks.items()}
+    tables["error_breakdown"] = pd.DataFrame(breakdowns).T.rename_axis("model").reset_index()
     if FLAGSHIP in masks and STAGE_1 in folders:
-        against = compare.stage_1_against_masks(masks[FLAGSHIP], float(folders[STAGE_1].config()["threshold"]))
-        tables["stage_1_against_masks"] = pd.DataFrame([against])
-    if folds := out_of_fold({name: table for name, table in slices.items() if table is not None}):
-        tables["out_of_fold"] = fold_table(folds)
-    for name, table in tables.items():
-        shown = compare.wide(table) if name == "metrics" else table
-        print(f"\n{name}\n{shown.to_string(index=False, float_format='{:.4g}'.format)}")
-        if out is not None:
+        threshold = folders[STAGE_1].config().threshold
+        tables["stage_1_against_masks"] = pd.DataFrame([comparison.stage_1_against_masks(masks[FLAGSHIP].slices, threshold)])
+    if unions := out_of_fold(masks):
+        tables["cross_validated"] = fold_table(unions)
+    if out is not None:
+        for name, table in tables.items():
             write_csv(out / f"{name}.csv", table)
-    return 0
+    return tables
+
+
+def run_study(data: Path | None, runs: Path = Path("runs")) -> Iterator[str]:
+    """Everything in weights/: run what is missing and resume what was cut short; gives a sentence for each run.
+
+    A promoted model with its evaluations is left alone. Several processes that do this at once divide the runs among
+    themselves.
+    """
+    from resunet.training.ensemble import ENSEMBLE, write_ensemble
+    from resunet.training.recipes import ABLATIONS, ARCHITECTURES, PIPELINE
+
+    for recipe in (*PIPELINE, *ARCHITECTURES):
+        yield _run_if_missing(recipe, data, runs)
+    ensemble = ModelFolder(WEIGHTS / ENSEMBLE)
+    if not is_complete(ensemble):
+        write_ensemble(ensemble, data)
+        _tune_and_measure(ensemble.path, data)
+        write_text(ensemble.card_path, model_card(ensemble))
+    for recipe in ABLATIONS:
+        yield _run_if_missing(recipe, data, runs)
+
+
+def is_complete(folder: ModelFolder) -> bool:
+    """Whether the folder holds an evaluation of every split that the study measures."""
+    return set(STUDY_SPLITS) <= set(folder.evaluations())
+
+
+def _run_if_missing(recipe: Recipe, data: Path | None, runs: Path) -> str:
+    """Train or resume one recipe, choose on validation, measure, and promote."""
+    from resunet.training.loop import train
+
+    promoted = ModelFolder((WEIGHTS if recipe.keep_weights else WEIGHTS / STUDIES) / recipe.name)
+    if is_complete(promoted):
+        return f"{recipe.name}: complete in {promoted.path}"
+    run = runs / recipe.name
+    try:
+        with sole_writer(run, "study."):
+            train(recipe, data, run, resume=True)
+            export(str(run))
+            _tune_and_measure(run, data)
+            return f"{recipe.name}: now in {promote(run)}"
+    except BusyError:
+        return f"{recipe.name}: another process is at it"
+
+
+def _tune_and_measure(folder: Path, data: Path | None) -> None:
+    tune(str(folder), data)
+    for split in STUDY_SPLITS:
+        evaluate(str(folder), data, split)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all: to a temporary name, then moved. And masks packed into bits."""
+"""Files written whole or not at all: to a temporary name, then moved. And masks as PNG or packed into bits."""
 
 from __future__ import annotations
 
@@ -11,21 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from resunet.errors import BusyError
-
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
-
-if TYPE_CHECKING:
-    import torch
 
 
 @contextmanager
@@ -116,18 +110,14 @@ def sole_writer(folder: Path, work: str = "") -> Iterator[None]:
     """Hold a folder, or one kind of work on it, for this process; the system lets go when the process ends, however it ends.
 
     Raises:
-        BusyError: another process holds it. Where there is no fcntl (Windows), nobody is kept out.
+        BusyError: another process holds it.
     """
-    if fcntl is None:
-        yield
-        return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{work}lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(f"Another process is writing to {folder}; wait for it or stop it first.") from None
-        yield
+    try:
+        with FileLock(folder / f".{work}lock", blocking=False):
+            yield
+    except Timeout:
+        raise BusyError(f"Another process is writing to {folder}; wait for it or stop it first.") from None
 
 
 def file_sha256(path: Path) -> str:
@@ -136,18 +126,15 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as safetensors (no pickle), atomically."""
-    from safetensors.torch import save_file  # torch takes seconds to import, and readers of tables do not need it
-
-    with atomic_path(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-
-
 def write_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
     """Write named arrays as a compressed .npz, atomically."""
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+
+
+def encode_mask(mask: npt.NDArray[np.bool_]) -> bytes:
+    """A mask (H, W) as an 8-bit PNG of 0 and 255."""
+    return cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes()
 
 
 @dataclass(frozen=True)

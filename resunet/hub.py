@@ -18,24 +18,25 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from resunet.artifacts import REPOSITORY, ModelFolder
+from resunet.artifacts import GRAPH_FILE, REPOSITORY, WEIGHTS_FILE, ModelFolder
 from resunet.data.samples import INDEX, SAMPLES, load_samples
 from resunet.errors import InputError
-from resunet.files import atomic_folder, file_sha256
+from resunet.files import atomic_folder
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 WEIGHTS = REPOSITORY / "weights"
-FLAGSHIP = "resunet_lite"  # the ResUNet that won on validation
+STUDIES = "studies"  # folder under WEIGHTS for ablations, which keep their evidence and no weights
+FLAGSHIP = "resunet_lite"  # the segmentation model with the best validation figures
 STAGE_1 = "resnet50"
 SETTING = "RESUNET_HUB"
 PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 SAMPLE_SET = "samples"  # the name in RESUNET_HUB that means a data set, not a model
 SAMPLE_FILES = [INDEX, "images/*.png", "masks/*.png", "README.md"]
-FILES = ["config.json", "model.safetensors", "history.csv", "snapshots.npz", "evaluation/**", "README.md"]
-SECONDS = 10.0  # until an unanswered request to the Hub counts as failed
-Watch = Callable[[int, int], None]  # bytes that have come, bytes that will
+FILES = ["config.json", WEIGHTS_FILE, GRAPH_FILE, "history.csv", "snapshots.npz", "evaluation/**", "README.md"]
+TIMEOUT = 10.0  # seconds until an unanswered request to the Hub counts as failed
+Progress = Callable[[int, int], None]  # bytes downloaded, bytes in all
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,10 @@ class Pin:
     @classmethod
     def parse(cls, text: str) -> Pin:
         """From 'owner/name@<40 hex digits>'. Raises InputError."""
-        found = PINNED.fullmatch(text.strip())
-        if found is None:
+        match = PINNED.fullmatch(text.strip())
+        if match is None:
             raise InputError(f"'{text}' does not name a commit on the Hub; give owner/name@ and its 40 hexadecimal digits.")
-        return cls(found["repo"], found["revision"])
+        return cls(match["repo"], match["revision"])
 
 
 def pins() -> dict[str, Pin]:
@@ -71,78 +72,85 @@ def find_model(name: str | Path, weights: Path | None = None) -> ModelFolder:
     if (Path(name) / "config.json").exists():
         return ModelFolder(Path(name))
     weights = weights or WEIGHTS
-    folder = ModelFolder(weights / str(name))
-    if folder.config_path.exists():
-        return folder
+    for folder in (ModelFolder(weights / str(name)), ModelFolder(weights / STUDIES / str(name))):
+        if folder.config_path.exists():
+            return folder
     pin = pins().get(str(name))
     if pin is None:
         known = ", ".join(list_models(weights)) or "none"
         raise InputError(f"There is no model '{name}'; give a model folder or one of those bundled in {weights} ({known}).")
-    if (kept := cached(pin)) is None:
+    if (folder_in_cache := cached(pin)) is None:
         raise InputError(f"The model '{name}' has not been fetched from {pin.repo} yet; run resunet pull {name}.")
-    return kept
+    return folder_in_cache
 
 
 def list_models(weights: Path | None = None) -> list[str]:
-    """Names of the model folders under `weights`, sorted; what a killed write has left behind begins with a dot."""
+    """Names of the models that can be run, sorted; what a killed write has left behind begins with a dot."""
     names = (path.parent.name for path in (weights or WEIGHTS).glob("*/config.json"))
     return sorted(name for name in names if not name.startswith("."))
+
+
+def list_runs() -> list[str]:
+    """Names of the models and of the ablations, sorted."""
+    return sorted(list_models() + list_models(WEIGHTS / STUDIES))
 
 
 def cached(pin: Pin) -> ModelFolder | None:
     """The folder of a pinned commit where it is in the Hub's cache, complete; nothing is asked of the network."""
     path = _cached(pin, FILES)
     folder = ModelFolder(path) if path else None
-    return folder if folder and folder.config_path.exists() and folder.weights_path.exists() else None
+    return _without_links(folder) if folder and folder.config_path.exists() and folder.weights_path.exists() else None
 
 
-def fetch(pin: Pin, watch: Watch | None = None) -> ModelFolder:
-    """The folder of a pinned commit, from the Hub where it is not in the cache.
-
-    Args:
-        watch: called with the bytes that have come and the bytes that will, again and again.
+def fetch(pin: Pin, on_progress: Progress | None = None) -> ModelFolder:
+    """The folder of a pinned commit, from the Hub where it is not in the cache; `on_progress` hears how far it has come.
 
     Raises:
         InputError: no network, no such repository or commit, no access, too many requests, or files that are not what
             config.json says; the message says which.
     """
-    if (kept := cached(pin)) is None:
-        kept = ModelFolder(_download(pin, FILES, watch))
-    if kept.config().get("sha256") != file_sha256(kept.weights_path):
-        raise InputError(f"{pin.repo} holds weights whose SHA-256 is not the one in its config.json; they are not used.")
-    return kept
+    folder = cached(pin) or _without_links(ModelFolder(_download(pin, FILES, on_progress)))
+    for file in folder.config().sha256:
+        folder.check(file)
+    return folder
 
 
-def find_samples(watch: Watch | None = None) -> Path:
-    """The folder of sample slices: the pinned data set, fetched where it is not in the cache, else the bundled ones.
+def _without_links(folder: ModelFolder) -> ModelFolder:
+    """Turn the cache's symbolic links to weights and graph into hard links: OpenVINO follows none out of the graph's folder."""
+    for path in (folder.weights_path, folder.graph_path):
+        if path.is_symlink():
+            link = path.with_name(f".{os.getpid()}.{path.name}")
+            os.link(path.resolve(), link)
+            link.replace(path)
+    return folder
 
-    Raises:
-        InputError: as `fetch`.
-    """
+
+def find_samples(on_progress: Progress | None = None) -> Path:
+    """The folder of sample slices: the pinned data set, fetched as `fetch` does, else the bundled ones. Raises InputError."""
     if (pin := pins().get(SAMPLE_SET)) is None:
         return SAMPLES
-    if (kept := _cached(pin, SAMPLE_FILES, "dataset")) is not None:
+    if (folder := _cached(pin, SAMPLE_FILES, "dataset")) is not None:
         with suppress(InputError):  # a download that was cut short
-            load_samples(kept)
-            return kept
-    return _download(pin, SAMPLE_FILES, watch, "dataset")
+            load_samples(folder)
+            return folder
+    return _download(pin, SAMPLE_FILES, on_progress, "dataset")
 
 
-def find_or_fetch(name: str, watch: Watch | None = None) -> ModelFolder:
+def find_or_fetch(name: str, on_progress: Progress | None = None) -> ModelFolder:
     """`find_model`, and `fetch` where the model is pinned and not here yet. Raises InputError."""
     try:
         return find_model(name)
     except InputError:
         if (pin := pins().get(name)) is None:
             raise
-        return fetch(pin, watch)
+        return fetch(pin, on_progress)
 
 
 def pull(name: str, to: Path | None = None) -> Path:
     """Fetch a pinned model by name, or 'owner/name@commit', and copy it to weights/ (or `to`). Raises InputError."""
     pin = pins().get(name) or Pin.parse(name)
     folder = fetch(pin)
-    target = to or WEIGHTS / str(folder.config().get("name") or pin.repo.split("/")[1])
+    target = to or WEIGHTS / Path(folder.config().name).name  # a name from outside is no path
     with atomic_folder(target) as temporary:
         shutil.copytree(folder.path, temporary, dirs_exist_ok=True)  # follows the cache's links
     return target
@@ -152,9 +160,10 @@ def push(folder: ModelFolder, repo: str, private: bool = False) -> Pin:
     """Upload a model folder with its card; the repository is made where there is none. Returns the commit.
 
     Raises:
-        InputError: the folder's weights are damaged, no network, or no right to write there.
+        InputError: weights or graph are missing or damaged, no network, or no right to write there.
     """
-    folder.weights()
+    for file in (WEIGHTS_FILE, GRAPH_FILE):
+        folder.check(file)
     return _upload(folder.path, repo, private, FILES, "model")
 
 
@@ -167,14 +176,11 @@ def push_samples(folder: Path, repo: str, private: bool = False) -> Pin:
 def _upload(folder: Path, repo: str, private: bool, files: list[str], repo_type: str) -> Pin:
     with _in_one_sentence(repo):
         _api().create_repo(repo, private=private, exist_ok=True, repo_type=repo_type)
-        done = _api().upload_folder(
-            repo_id=repo,
-            folder_path=folder,
-            allow_patterns=files,
-            commit_message=f"Upload {folder.name}",
-            repo_type=repo_type,
+        message = f"Upload {folder.name}"
+        commit = _api().upload_folder(
+            repo_id=repo, folder_path=folder, allow_patterns=files, commit_message=message, repo_type=repo_type
         )
-    return Pin(repo, str(done.oid))
+    return Pin(repo, str(commit.oid))
 
 
 def _cached(pin: Pin, files: list[str], repo_type: str = "model") -> Path | None:
@@ -186,22 +192,27 @@ def _cached(pin: Pin, files: list[str], repo_type: str = "model") -> Path | None
         return None
 
 
-def _download(pin: Pin, files: list[str], watch: Watch | None, repo_type: str = "model") -> Path:
+def _download(pin: Pin, files: list[str], on_progress: Progress | None, repo_type: str = "model") -> Path:
     class Bar(tqdm):  # type: ignore[type-arg]
-        """Tells `watch` instead of the terminal; the client has one bar in bytes and one in files."""
+        """Reports to `on_progress` instead of the terminal; the client has one bar in bytes and one in files."""
 
         def display(self, *_: object, **__: object) -> None:
-            if watch is not None and self.unit == "B" and self.total:
-                watch(int(self.n), int(self.total))
+            if on_progress is not None and self.unit == "B" and self.total:
+                on_progress(int(self.n), int(self.total))
 
     with _in_one_sentence(pin.repo):
-        return _snapshot(pin, files, repo_type, etag_timeout=SECONDS, tqdm_class=Bar)
+        return _snapshot(pin, files, repo_type, etag_timeout=TIMEOUT, tqdm_class=Bar)
 
 
 def _snapshot(pin: Pin, files: list[str], repo_type: str, **options: Any) -> Path:
     return Path(
         _api().snapshot_download(
-            pin.repo, revision=pin.revision, allow_patterns=files, cache_dir=_cache(), repo_type=repo_type, **options
+            pin.repo,
+            revision=pin.revision,
+            allow_patterns=files,
+            cache_dir=os.environ.get("HF_HUB_CACHE"),  # read at each call; the client reads it once, at import
+            repo_type=repo_type,
+            **options,
         )
     )
 
@@ -210,10 +221,6 @@ def _api() -> HfApi:
     from huggingface_hub import HfApi  # half a second that most commands do without
 
     return HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
-
-
-def _cache() -> str | None:
-    return os.environ.get("HF_HUB_CACHE")  # read at each call; the client reads it once, at import
 
 
 @contextmanager

@@ -40,11 +40,7 @@ def tversky_index(
     target = target.float()
     over = (1, 2, 3)
     counts = torch.stack(
-        [
-            (probability * target).sum(over),
-            (probability * (1 - target)).sum(over),
-            ((1 - probability) * target).sum(over),
-        ]
+        [(probability * target).sum(over), (probability * (1 - target)).sum(over), ((1 - probability) * target).sum(over)]
     )
     if pool:
         counts = counts.sum(dim=1)

@@ -6,20 +6,28 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from resunet.artifacts import ModelFolder
+from resunet.artifacts import CleanUp, ModelConfig, ModelFolder
+from resunet.data import lgg
 from resunet.data.samples import load_samples
-from resunet.data.splits import patients_of, read_split
-from resunet.evaluation.run import rederive
+from resunet.data.splits import read_split
+from resunet.evaluation.measure import Settings, summarise
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SLICES_A_PATIENT = 3
 PATIENTS = {"train": 4, "val": 2, "test": 2}
+
+
+def patients_of(split: str, table: pd.DataFrame) -> list[str]:
+    """Patients of 'train', 'val' or 'test', sorted."""
+    return sorted(table.loc[table["split"] == split, "patient"])
 
 
 def write_kaggle(root: Path) -> Path:
@@ -39,10 +47,38 @@ def write_kaggle(root: Path) -> Path:
     return root
 
 
-def assert_rederived(folder: ModelFolder, protocol: str) -> None:
-    """The summary of an evaluation is what its slices.csv says."""
-    stored, derived = folder.summary(protocol), rederive(folder, protocol)
-    assert stored is not None
+def model_config(**changes: Any) -> ModelConfig:
+    """A small segmentation model's configuration, for folders that tests make."""
+    config = ModelConfig(
+        name="mine",
+        display_name="Mine",
+        architecture="resunet",
+        task="segmentation",
+        input_size=64,
+        data_set=lgg.DESCRIPTION,
+        preprocessing="none",
+        split_scheme="patient",
+        data_fingerprint="",
+        split_hash="",
+        patients={"train": ("a", "b"), "val": ("c",)},
+        slices={"train": 4, "val": 2},
+        parameters=1_203_937,
+        gflop=0.2,
+        versions={},
+        git_commit=None,
+        sha256={},
+    )
+    return replace(config, **changes)
+
+
+def assert_rederived(folder: ModelFolder, evaluation: str) -> None:
+    """The summary of an evaluation is what its slices.csv says, under the settings that the summary states."""
+    stored, slices = folder.summary(evaluation), folder.slices(evaluation)
+    assert stored is not None and slices is not None
+    clean_up = CleanUp(**stored["postprocessing"])
+    names = ("protocol", "threshold", "gate")
+    settings = Settings(*(stored[name] for name in names), clean_up, stored["test_time_augmentation"])
+    derived = summarise(slices, stored["model"], settings)
     assert stored | {"metrics": None} == derived | {"metrics": None}
     assert stored["metrics"].keys() == derived["metrics"].keys()
     for metric, figure in stored["metrics"].items():

@@ -1,12 +1,9 @@
 """Every screen run by Streamlit's own test harness, on the bundled models, on broken ones and on hostile uploads."""
 
 import asyncio
-import os
 import re
 import runpy
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,12 +14,13 @@ from streamlit.testing.v1 import AppTest
 from streamlit.web.server.app_discovery import discover_asgi_app
 
 from pages.common import models
-from pages.common.messages import JOINER, plain
+from pages.common.messages import JOINER, escape_markdown
+from pages.common.server import lifespan
 from resunet import hub
 from resunet.data.samples import load_samples
 from resunet.hub import FLAGSHIP, WEIGHTS, find_model
-from resunet.pipeline import TumourPipeline
-from resunet.report import verdict
+from resunet.inference.pipeline import TumourPipeline
+from resunet.reports.case_report import verdict
 from tests.conftest import REPOSITORY
 from tests.hostile import BAD, RGB, dicom, nifti, picture
 from tests.hub_server import Hub, serving
@@ -62,7 +60,7 @@ def test_overview_shows_the_figures_of_the_model_folders():
     shown = {metric.label: metric.value for metric in app.metric}
     for model, name, label in (
         (FLAGSHIP, "volume_dice_mean", "Volume Dice, mean"),
-        (FLAGSHIP, "tumour_slice_dice", "Dice on tumour slices"),
+        (FLAGSHIP, "tumour_slice_dice", "Dice, tumour slices"),
         ("resnet50", "accuracy", "Stage 1 accuracy"),
         ("resnet50", "auroc", "Stage 1 AUROC"),
     ):
@@ -95,7 +93,7 @@ def test_sliders_act_on_kept_probabilities(monkeypatch: pytest.MonkeyPatch):
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("a slider must not cause a forward pass")
 
-    monkeypatch.setattr(TumourPipeline, "predict_batch", forbidden)
+    monkeypatch.setattr(TumourPipeline, "predict", forbidden)
     app.slider(key="threshold").set_value(0.95).run()
     assert not app.exception and text_of(app) != before
     app.slider(key="gate").set_value(1.0).run()
@@ -173,23 +171,15 @@ def test_patients_of_the_data_set_come_with_truth_and_a_badge(kaggle: Path, monk
 
 def test_the_server_begins_to_load_the_models_before_its_first_visitor(monkeypatch: pytest.MonkeyPatch):
     started: list[str] = []
-    monkeypatch.setattr(models, "warm_up", lambda: started.append("the models"))
+    monkeypatch.setattr(models, "start_loading", lambda: started.append("the models"))
     imported = runpy.run_path(str(REPOSITORY / "app.py"), run_name="app")
 
     async def serve() -> None:
-        async with imported["head_start"](imported["app"]):
+        async with lifespan(imported["app"]):
             assert started == ["the models"]
 
     asyncio.run(serve())
     assert discover_asgi_app(REPOSITORY / "app.py").import_string == "app:app"  # what `streamlit run app.py` looks for
-
-
-def test_compute_threads_sleep_while_they_wait_which_torch_must_hear_before_its_import():
-    code = "import os, sys; from pages.common import models; early = 'torch' in sys.modules; models.warm_up().result();"
-    code += "print(early, os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
-    env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "PASSIVE", "True"]
 
 
 @pytest.fixture
@@ -197,9 +187,9 @@ def copied_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     copy = tmp_path / "weights"
     shutil.copytree(WEIGHTS, copy)
     monkeypatch.setattr(hub, "WEIGHTS", copy)
-    models.warm_up.clear()
+    models.start_loading.clear()
     yield copy
-    models.warm_up.clear()
+    models.start_loading.clear()
 
 
 @pytest.mark.parametrize("page", [None, "single_image"])
@@ -224,7 +214,7 @@ def test_a_model_on_the_hub_is_offered_again_after_a_refusal(
         assert not app.metric
         server.status = 0
         app.button(key="again").click().run()
-    assert not app.error and "Simulated sample: Large 1" in text_of(app)
+    assert not [error.value for error in app.error] and "Simulated sample: Large 1" in text_of(app)
     assert len(app.metric) == 4
 
 
@@ -245,7 +235,7 @@ def test_an_evaluation_that_was_not_run_is_named(copied_weights: Path):
 
 @pytest.mark.parametrize("name", ["a_b_c.png", "<img src=x>.png", "$x$ *y* [z](http://e).png", ":red[boo].png"])
 def test_a_file_name_is_shown_as_it_is_and_never_as_markup(name: str):
-    escaped = plain(f"{name} is damaged")
+    escaped = escape_markdown(f"{name} is damaged")
     assert plain_text(escaped) == f"{name} is damaged"
     assert not re.search(r"(?<!\\)[*_<>$\[\]`#]|:[\w+-]", escaped)
 

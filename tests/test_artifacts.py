@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +9,21 @@ import pandas as pd
 import pytest
 import torch
 
-from resunet.artifacts import ModelFolder
+from resunet.artifacts import GRAPH_FILE, WEIGHTS_FILE, ModelFolder
 from resunet.errors import InputError
 from resunet.files import (
     PackedMasks,
     atomic_folder,
     atomic_path,
     file_sha256,
-    save_tensors,
     sole_writer,
     write_csv,
     write_json,
 )
-from resunet.stages import load_model
+from resunet.hub import FLAGSHIP, STAGE_1, find_model
+from resunet.models import load_network
+from resunet.training.state import save_tensors
+from tests.conftest import model_config
 
 
 def names(folder: Path) -> list[str]:
@@ -82,32 +85,34 @@ def test_masks_survive_packing():
 def model_folder(path: Path) -> ModelFolder:
     folder = ModelFolder(path)
     save_tensors(folder.weights_path, {"weight": torch.ones(3)})
-    write_json(folder.config_path, {"architecture": "resunet", "sha256": file_sha256(folder.weights_path)})
+    folder.write_config(model_config(sha256={WEIGHTS_FILE: file_sha256(folder.weights_path)}))
     return folder
 
 
 def test_weights_are_checked_against_their_checksum(tmp_path: Path):
     folder = model_folder(tmp_path / "model")
-    assert torch.equal(folder.weights()["weight"], torch.ones(3))
+    assert folder.check(WEIGHTS_FILE) == folder.weights_path
     content = bytearray(folder.weights_path.read_bytes())
     content[-1] ^= 1
     folder.weights_path.write_bytes(bytes(content))
     with pytest.raises(InputError, match="is damaged: its SHA-256"):
-        folder.weights()
+        folder.check(WEIGHTS_FILE)
     folder.weights_path.unlink()
-    with pytest.raises(InputError, match="has no weights"):
-        folder.weights()
+    with pytest.raises(InputError, match="has no model.safetensors; fetch the folder again, or train the model"):
+        folder.check(WEIGHTS_FILE)
+    with pytest.raises(InputError, match="has no model.onnx; run resunet export"):
+        folder.check(GRAPH_FILE)
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path: Path):
-    with pytest.raises(InputError, match="do not fit resunet"):
-        load_model(model_folder(tmp_path / "model"))
+    with pytest.raises(InputError, match="do not fit ResUNet"):
+        load_network(model_folder(tmp_path / "model"))
 
 
 def test_missing_and_damaged_files_are_told_apart(tmp_path: Path):
     folder = ModelFolder(tmp_path)
     assert folder.history() is None and folder.slices("test") is None and folder.summary("test") is None
-    assert folder.protocols() == []
+    assert folder.evaluations() == []
     with pytest.raises(InputError, match="config.json is missing"):
         folder.config()
     folder.config_path.write_text("{")
@@ -116,3 +121,39 @@ def test_missing_and_damaged_files_are_told_apart(tmp_path: Path):
     folder.history_path.write_text('a,b\n1,"2\n3')
     with pytest.raises(InputError, match="cannot be read as a table"):
         folder.history()
+
+
+def test_a_configuration_survives_the_file(tmp_path: Path):
+    folder = ModelFolder(tmp_path)
+    for config in (
+        model_config(),
+        find_model(FLAGSHIP).config(),
+        find_model(STAGE_1).config(),
+        find_model("cnn_unet").config(),
+    ):
+        folder.write_config(config)
+        again = folder.config()
+        assert json.dumps(asdict(again)) == json.dumps(asdict(config))
+        assert (again.postprocessing, again.gate, again.fusion, again.calibration, again.data_set) == (
+            config.postprocessing,
+            config.gate,
+            config.fusion,
+            config.calibration,
+            config.data_set,
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"threshold": "high"}, "high"), ({"surprise": 1}, "surprise"), ({"name": None, "channels": 3}, "channels")],
+)
+def test_a_configuration_of_another_version_is_named(change: dict[str, object], words: str, tmp_path: Path):
+    folder = ModelFolder(tmp_path)
+    write_json(folder.config_path, asdict(model_config()) | change)
+    with pytest.raises(InputError, match=f"not a configuration that this version writes .*{words}"):
+        folder.config()
+
+
+def test_a_configuration_says_which_split_a_patient_was_in():
+    config = find_model(FLAGSHIP).config()
+    assert config.split_of("TCGA_CS_4941_19960909") == "train" and config.split_of("TCGA_CS_4944_20010208") is None

@@ -20,7 +20,7 @@ from resunet.evaluation.sweep import THRESHOLDS
 from resunet.files import write_csv
 from resunet.hub import FLAGSHIP, find_model
 from tests.conftest import REPOSITORY
-from tests.test_own_data import two_folders, zipped
+from tests.test_evaluate_screen import two_folders, zipped
 
 pytestmark = pytest.mark.browser
 
@@ -44,7 +44,7 @@ def test_from_sample_to_downloaded_mask(
     page.goto(f"{address}/single-image")
     page.get_by_role("button", name="Typical 3", exact=True).click(timeout=SLOW)
     expect(page.get_by_text("Simulated sample: Typical 3")).to_be_visible(timeout=SLOW)
-    # While the screen is drawn anew, the verdict before is still there for a moment.
+    # While the screen is drawn again, the verdict before is still there for a moment.
     expect(page.get_by_role("heading", name="Tumour found")).to_have_count(1, timeout=SLOW)
 
     figures = page.get_by_text("% of the slice")
@@ -122,7 +122,7 @@ def test_no_screen_scrolls_sideways_or_asks_the_outside_world(
     foreign: list[str] = []
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(f"{said.text} {said.location}") if said.type == "error" else None)
+    page.on("console", lambda message: wrong.append(f"{message.text} {message.location}") if message.type == "error" else None)
     page.on(
         "request",
         lambda request: (
@@ -140,12 +140,19 @@ def test_no_screen_scrolls_sideways_or_asks_the_outside_world(
     assert not [text for text in wrong if f"/{path}/_stcore/" not in text]
 
 
-def test_a_shared_link_is_the_first_visit_of_a_fresh_server(page: Page):
+@pytest.mark.parametrize("screen", LANDMARKS)
+def test_every_link_opens_its_screen_on_a_fresh_server(page: Page, screen: str):
+    with serving() as server:
+        page.goto(f"{server.address}/{screen}")
+        expect(page.get_by_text(LANDMARKS[screen]).first).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("Page not found")).to_have_count(0)
+        expect(page.get_by_role("link", name="Overview")).to_be_visible()  # through app.py, not the bare file
+
+
+def test_a_shared_case_opens_on_a_fresh_server(page: Page):
     with serving() as server:
         page.goto(f"{server.address}/cases?patient=TCGA_CS_4944_20010208&slice=10")
         expect(page.get_by_role("heading", name="TCGA_CS_4944_20010208, slice 10")).to_be_visible(timeout=SLOW)
-        expect(page.get_by_text("Page not found")).to_have_count(0)
-        expect(page.get_by_role("link", name="Overview")).to_be_visible()  # through app.py, not the bare file
 
 
 def test_a_point_of_a_chart_leads_to_its_case_and_back(address: str, page: Page):
@@ -159,7 +166,7 @@ def test_a_point_of_a_chart_leads_to_its_case_and_back(address: str, page: Page)
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(page.get_by_text("worst first")).to_be_visible(timeout=SLOW)
-    assert "/cases" in page.url and "patient=TCGA_" in page.url and "protocol=test" in page.url
+    assert "/cases" in page.url and "patient=TCGA_" in page.url and "evaluation=test" in page.url
     page.go_back()
     expect(page.get_by_role("heading", name="Metrics")).to_be_visible(timeout=SLOW)
 
@@ -197,8 +204,8 @@ def test_the_replay_plays_in_the_browser_and_scrubs(address: str, page: Page):
     assert set(shown) == {1}  # at the first epoch every curve is one point long
 
 
-def test_the_stage_plays_by_itself_and_pauses_on_a_key(address: str, page: Page):
-    page.goto(f"{address}/stage")
+def test_the_slideshow_plays_by_itself_and_pauses_on_a_key(address: str, page: Page):
+    page.goto(f"{address}/slideshow")
     show = page.frame_locator("iframe").locator("body")
     expect(show).to_have_attribute("data-slide", "0", timeout=SLOW)
     expect(show).to_have_attribute("data-slide", "1", timeout=15_000)  # nobody touched it
@@ -249,7 +256,7 @@ def test_the_threshold_explorer_says_what_the_command_line_says(
     page.get_by_text("All figures").click(timeout=SLOW)
     slider = page.get_by_role("slider", name="Threshold")
     slider.focus(timeout=SLOW)
-    chosen = float(find_model(FLAGSHIP).config()["threshold"])
+    chosen = find_model(FLAGSHIP).config().threshold
     for _ in range(THRESHOLDS.index(chosen) - THRESHOLDS.index(threshold)):
         slider.press("ArrowLeft")
     cards = page.get_by_test_id("stMetric")

@@ -2,15 +2,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from resunet.charts import comparison, film, metrics, replay, stage_1, style
+from resunet.charts import animation, comparison, metrics, replay, stage_1, style
 from resunet.charts.masks_replay import masks_animation
 from resunet.evaluation.aggregate import summarise_segmentation
-from resunet.evaluation.budget import error_budget
 from resunet.evaluation.compare import paired_table
-from resunet.evaluation.rules import LABELS, SUMMARY_RULES
-from resunet.evaluation.select import select_slices, sites_of
-from resunet.models import MODELS
-from tests.test_compare import fake_slices
+from resunet.evaluation.definitions import DEFINITIONS, LABELS
+from resunet.evaluation.error_breakdown import error_breakdown
+from resunet.evaluation.filters import select_slices, sites_of
+from resunet.hub import list_models
+from tests.test_compare import evaluation_of, fake_slices
 from tests.test_evaluation import TABLE
 
 HISTORY = pd.DataFrame(
@@ -25,15 +25,15 @@ HISTORY = pd.DataFrame(
 )
 
 
-def test_every_figure_has_a_label_and_a_rule():
-    assert set(LABELS) == set(SUMMARY_RULES)
+def test_every_figure_has_a_label_and_a_definition():
+    assert set(LABELS) == set(DEFINITIONS)
 
 
-def test_every_architecture_has_a_colour_and_its_runs_share_it():
-    assert set(MODELS) <= set(style.MODEL_NAMES)
-    assert style.model_colour("resunet_bce_seed2") == style.model_colour("resunet")
+def test_every_model_has_a_colour_of_its_own_and_its_runs_share_it():
+    colours = [style.model_colour(name) for name in (*list_models(), "somebody_elses", "another_ones")]
+    assert len(set(colours)) == len(colours)
+    assert style.model_colour("resunet_bce_seed2") == style.model_colour("resunet") == style.model_colour("runs/resunet")
     assert style.model_colour("resunet_deep_fold3") == style.model_colour("resunet_deep") != style.model_colour("resunet")
-    assert style.model_colour("somebody else") == style.GREY
 
 
 def test_patient_chart_shows_each_patient_once_with_its_dice_and_worst_slice():
@@ -63,16 +63,16 @@ def test_aggregations_show_the_figures_of_the_summary_and_the_floor():
     assert list(figure.data[1].y) == pytest.approx([0, 0, 0, 1 / 3])  # a third of the slices is empty
 
 
-def test_distribution_and_budget_hold_every_case():
+def test_distribution_and_error_breakdown_hold_every_case():
     slices = fake_slices(0.9)
     names = slices["patient"].unique()
     for group in (None, dict.fromkeys(names[:6], "one")):
         boxes = metrics.distribution(slices, group, "Half").data
         assert [len(box.y) for box in boxes] == [12, 24]
     assert list(boxes[0].x).count("one") == 6 and list(boxes[0].x).count("not known") == 6
-    parts = error_budget(slices, 0.5)
-    bars = metrics.budget(parts).data
-    assert sum(bar.x[0] for bar in bars if bar.y[0] == "Tumour pixels") == parts["tumour"]
+    pixels = error_breakdown(slices, 0.5)
+    bars = metrics.error_breakdown(pixels).data
+    assert sum(bar.x[0] for bar in bars if bar.y[0] == "Tumour pixels") == pixels["tumour"]
 
 
 def test_stage_1_charts_hold_the_counts():
@@ -90,30 +90,31 @@ def test_smoothing_keeps_constants_and_follows_the_formula():
     np.testing.assert_array_equal(replay.smooth(np.array([1.0, 5.0]), 0.0), [1.0, 5.0])
 
 
-def test_the_film_grows_to_the_whole_history():
-    figure = replay.animation({"resunet": HISTORY})
-    assert len(figure.frames) == 3 * film.STEPS + 1
+def test_the_animation_grows_to_the_whole_history():
+    figure = replay.animation({"resunet": HISTORY}, {"resunet": "ResUNet"})
+    assert len(figure.frames) == 3 * animation.STEPS + 1
     lines = {trace.name: index for index, trace in enumerate(figure.data) if trace.name}
-    dice = lines["resunet, val dice"]
-    first, middle, last = (figure.frames[index].data[dice] for index in (0, film.STEPS // 2, -1))
+    dice = lines["ResUNet, val dice"]
+    first, middle, last = (figure.frames[index].data[dice] for index in (0, animation.STEPS // 2, -1))
     assert list(first.y) == [0.2] and list(last.y) == [0.2, 0.6, 0.7, 0.65]
     assert middle.y[-1] == pytest.approx(0.4) and middle.x[-1] == pytest.approx(1.5)  # half way between two epochs
     names = {frame.name for frame in figure.frames}
     steps = figure.layout.sliders[0].steps
     assert len(steps) == 4 and all(step.args[0][0] in names for step in steps)
-    assert film.FRAME_MS <= 50  # twenty frames a second or more
+    assert animation.FRAME_MS <= 50  # twenty frames a second or more
     assert replay.best_epoch(HISTORY) == 3
 
 
-def test_several_runs_and_a_classifier_share_a_film():
+def test_several_runs_and_a_classifier_share_an_animation():
     classifier = HISTORY.drop(columns=["val_dice", "val_iou"]).assign(val_accuracy=0.9, val_auroc=[0.7, 0.8, 0.9, 0.85])
-    figure = replay.animation({"resunet": HISTORY, "resnet50": classifier.iloc[:2]}, smoothing=0.5, log_loss=True)
+    histories = {"resunet": HISTORY, "resnet50": classifier.iloc[:2]}
+    figure = replay.animation(histories, {name: name for name in histories}, smoothing=0.5, log_loss=True)
     assert replay.panels_of({"a": HISTORY, "b": classifier}) == list(replay.CURVES)
-    assert len(figure.frames) == 3 * film.STEPS + 1
+    assert len(figure.frames) == 3 * animation.STEPS + 1
     assert figure.layout.yaxis.type == "log"
 
 
-def test_masks_film_outlines_every_epoch():
+def test_masks_animation_outlines_every_epoch():
     mask = np.zeros((3, 1, 64, 64), bool)
     mask[1, 0, 10:20, 10:20] = mask[2, 0, 10:40, 10:40] = True
     figure = masks_animation([np.zeros((64, 64), np.uint8)], [mask[2, 0]], mask, ["One"])
@@ -140,15 +141,16 @@ def test_the_front_leaves_out_what_a_cheaper_model_beats():
 
 def test_comparison_charts_hold_every_model_and_patient():
     slices = {"resunet": fake_slices(0.9), "unet": fake_slices(0.7, seed=1), "cnn": fake_slices(0.8, seed=2)}
-    summaries = {name: {"metrics": summarise_segmentation(table)} for name, table in slices.items()}
+    labels = {"resunet": "ResUNet", "unet": "U-Net", "cnn": "CNN"}
+    evaluations = {name: evaluation_of(table, name, labels[name]) for name, table in slices.items()}
     costs = {name: float(index) for index, name in enumerate(slices, start=1)}
-    figure = comparison.cost_against_dice(costs, summaries, "parameters")
+    figure = comparison.cost_against_dice(costs, evaluations, "parameters")
     assert [trace.x[0] for trace in figure.data[1:]] == [1, 2, 3]
-    assert len(comparison.cost_against_dice({"unet": 1.0}, summaries, "latency").data) == 2  # others have no weights here
+    assert len(comparison.cost_against_dice({"unet": 1.0}, evaluations, "latency").data) == 2  # others have no weights here
     paired = paired_table(slices, "resunet")
-    marks = comparison.forest(paired, "resunet").data[0]
-    assert list(marks.y) == ["unet", "cnn"] and max(marks.x) < 0  # the worst first, all behind the reference
-    points = comparison.patient_by_patient(slices["unet"], slices["resunet"], ("unet", "resunet")).data[1]
+    marks = comparison.forest(paired, labels, "ResUNet").data[0]
+    assert list(marks.y) == ["U-Net", "CNN"] and max(marks.x) < 0  # the worst first, all behind the reference
+    points = comparison.patient_by_patient(evaluations["unet"], evaluations["resunet"]).data[1]
     assert len(points.x) == 12 and all(y > x for x, y in zip(points.x, points.y, strict=True))
-    bars = comparison.lesions_by_size(summaries).data
-    assert [bar.name for bar in bars] == list(slices) and len(bars[0].y) == 4
+    bars = comparison.lesions_by_size(evaluations).data
+    assert [bar.name for bar in bars] == list(labels.values()) and len(bars[0].y) == 4

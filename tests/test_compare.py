@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
+from resunet.evaluation.ablations import REPORTED
 from resunet.evaluation.aggregate import summarise_segmentation
-from resunet.evaluation.budget import error_budget
 from resunet.evaluation.compare import (
     metric_table,
     paired_table,
@@ -15,8 +15,9 @@ from resunet.evaluation.compare import (
     stage_1_against_masks,
     wide,
 )
+from resunet.evaluation.error_breakdown import error_breakdown
+from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.metrics import table_dice, volumes
-from resunet.evaluation.questions import REPORTED
 
 KEYS = ["patient", "slice", "tumour_pixels"]
 
@@ -45,6 +46,12 @@ def fake_slices(quality: float, seed: int = 0, patients: int = 12) -> pd.DataFra
             }
         )
     return pd.DataFrame(rows)
+
+
+def evaluation_of(slices: pd.DataFrame, model: str = "mine", display_name: str = "Mine") -> Evaluation:
+    """A table of slices as an evaluation with threshold 0.5."""
+    metrics = summarise_segmentation(slices) if "tp" in slices else {}
+    return Evaluation(model, display_name, "test", (model, id(slices)), {"metrics": metrics, "threshold": 0.5}, slices)
 
 
 def test_a_clear_difference_is_called_one_and_an_equal_model_is_not():
@@ -82,13 +89,13 @@ def test_mcnemar_is_the_binomial_test_of_the_disagreements():
     assert found["p"] == pytest.approx(binomtest(0, 12).pvalue)
 
 
-def test_the_error_budget_adds_up():
+def test_the_error_breakdown_adds_up():
     slices = fake_slices(0.8)
     slices.loc[5, ["tp", "fn", "lesions"]] = [0, slices.loc[5, "tumour_pixels"], f"{slices.loc[5, 'tumour_pixels']}-"]
-    free, gated = error_budget(slices, None), error_budget(slices, 0.5)
-    for budget in (free, gated):
-        lost = budget["lost_at_gate"] + budget["lost_lesions"] + budget["lost_at_border"]
-        assert budget["found"] + lost == budget["tumour"] == slices["tumour_pixels"].sum()
+    free, gated = error_breakdown(slices, None), error_breakdown(slices, 0.5)
+    for breakdown in (free, gated):
+        lost = breakdown["lost_at_gate"] + breakdown["lost_lesions"] + breakdown["lost_at_border"]
+        assert breakdown["found"] + lost == breakdown["tumour"] == slices["tumour_pixels"].sum()
     assert free["lost_at_gate"] == 0 and free["lost_lesions"] == slices.loc[5, "tumour_pixels"]
     assert gated["lost_at_gate"] == slices.loc[slices["slice"] == 2, "tumour_pixels"].sum()
     assert gated["false_on_empty_slices"] == 0 < free["false_on_empty_slices"]

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from resunet import hub
 from resunet.evaluation.aggregate import gate_slices, summarise_segmentation
-from resunet.evaluation.sweep import Sweep, table_at
+from resunet.evaluation.evaluation import Evaluation
 from resunet.hub import FLAGSHIP, STAGE_1, find_model
 from tests.conftest import REPOSITORY
 from tests.test_app import copied_weights, fresh_caches, plain_text  # noqa: F401 (fixtures)
@@ -50,7 +50,7 @@ def test_threshold_and_gate_recompute_every_figure_from_the_sweep():
     app.select_slider(key="explore_threshold").set_value(0.3).run()
     app.slider(key="explore_gate").set_value(0.2).run()
     folder = find_model(FLAGSHIP)
-    moved = gate_slices(table_at(folder.slices("test"), Sweep(**folder.sweep("test")), 0.3), 0.2)
+    moved = Evaluation.stored(folder, "test").at(0.3).gated(0.2).slices
     expected, cards = summarise_segmentation(moved), shown(app)
     assert cards["Precision"] == f"{expected['precision']['value']:.3f}"
     assert cards["Volume Dice, mean"] == f"{expected['volume_dice_mean']['value']:.3f}"
@@ -86,7 +86,10 @@ def test_cases_start_with_the_worst_and_an_unknown_address_says_so():
     slices = find_model(FLAGSHIP).slices("test")
     worst = slices.loc[(slices["fp"] + slices["fn"]).idxmax()]
     assert plain_text(open_screen("cases").subheader[0].value) == f"{worst['patient']}, slice {worst['slice']}"
-    assert "was not measured on this slice" in open_screen("cases", patient="nobody", slice="1").warning[0].value
+    assert (
+        "This slice is not part of ResUNet-Lite, Test, 20 patients"
+        in open_screen("cases", patient="nobody", slice="1").warning[0].value
+    )
 
 
 def test_the_replay_plays_one_run_or_several():
@@ -105,9 +108,10 @@ def test_comparison_holds_every_model_and_what_others_report():
     app = open_screen("comparison")
     table = app.dataframe[0].value.set_index("model")
     figure = find_model(FLAGSHIP).summary("test")["metrics"]["recall"]
-    assert table.loc[FLAGSHIP, "Recall"] == f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+    assert table.loc["ResUNet-Lite", "Recall"] == f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
     assert list(table["against the best"]).count("best") == 1
-    confusions = open_screen("comparison", part="Protocol").dataframe[1].value.set_index("classifier")
+    assert set(table["against the best"]) <= {"best", "significant difference", "no significant difference"}
+    confusions = open_screen("comparison", tab="Split scheme").dataframe[1].value.set_index("classifier")
     accuracy = find_model(STAGE_1).summary("test")["metrics"]["accuracy"]["value"]
     assert confusions.loc["Patients kept apart", "accuracy"] == pytest.approx(accuracy, abs=1e-12)
     assert confusions.loc["Reported by the paper", "tp"] == 220
@@ -116,20 +120,20 @@ def test_comparison_holds_every_model_and_what_others_report():
 
 
 @pytest.mark.parametrize(
-    ("name", "part", "charts"),
+    ("name", "tab", "charts"),
     [
         ("metrics", "Averages", ["aggregations", "distribution"]),
         ("metrics", "Tumour size", ["patients", "slices"]),
-        ("metrics", "Error budget", ["budget"]),
+        ("metrics", "Error breakdown", ["error_breakdown"]),
         ("comparison", "Cost", ["pareto", "lesions"]),
         ("comparison", "Differences", ["forest", "pairs"]),
         ("comparison", "Tversky loss", ["losses", "price"]),
-        ("comparison", "Protocol", ["protocols"]),
+        ("comparison", "Split scheme", ["split_schemes"]),
         ("comparison", "Cross-validation", ["folds"]),
     ],
 )
-def test_an_address_opens_a_part_and_only_that_one_is_drawn(name: str, part: str, charts: list[str]):
-    app = open_screen(name, part=part)
+def test_an_address_opens_a_tab_and_only_that_one_is_drawn(name: str, tab: str, charts: list[str]):
+    app = open_screen(name, tab=tab)
     assert [button.key.removesuffix("_csv") for button in app.get("download_button") if button.key] == charts
     assert len(app.get("plotly_chart")) == len(charts) and not app.info and not app.error
 
@@ -144,7 +148,8 @@ def test_with_no_weights_every_screen_says_what_to_run(name: str, tmp_path: Path
 
 @pytest.mark.parametrize("name", SCREENS)
 def test_missing_files_leave_the_screens_standing(name: str, copied_weights: Path):  # noqa: F811
-    for folder in copied_weights.iterdir():
+    for config in copied_weights.rglob("config.json"):
+        folder = config.parent
         shutil.rmtree(folder / "evaluation")
         (folder / "snapshots.npz").unlink(missing_ok=True)
     app = open_screen(name)

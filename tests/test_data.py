@@ -1,21 +1,50 @@
 """The LGG layout, the committed split, the generic folder, membership and the bundled samples."""
 
+import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from resunet.data import lgg
-from resunet.data.membership import find_slice, pixel_hash
+from resunet.data.description import DataSetDescription
+from resunet.data.membership import HASH_FILE, find_patient, pixel_hash
 from resunet.data.samples import load_samples
 from resunet.data.slices import SliceCache, fingerprint, load
-from resunet.data.sources import all_records, open_parts
-from resunet.data.splits import BUDA_TEN, FOLDS, PARTS, fold_table, make_split, patients_of, read_split, site, split_by_slice
+from resunet.data.sources import all_records, open_splits
+from resunet.data.splits import BUDA_TEN, FOLDS, SPLITS, draw_by_site, fold_table, read_split, site, split_by_slice
 from resunet.errors import InputError
+from tests.conftest import patients_of
 
 SAMPLES = load_samples()
+
+
+def make_split(patients: Sequence[str], seed: int = 2025) -> pd.DataFrame:
+    """The rule that made lgg_split.csv: columns patient, site, split, fold.
+
+    Test: the ten named patients and ten more; validation: ten; each ten drawn by site in proportion. Folds deal the
+    shuffled patients of each site round-robin, so that every site is spread over the five.
+    """
+    rng = np.random.default_rng(seed)
+    others = sorted(set(patients) - set(BUDA_TEN))
+    test = set(BUDA_TEN) | draw_by_site(others, 10, rng)
+    val = draw_by_site([patient for patient in others if patient not in test], 10, rng)
+    shuffled = [str(patient) for patient in rng.permutation(sorted(patients))]
+    folds = {patient: index % FOLDS for index, patient in enumerate(sorted(shuffled, key=site))}
+    rows = [
+        {
+            "patient": patient,
+            "site": site(patient),
+            "split": "test" if patient in test else "val" if patient in val else "train",
+            "fold": folds[patient],
+        }
+        for patient in sorted(patients)
+    ]
+    return pd.DataFrame(rows)
 
 
 def test_reads_kaggles_layout(kaggle: Path):
@@ -82,7 +111,7 @@ def test_committed_split_is_what_the_rule_gives():
 
 def test_committed_split_keeps_its_promises():
     table = read_split()
-    assert {part: len(patients_of(part, table)) for part in PARTS} == {"train": 70, "val": 10, "test": 20}
+    assert {part: len(patients_of(part, table)) for part in SPLITS} == {"train": 70, "val": 10, "test": 20}
     assert set(BUDA_TEN) <= set(patients_of("test", table))
     assert sorted(table["fold"].value_counts()) == [20] * 5
     assert (table["patient"].map(site) == table["site"]).all()
@@ -95,19 +124,21 @@ def test_folds_test_every_patient_once_and_keep_seventy_for_training():
     tested: list[str] = []
     for fold in range(FOLDS):
         parts = fold_table(table, fold)
-        assert {part: len(patients_of(part, parts)) for part in PARTS} == {"train": 70, "val": 10, "test": 20}
+        assert {part: len(patients_of(part, parts)) for part in SPLITS} == {"train": 70, "val": 10, "test": 20}
         tested += patients_of("test", parts)
     assert sorted(tested) == sorted(table["patient"])
     assert fold_table(table, 2).equals(fold_table(table, 2))
 
 
-def test_parts_share_no_patient_but_the_slice_split_does(kaggle: Path):
-    parts = open_parts(kaggle)
-    patients = [{record.patient for record in parts.part(part)} for part in PARTS]
-    assert [len(part) for part in patients] == [4, 2, 2]
+def test_splits_share_no_patient_but_the_slice_split_does(kaggle: Path):
+    splits = open_splits(kaggle)
+    patients = [{record.patient for record in splits.slices(split)} for split in SPLITS]
+    assert [len(names) for names in patients] == [4, 2, 2]
+    assert splits.slices("buda10") == [record for record in splits.test if record.patient in BUDA_TEN]
+    assert splits.description == lgg.DESCRIPTION
     assert not patients[0] & patients[1] and not patients[0] & patients[2] and not patients[1] & patients[2]
     pieces = split_by_slice(all_records(kaggle))
-    assert [len(pieces[part]) for part in PARTS] == [16, 4, 4]
+    assert [len(pieces[part]) for part in SPLITS] == [16, 4, 4]
     assert {record.patient for record in pieces["train"]} & {record.patient for record in pieces["test"]}
 
 
@@ -143,11 +174,12 @@ def write_folder(root: Path, patients: int = 4) -> Path:
 
 
 def test_a_folder_of_images_and_masks_is_a_data_set(tmp_path: Path):
-    parts = open_parts(write_folder(tmp_path))
-    records = parts.part("all")
+    splits = open_splits(write_folder(tmp_path))
+    records = splits.train + splits.val + splits.test
     assert sorted(record.patient for record in records) == ["liver0", "liver1", "liver2", "liver3"]
     assert {record.number for record in records} == {7}
-    assert [len(parts.part(part)) for part in PARTS] == [2, 1, 1]
+    assert [len(splits.slices(split)) for split in SPLITS] == [2, 1, 1]
+    assert splits.description == DataSetDescription(tmp_path.name)
     assert load(records[0], 64).image.shape == (64, 64, 3)
     assert records[0].mask().any()  # label maps of 0 and 1 count too
 
@@ -157,16 +189,16 @@ def test_folder_split_file_wins_and_must_list_everybody(tmp_path: Path):
     rows = "patient,split\nliver0,test\nliver1,train\nliver2,val\n"
     (tmp_path / "split.csv").write_text(rows)
     with pytest.raises(InputError, match="does not list patient liver3"):
-        open_parts(tmp_path)
+        open_splits(tmp_path)
     (tmp_path / "split.csv").write_text(rows + "liver3,train\n")
-    assert [record.patient for record in open_parts(tmp_path).test] == ["liver0"]
+    assert [record.patient for record in open_splits(tmp_path).test] == ["liver0"]
 
 
 def test_folder_image_without_mask_is_named(tmp_path: Path):
     write_folder(tmp_path)
     (tmp_path / "masks" / "liver2_7.png").unlink()
     with pytest.raises(InputError, match=r"liver2_7.png has no mask"):
-        open_parts(tmp_path)
+        open_splits(tmp_path)
 
 
 def test_bundled_samples_cover_the_difficulties():
@@ -178,8 +210,24 @@ def test_bundled_samples_cover_the_difficulties():
     assert all(sample.image.shape == (256, 256, 3) and sample.mask.shape == (256, 256) for sample in SAMPLES)
 
 
-def test_a_foreign_slice_is_in_no_part_and_hashes_follow_pixels():
-    assert find_slice(SAMPLES[0].image) is None
+@pytest.mark.parametrize("content", ["[]", "{", '{"name": "x", "channels": ["one"]}', '{"name": "x", "colour": "red"}', "{}"])
+def test_a_description_that_cannot_be_read_is_named(content: str, tmp_path: Path):
+    (write_folder(tmp_path) / "data_set.json").write_text(content)
+    with pytest.raises(InputError, match="data_set.json must be a JSON object"):
+        open_splits(tmp_path)
+
+
+@pytest.mark.skipif("LGG_DATA" not in os.environ, reason="needs the LGG set")
+def test_the_committed_hashes_are_those_of_the_data_set():
+    listed = dict(line.split(maxsplit=1) for line in HASH_FILE.read_text().splitlines())
+    for patient in BUDA_TEN:
+        slices = lgg.records(lgg.find_root(), [patient])
+        hashes = {pixel_hash(record.image()) for record in slices if np.ptp(record.image()) > 0}
+        assert hashes == set(listed[patient].split()) and find_patient(slices[9].image()) == patient
+
+
+def test_a_foreign_slice_is_nobodys_and_hashes_follow_pixels():
+    assert find_patient(SAMPLES[0].image) is None
     changed = SAMPLES[0].image.copy()
     changed[100, 100, 1] ^= 1
     assert pixel_hash(changed) != pixel_hash(SAMPLES[0].image)

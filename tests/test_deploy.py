@@ -67,10 +67,10 @@ def test_the_installed_package_has_all_that_it_needs(tmp_path: Path):
     assert (tmp_path / "site" / "resunet" / "py.typed").exists()
     code = (
         "from resunet.data.samples import load_samples; from resunet.data.splits import read_split\n"
-        "from resunet.evaluation.questions import REPORTED\n"
-        "from resunet.data.membership import find_slice; from resunet.pipeline import TumourPipeline\n"
+        "from resunet.evaluation.ablations import REPORTED\n"
+        "from resunet.data.membership import find_patient; from resunet.inference.pipeline import TumourPipeline\n"
         f"weights = {str(REPOSITORY / 'weights')!r}\n"
-        "sample = load_samples()[0]; find_slice(sample.image)\n"
+        "sample = load_samples()[0]; find_patient(sample.image)\n"
         "pipeline = TumourPipeline.load(weights + '/resunet_lite', weights + '/resnet50')\n"
         "print(len(read_split()), REPORTED.exists(), pipeline.predict(sample.image).mask.shape)"
     )
@@ -89,5 +89,5 @@ def test_the_reference_is_made_from_the_docstrings(tmp_path: Path):
         cwd=REPOSITORY,
     )
     assert done.returncode == 0, done.stderr
-    page = (tmp_path / "resunet" / "pipeline.html").read_text()
+    page = (tmp_path / "resunet" / "inference" / "pipeline.html").read_text()
     assert "TumourPipeline" in page and "probability that the slice shows a tumour" in page

@@ -1,3 +1,4 @@
+import os
 import warnings
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from sklearn.metrics import roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error, binary_f1_score, binary_jaccard_index
 
-from resunet.artifacts import ModelFolder
+from resunet.artifacts import MASKS, CleanUp, ModelFolder
 from resunet.data.samples import load_samples
 from resunet.data.sources import all_records
 from resunet.errors import InputError
@@ -20,16 +21,18 @@ from resunet.evaluation.aggregate import (
     summarise_classification,
     summarise_segmentation,
 )
+from resunet.evaluation.definitions import DEFINITIONS
+from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.lesions import LesionHit, lesion_hits, read_lesions, write_lesions
+from resunet.evaluation.measure import Measurements, Settings, measure_segmentation, write_evaluation
 from resunet.evaluation.metrics import count_pixels, dice, iou
-from resunet.evaluation.rules import SUMMARY_RULES
-from resunet.evaluation.run import Measured, Protocol, measure, write_evaluation
 from resunet.evaluation.surface import surface_scores
 from resunet.evaluation.sweep import table_at
-from resunet.evaluation.tune import best_choice, mean_volume_dice
+from resunet.evaluation.tuning import best_choice, mean_volume_dice
 from resunet.hub import FLAGSHIP, find_model
-from resunet.postprocess import CleanUp, to_mask
-from resunet.stages import Stage2
+from resunet.inference.postprocessing import to_mask
+from resunet.inference.stages import Stage2
+from tests.conftest import model_config
 
 
 def square(top: int, left: int, side: int) -> np.ndarray:
@@ -45,7 +48,7 @@ def pairs() -> list[tuple[np.ndarray, np.ndarray]]:
 
 def test_counts_by_hand():
     counts = count_pixels(np.stack([square(0, 0, 4)]), np.stack([square(2, 2, 4)]))
-    assert [int(part[0]) for part in counts] == [4, 12, 12, 64 * 64 - 28]
+    assert [int(count[0]) for count in counts] == [4, 12, 12, 64 * 64 - 28]
     assert dice(*counts[:3])[0] == pytest.approx(8 / 32)
     assert iou(*counts[:3])[0] == pytest.approx(4 / 28)
 
@@ -132,7 +135,7 @@ def test_n_and_unit_say_what_was_counted():
     assert (figures["tumour_slice_dice"]["n"], figures["tumour_slice_dice"]["unit"]) == (2, "slice")
     assert (figures["pooled_dice"]["n"], figures["pooled_dice"]["unit"]) == (400, "pixel")
     assert figures["hd95_px"]["n"] == 1
-    assert set(figures) <= set(SUMMARY_RULES)
+    assert set(figures) <= set(DEFINITIONS)
 
 
 def test_the_gate_empties_what_it_stops():
@@ -218,14 +221,14 @@ def test_tuning_prefers_the_simplest_of_equals():
 
 
 @pytest.fixture(scope="module")
-def measured(kaggle: Path) -> dict[float, Measured]:
+def measured(kaggle: Path) -> dict[float, Measurements]:
     """The flagship on the small data set at two thresholds, with everything else equal."""
     stage_2, records = Stage2(find_model(FLAGSHIP)), all_records(kaggle)
-    protocols = (Protocol("all", threshold, None, stage_2.clean_up) for threshold in (0.5, 0.9))
-    return {protocol.threshold: measure(stage_2, None, records, protocol) for protocol in protocols}
+    both = (Settings("all", threshold, None, stage_2.clean_up) for threshold in (0.5, 0.9))
+    return {settings.threshold: measure_segmentation(stage_2, None, records, settings) for settings in both}
 
 
-def test_the_sweep_holds_what_another_threshold_would_give(measured: dict[float, Measured]):
+def test_the_sweep_holds_what_another_threshold_would_give(measured: dict[float, Measurements]):
     start, other = measured[0.5], measured[0.9]
     assert not start.slices["tp"].equals(other.slices["tp"])
     for left, right in ((start, other), (other, start), (start, start)):
@@ -240,15 +243,26 @@ def test_the_sweep_holds_what_another_threshold_would_give(measured: dict[float,
         table_at(start.slices, start.sweep, 0.123)
 
 
-def test_masks_and_sweep_survive_the_folder(measured: dict[float, Measured], tmp_path: Path):
-    found = measured[0.5]
+def test_an_evaluation_survives_its_folder(measured: dict[float, Measurements], tmp_path: Path):
+    written = measured[0.5]
     folder = ModelFolder(tmp_path / "model")
-    write_evaluation(folder.slices_path("all").parent, found, "model", Protocol("all", 0.5))
-    masks, arrays = folder.masks("all")[:], folder.sweep("all")
-    np.testing.assert_array_equal(masks.sum(axis=(1, 2)), found.slices["tp"] + found.slices["fp"])
-    np.testing.assert_array_equal(masks, found.masks)
-    assert all(np.array_equal(arrays[name], part, equal_nan=True) for name, part in found.sweep._asdict().items())
-    (folder.slices_path("all").parent / "masks.npz").write_bytes(b"nonsense")
+    folder.write_config(model_config())
+    assert Evaluation.stored(folder, "all") is None
+    write_evaluation(folder.path / "evaluation" / "all", written, "model", Settings("all", 0.5))
+    stored = Evaluation.stored(folder, "all")
+    assert (stored.model, stored.display_name, stored.name, stored.threshold) == ("model", "Mine", "all", 0.5)
+    np.testing.assert_array_equal(stored.masks()[:], written.masks[:])
+    for kept, made in zip(stored.sweep(), written.sweep, strict=True):
+        np.testing.assert_array_equal(kept, made)
+    moved = stored.at(0.9)
+    assert moved.slices["tp"].tolist() == measured[0.9].slices["tp"].tolist() and moved.key != stored.key
+    assert (
+        moved.gated(1.0).key != moved.gated(0.5).key
+        and len(set(moved.selected([], [], "all slices", 1).slices["patient"])) == 1
+    )
+    folder.evaluation_path("all", MASKS).write_bytes(b"nonsense")
+    os.utime(folder.evaluation_path("all", MASKS), (1, 1))
     with pytest.raises(InputError, match="masks.npz cannot be read"):
-        folder.masks("all")
-    assert ModelFolder(tmp_path).sweep("all") is None
+        stored.masks()
+    folder.evaluation_path("all", MASKS).unlink()
+    assert stored.masks() is None

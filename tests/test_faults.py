@@ -24,12 +24,13 @@ import pandas as pd
 import psutil
 import pytest
 
-from pages.common.turns import Turns
-from resunet.artifacts import ModelFolder
+from resunet.artifacts import MASKS, WEIGHTS_FILE, ModelFolder
 from resunet.cli import main
-from resunet.commands import evaluate_model, promote_run
+from resunet.commands import evaluate, export, promote
 from resunet.files import PackedMasks, file_sha256
 from resunet.hub import Pin, list_models, pull, push
+from resunet.inference.fair_lock import FairLock
+from resunet.inference.predict_files import Choices
 from resunet.training import loop
 from resunet.training.recipes import find_recipe
 from tests.conftest import REPOSITORY, assert_rederived
@@ -49,7 +50,7 @@ def train_job(data: Path, out: Path) -> None:
 
 
 def evaluate_job(model: Path, data: Path, threshold: float) -> None:
-    evaluate_model(str(model), data, "test", threshold=threshold)
+    evaluate(str(model), data, "test", choices=Choices(threshold))
 
 
 def push_job(model: Path, address: str) -> None:
@@ -103,6 +104,7 @@ def lifetime(process: Any) -> float:
 def model(kaggle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("faults") / "smoke"
     assert lifetime(start(train_job, kaggle, out)) > 0
+    export(str(out))
     return out
 
 
@@ -110,7 +112,7 @@ def check_run(run: ModelFolder) -> None:
     """Every file that is there is whole, and they belong together."""
     history = run.history()
     if run.config_path.exists():
-        run.weights()
+        run.check(WEIGHTS_FILE)
     if run.snapshots_path.exists():
         with np.load(run.snapshots_path) as arrays:
             assert PackedMasks.of(dict(arrays))[:].any() in (True, False)
@@ -141,7 +143,7 @@ def test_an_evaluation_killed_thirty_times_is_the_old_or_the_new_one(kaggle: Pat
 
     def check() -> None:
         assert_rederived(folder, "test")
-        assert len(folder.masks("test")) == len(folder.slices("test"))
+        assert len(PackedMasks.of(folder.arrays(folder.evaluation_path("test", MASKS)))) == len(folder.slices("test"))
 
     killed(30, check, lambda number: start(evaluate_job, model, kaggle, (0.3, 0.7)[number % 2]))
 
@@ -150,10 +152,10 @@ def test_a_promotion_killed_fifteen_times_leaves_a_whole_model(model: Path, tmp_
     target = ModelFolder(tmp_path / "weights" / "smoke")
 
     def check() -> None:
-        assert target.weights() and target.card_path.read_text().endswith("\n")
+        assert target.check(WEIGHTS_FILE) and target.card_path.read_text().endswith("\n")
         assert list_models(target.path.parent) == ["smoke"]
 
-    killed(15, check, lambda number: start(promote_run, model, target.path))
+    killed(15, check, lambda number: start(promote, model, target.path))
 
 
 def test_a_pull_killed_twenty_times_leaves_a_whole_model(model: Path, tmp_path: Path):
@@ -162,7 +164,7 @@ def test_a_pull_killed_twenty_times_leaves_a_whole_model(model: Path, tmp_path: 
         target = ModelFolder(tmp_path / "weights" / "smoke")
 
         def check() -> None:
-            assert target.weights() and target.history() is not None
+            assert target.check(WEIGHTS_FILE) and target.history() is not None
 
         def job(number: int) -> Any:
             shutil.rmtree(tmp_path / f"cache{number - 1}", ignore_errors=True)
@@ -179,7 +181,7 @@ def test_a_push_killed_twenty_times_leaves_whole_commits(model: Path, tmp_path: 
         def check() -> None:
             newest = list(server.commits)[-1]
             shutil.rmtree(tmp_path / "pulled", ignore_errors=True)
-            assert ModelFolder(pull(f"owner/name@{newest}", tmp_path / "pulled")).weights()
+            assert ModelFolder(pull(f"owner/name@{newest}", tmp_path / "pulled")).check(WEIGHTS_FILE)
 
         killed(20, check, lambda number: start(push_job, model, server.address))
 
@@ -202,7 +204,7 @@ def test_a_killed_worker_ends_the_others_and_the_run_goes_on(kaggle: Path, model
     check_run(run)
     loop.train(SMOKE, kaggle, run.path, resume=True)
     history = run.history()
-    assert list(history["epoch"]) == [1, 2] and run.weights()
+    assert list(history["epoch"]) == [1, 2] and run.check(WEIGHTS_FILE)
     np.testing.assert_allclose(history["val_dice"], ModelFolder(model).history()["val_dice"], atol=5e-3)
 
 
@@ -212,8 +214,8 @@ def test_a_clock_that_jumps_changes_nothing(kaggle: Path, model: Path, tmp_path:
     run = loop.train(SMOKE, kaggle, tmp_path / "smoke")
     np.testing.assert_allclose(run.history()["val_loss"], ModelFolder(model).history()["val_loss"], rtol=0.01)
     assert (run.history()["seconds"] >= 0).all() and run.history()["seconds"].sum() < 300
-    line = Turns(2)
-    with line.take(lambda ahead: None):
+    line = FairLock(2)
+    with line.hold(lambda ahead: None):
         pass
 
 
@@ -221,7 +223,7 @@ def test_a_clock_that_jumps_changes_nothing(kaggle: Path, model: Path, tmp_path:
 def test_a_disk_that_takes_nothing_is_one_sentence_and_no_loss(
     code: int, kaggle: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    evaluate_model(str(model), kaggle, "test")
+    evaluate(str(model), kaggle, "test")
     before = {path: file_sha256(path) for path in model.rglob("*") if path.is_file()}
 
     def refused(*_: object, **__: object) -> None:
@@ -232,6 +234,6 @@ def test_a_disk_that_takes_nothing_is_one_sentence_and_no_loss(
     capsys.readouterr()
     for command in (["evaluate", str(model), "--data", str(kaggle)], ["tune", str(model), "--data", str(kaggle)]):
         assert main(command) == 2
-        said = capsys.readouterr().err.splitlines()[-1]
-        assert said == f"resunet: {os.strerror(code)} ({model}); nothing that was complete has been changed."
+        sentence = capsys.readouterr().err.splitlines()[-1]
+        assert sentence == f"resunet: {os.strerror(code)} ({model}); nothing that was complete has been changed."
     assert {path: file_sha256(path) for path in model.rglob("*") if path.is_file()} == before

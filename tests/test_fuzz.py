@@ -12,12 +12,12 @@ import psutil
 import pytest
 from PIL import Image
 
-from resunet.data.apart import Decoder
 from resunet.data.archive import read_archive
-from resunet.data.readers import MAX_SIDE, MIN_SIDE
+from resunet.data.sandbox import SandboxedDecoder
+from resunet.data.scan import MAX_SIDE, MIN_SIDE
 from resunet.errors import InputError
 from tests.hostile import RGB, SAMPLE, dicom, many_pages, nifti, npy, picture
-from tests.test_own_data import two_folders, zipped
+from tests.test_evaluate_screen import two_folders, zipped
 
 MUTATIONS = 2000  # of each file
 SECONDS = 2.0
@@ -78,19 +78,19 @@ def mutations(content: bytes, seed: int, count: int) -> Iterator[bytes]:
         yield bytes(damaged)
 
 
-def resident(decoder: Decoder) -> float:
+def resident(decoder: SandboxedDecoder) -> float:
     assert decoder._process is not None
     return psutil.Process(decoder._process.pid).memory_info().rss / 2**20
 
 
 @pytest.fixture(scope="module")
-def decoder() -> Iterator[Decoder]:
-    decoder = Decoder(seconds=SECONDS)
+def decoder() -> Iterator[SandboxedDecoder]:
+    decoder = SandboxedDecoder(timeout=SECONDS)
     yield decoder
     decoder.close()
 
 
-def judged(decoder: Decoder, content: bytes, name: str) -> str | None:
+def sentence_on(decoder: SandboxedDecoder, content: bytes, name: str) -> str | None:
     """None for a scan that keeps the contract, else the sentence."""
     try:
         scan = decoder.read(content, name)
@@ -108,12 +108,12 @@ def judged(decoder: Decoder, content: bytes, name: str) -> str | None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
-def test_damaged_files_give_a_scan_or_a_sentence(decoder: Decoder, name: str):
+def test_damaged_files_give_a_scan_or_a_sentence(decoder: SandboxedDecoder, name: str):
     content = FILES[name]()
-    assert judged(decoder, content, name) is None
+    assert sentence_on(decoder, content, name) is None
     outcomes, before = [], 0.0
     for number, damaged in enumerate(mutations(content, sum(name.encode()), MUTATIONS)):
-        outcomes.append(judged(decoder, damaged, name))
+        outcomes.append(sentence_on(decoder, damaged, name))
         if number == MUTATIONS // 4:
             before = resident(decoder)
     assert resident(decoder) - before < GROWTH
@@ -121,7 +121,7 @@ def test_damaged_files_give_a_scan_or_a_sentence(decoder: Decoder, name: str):
 
 
 @pytest.mark.slow
-def test_damaged_zip_files_give_slices_or_a_sentence(decoder: Decoder):
+def test_damaged_zip_files_give_slices_or_a_sentence(decoder: SandboxedDecoder):
     content = zipped(two_folders())
     outcomes = []
     for damaged in mutations(content[-4000:], 5, MUTATIONS):

@@ -1,18 +1,25 @@
 """Model folders from the Hub: the real client against a small local server, faults included."""
 
+import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from resunet import hub
-from resunet.artifacts import ModelFolder
+from resunet.artifacts import GRAPH_FILE, SLICES, WEIGHTS_FILE, ModelFolder
 from resunet.data.samples import SAMPLES, load_samples
 from resunet.errors import InputError
-from resunet.files import file_sha256, save_tensors, write_json, write_text
+from resunet.files import file_sha256, write_text
 from resunet.hub import Pin, cached, fetch, find_model, find_or_fetch, find_samples, pins, pull, push, push_samples
-from resunet.models import CNN, ResUNet, build_model
+from resunet.inference.stages import Stage2
+from resunet.models import CNN, ResUNet, build_model, load_network
+from resunet.models.export import export_graph
+from resunet.training.state import save_tensors
+from tests.conftest import model_config
 from tests.hub_server import Hub, serving
 
 SOMEWHERE = "0123456789" * 4
@@ -24,10 +31,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     folder = ModelFolder(tmp_path_factory.mktemp("hub") / "mine")
     torch.manual_seed(0)
     save_tensors(folder.weights_path, build_model("resunet").state_dict())
-    config = {"name": "mine", "architecture": "resunet", "task": "segmentation", "sha256": file_sha256(folder.weights_path)}
-    write_json(folder.config_path, config)
+    folder.write_config(model_config(sha256={WEIGHTS_FILE: file_sha256(folder.weights_path)}))
+    export_graph(folder)
     write_text(folder.card_path, "# mine\n")
-    write_text(folder.slices_path("test"), "patient,slice\n")
+    write_text(folder.evaluation_path("test", SLICES), "patient,slice\n")
     write_text(folder.path / "checkpoint.safetensors", "stays at home")
     return folder
 
@@ -35,7 +42,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(hub, "SECONDS", 2.0)
+    monkeypatch.setattr(hub, "TIMEOUT", 2.0)
     with serving(Hub()) as running:
         monkeypatch.setenv("HF_ENDPOINT", running.address)
         yield running
@@ -52,7 +59,7 @@ def test_push_then_pull_gives_the_same_folder(server: Hub, model: ModelFolder, t
     assert "checkpoint.safetensors" not in server.commits[pushed.revision]
     target = pull(f"{pushed.repo}@{pushed.revision}", tmp_path / "pulled")
     names = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
-    assert names == {"config.json", "model.safetensors", "README.md", "evaluation/test/slices.csv"}
+    assert names == {"config.json", WEIGHTS_FILE, GRAPH_FILE, "README.md", "evaluation/test/slices.csv"}
     assert all((target / name).read_bytes() == (model.path / name).read_bytes() for name in names)
     assert not any(path.is_symlink() for path in target.rglob("*"))
 
@@ -61,12 +68,12 @@ def test_a_fetched_commit_needs_no_network_afterwards(server: Hub, pin: Pin):
     assert cached(pin) is None
     fetch(pin)
     asked = len(server.asked)
-    assert cached(pin) is not None and fetch(pin).weights() and len(server.asked) == asked
+    assert cached(pin) is not None and fetch(pin).weights_path.exists() and len(server.asked) == asked
 
 
 def test_a_newer_commit_changes_nothing_for_who_pinned_the_old_one(server: Hub, pin: Pin):
     server.commit({"config.json": b"{}", "model.safetensors": b"other"})
-    assert fetch(pin).config()["name"] == "mine"
+    assert fetch(pin).config().name == "mine"
 
 
 def test_a_pinned_model_is_found_by_its_name_once_fetched(server: Hub, pin: Pin, monkeypatch: pytest.MonkeyPatch):
@@ -74,7 +81,7 @@ def test_a_pinned_model_is_found_by_its_name_once_fetched(server: Hub, pin: Pin,
     with pytest.raises(InputError, match="resunet pull mine"):
         find_model("mine")
     fetch(pins()["mine"])
-    assert find_model("mine").config()["name"] == "mine"
+    assert find_model("mine").config().name == "mine"
 
 
 def test_bundled_weights_come_before_the_hub(pin: Pin, monkeypatch: pytest.MonkeyPatch):
@@ -85,9 +92,22 @@ def test_bundled_weights_come_before_the_hub(pin: Pin, monkeypatch: pytest.Monke
 def test_from_pretrained_loads_strictly_and_only_its_own_kind(server: Hub, pin: Pin, model: ModelFolder):
     network = ResUNet.from_pretrained(pin.repo, pin.revision)
     assert not network.training
-    assert all(torch.equal(value, model.weights()[name]) for name, value in network.state_dict().items())
-    with pytest.raises(InputError, match="holds a ResUNet, not a CNN"):
+    assert all(torch.equal(value, load_network(model).state_dict()[name]) for name, value in network.state_dict().items())
+    with pytest.raises(InputError, match="do not fit CNN"):
         CNN.from_pretrained(pin.repo, pin.revision)
+
+
+def test_a_fetched_model_runs_from_the_cache(server: Hub, pin: Pin):
+    folder = fetch(pin)
+    assert folder.path.is_relative_to(os.environ["HF_HUB_CACHE"])
+    assert Stage2(folder)(np.zeros((64, 64, 3), np.float32)).mean.shape == (64, 64)
+
+
+def test_a_name_from_the_hub_is_no_path(server: Hub, pin: Pin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hub, "WEIGHTS", tmp_path / "weights")
+    config = json.loads(server.commits[pin.revision]["config.json"]) | {"name": "../../escaped"}
+    commit = server.commit(server.commits[pin.revision] | {"config.json": json.dumps(config).encode()})
+    assert pull(f"{pin.repo}@{commit}") == tmp_path / "weights" / "escaped"
 
 
 def test_the_bytes_that_come_are_told(server: Hub, pin: Pin, model: ModelFolder):
@@ -109,9 +129,9 @@ def test_samples_are_pushed_and_used_where_they_are_pinned(server: Hub, tmp_path
     assert find_samples() == SAMPLES and not server.asked
     pushed = push_samples(tmp_path / "mine", "owner/name")
     monkeypatch.setenv("RESUNET_HUB", f"samples={pushed.repo}@{pushed.revision}")
-    (found,) = load_samples(find_samples())
-    assert (found.name, found.simulated, found.png) == ("patient_7", False, sample.png)
-    assert (found.image == sample.image).all() and (found.mask == sample.mask).all()
+    (pinned,) = load_samples(find_samples())
+    assert (pinned.name, pinned.simulated, pinned.png) == ("patient_7", False, sample.png)
+    assert (pinned.image == sample.image).all() and (pinned.mask == sample.mask).all()
     asked = len(server.asked)
     assert find_samples() and len(server.asked) == asked
 
@@ -126,7 +146,7 @@ def test_samples_that_cannot_be_used_are_not_pushed(server: Hub, tmp_path: Path,
 
 def test_a_download_that_breaks_off_is_gone_on_with(server: Hub, pin: Pin):
     server.cut = 1
-    assert fetch(pin).weights()
+    assert fetch(pin).check(WEIGHTS_FILE).exists()
 
 
 @pytest.mark.parametrize(
@@ -152,13 +172,14 @@ def test_offline_is_said_soon(pin: Pin, monkeypatch: pytest.MonkeyPatch):
 
 def test_a_slow_hub_is_waited_for(server: Hub, pin: Pin):
     server.delay = 0.3
-    assert fetch(pin).weights()
+    assert fetch(pin).check(WEIGHTS_FILE).exists()
 
 
 def test_weights_that_are_not_what_the_config_says_are_not_used(server: Hub, pin: Pin):
     files = server.commits[pin.revision]
-    with pytest.raises(InputError, match="SHA-256"):
-        fetch(Pin(pin.repo, server.commit(files | {"model.safetensors": files["model.safetensors"][:-1] + b"x"})))
+    for name in (WEIGHTS_FILE, GRAPH_FILE):
+        with pytest.raises(InputError, match=f"{name} is damaged: its SHA-256"):
+            fetch(Pin(pin.repo, server.commit(files | {name: files[name][:-1] + b"x"})))
 
 
 @pytest.mark.parametrize(
@@ -189,4 +210,4 @@ def test_the_app_goes_to_the_hub_only_for_what_is_pinned(server: Hub, pin: Pin, 
     with pytest.raises(InputError, match="no model 'mine'"):
         find_or_fetch("mine")
     monkeypatch.setenv("RESUNET_HUB", f"mine={pin.repo}@{pin.revision}")
-    assert find_or_fetch("mine").config()["name"] == "mine" and server.asked
+    assert find_or_fetch("mine").config().name == "mine" and server.asked

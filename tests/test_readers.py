@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resunet.data.readers import NO_SPACING, ONE_CHANNEL, read_mask, read_scan
+from resunet.data.readers import read_mask, read_scan
+from resunet.data.scan import NO_SPACING, ONE_CHANNEL
 from resunet.errors import InputError
 from tests.hostile import BAD, RGB, SAMPLE, dicom, nifti, npy, picture
 

@@ -15,11 +15,11 @@ from starlette.formparsers import MultiPartParser
 from pages.common import uploads
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
-from tests import test_dashboards, test_own_data
+from tests import test_dashboards, test_evaluate_screen
 from tests.conftest import REPOSITORY
 from tests.test_app import fresh_caches, open_screen, upload  # noqa: F401 (fixture)
 
-SCREENS = ["metrics", "comparison", "cases", "own_data", "training"]
+SCREENS = ["metrics", "comparison", "cases", "evaluate", "training"]
 SAMPLE = load_samples()[0]
 WATCHED: list[set[str]] = []
 
@@ -65,13 +65,14 @@ def test_a_visit_writes_nothing_and_calls_nobody(monkeypatch: pytest.MonkeyPatch
     with watched() as seen:
         app = upload(open_screen("single_image"), ("secret-name.png", SAMPLE.png), ("other.png", b"nonsense"))
         assert "secret-name.png" in str(app.dataframe[0].value)
-        app = test_own_data.upload(test_dashboards.open_screen("own_data"), test_own_data.zipped(test_own_data.two_folders()))
-        app.button(key="own_start").click().run()
+        archive = test_evaluate_screen.zipped(test_evaluate_screen.two_folders())
+        app = test_evaluate_screen.upload(test_dashboards.open_screen("evaluate"), archive)
+        app.button(key="evaluate_start").click().run()
         assert app.success
         for screen in SCREENS:
             assert not test_dashboards.open_screen(screen).exception
-    harmless = (os.devnull, "/dev/null", "/proc/")
-    assert not {path for path in seen if not path.startswith(harmless) and "__pycache__" not in path}
+    escape_formula = (os.devnull, "/dev/null", "/proc/")
+    assert not {path for path in seen if not path.startswith(escape_formula) and "__pycache__" not in path}
 
 
 def test_large_uploads_stay_in_memory():
@@ -99,7 +100,7 @@ def test_large_uploads_stay_in_memory():
 def test_too_much_at_once_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(uploads, "TOGETHER", 0.01)
     with pytest.raises(InputError, match=r"hold 0 MB together; give at most 0.01 MB"):
-        uploads.check_together([("a", bytes(6000)), ("b", bytes(6000))])
+        uploads.check_together(0.02)
     app = upload(open_screen("single_image"), ("a.png", SAMPLE.png))
     assert "give at most" in app.error[0].value
 

@@ -16,25 +16,26 @@ import torch
 from safetensors.torch import load_file
 
 from resunet import files
-from resunet.artifacts import ModelFolder
-from resunet.data.augment import Augmentation
+from resunet.artifacts import WEIGHTS_FILE, ModelFolder
+from resunet.data.augmentation import AugmentationRanges
 from resunet.data.samples import load_samples
+from resunet.data.sources import open_splits
 from resunet.errors import InputError
 from resunet.files import PackedMasks
 from resunet.hub import FLAGSHIP, STAGE_1
-from resunet.stages import load_model
-from resunet.training import loop, sampling
+from resunet.models import load_network
+from resunet.training import loop, sampling, state
 from resunet.training.loop import learning_rate, train
-from resunet.training.recipes import RECIPES, STUDY, Recipe, Stage, find_recipe
+from resunet.training.recipes import RECIPES, STUDY, Phase, Recipe, find_recipe
 from resunet.training.sampling import Draw, TrainingSet, epoch_plan
 from tests.conftest import REPOSITORY
 
 SMOKE = find_recipe("smoke")
-NO_CHANGES = Augmentation(0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+NO_CHANGES = AugmentationRanges(0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def test_schedule_warms_up_then_falls_along_a_cosine():
-    recipe = replace(SMOKE, stages=(Stage(10, 64),), learning_rate=1.0, warmup_epochs=1.0)  # 4 steps an epoch
+    recipe = replace(SMOKE, phases=(Phase(10, 64),), learning_rate=1.0, warmup_epochs=1.0)  # 4 steps an epoch
     rates = [learning_rate(recipe, step) for step in range(40)]
     assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert rates[22] == pytest.approx(0.01 + 0.99 * 0.5, abs=1e-9)
@@ -42,20 +43,20 @@ def test_schedule_warms_up_then_falls_along_a_cosine():
     assert 0.01 < rates[-1] < 0.02
 
 
-def test_stages_follow_one_another():
-    recipe = replace(SMOKE, stages=(Stage(2, 64), Stage(1, 128)))
-    assert [recipe.stage_of(epoch).size for epoch in range(3)] == [64, 64, 128]
+def test_phases_follow_one_another():
+    recipe = replace(SMOKE, phases=(Phase(2, 64), Phase(1, 128)))
+    assert [recipe.phase_of(epoch).size for epoch in range(3)] == [64, 64, 128]
     assert recipe.epochs == 3 and recipe.input_size == 128
     with pytest.raises(IndexError):
-        recipe.stage_of(3)
+        recipe.phase_of(3)
 
 
 def test_an_epoch_draws_the_shares_that_the_recipe_says():
     recipe = replace(SMOKE, samples_per_epoch=200, batch_size=10, tumour_share=0.6, simulated_share=0.1)
     has_tumour = np.arange(50) < 20
     plan = epoch_plan(has_tumour, 12, recipe, epoch=3)
-    positions = np.array([drawn.position for drawn in plan])
-    assert len(plan) == 200 and [drawn.slot for drawn in plan] == list(range(200))
+    positions = np.array([draw.position for draw in plan])
+    assert len(plan) == 200 and [draw.slot for draw in plan] == list(range(200))
     assert (positions >= 50).sum() == 20
     assert (positions < 20).sum() == 108
     counts = np.bincount(positions[positions < 20])
@@ -64,7 +65,7 @@ def test_an_epoch_draws_the_shares_that_the_recipe_says():
 
 
 def test_examples_follow_from_their_draw(kaggle: Path):
-    cache = loop.SliceCache(loop.RunFacts.collect(kaggle, SMOKE)[1].train, 256)
+    cache = loop.SliceCache(open_splits(kaggle).train, 256)
     examples = TrainingSet(cache, [], SMOKE)
     first, again, other = examples[Draw(1, 0, 5)], examples[Draw(1, 0, 5)], examples[Draw(1, 0, 6)]
     assert torch.equal(first.images, again.images) and not torch.equal(first.images, other.images)
@@ -72,11 +73,11 @@ def test_examples_follow_from_their_draw(kaggle: Path):
     assert set(first.masks.unique().tolist()) <= {0.0, 1.0}
 
 
-def test_pasting_gives_empty_slices_a_tumour(kaggle: Path):
-    cache = loop.SliceCache(loop.RunFacts.collect(kaggle, SMOKE)[1].train, 256)
+def test_lesion_copy_paste_gives_empty_slices_a_tumour(kaggle: Path):
+    cache = loop.SliceCache(open_splits(kaggle).train, 256)
     empty = int(np.flatnonzero(~cache.has_tumour)[0])
     for share, expected in ((0.0, set()), (1.0, {1.0})):
-        recipe = replace(SMOKE, task="classification", augmentation=replace(NO_CHANGES, paste=share))
+        recipe = replace(SMOKE, task="classification", augmentation=replace(NO_CHANGES, lesion_copy_paste=share))
         labels = {TrainingSet(cache, [], recipe)[Draw(empty, 0, slot)].labels.item() for slot in range(8)}
         assert labels - {0.0} == expected
 
@@ -103,11 +104,11 @@ def test_a_run_leaves_a_complete_model_folder(finished: ModelFolder):
     assert history is not None
     assert list(history["epoch"]) == [1, 2]
     assert {"lr", "train_loss", "val_loss", "val_dice", "val_iou", "seconds"} <= set(history.columns)
-    assert config["sha256"] == files.file_sha256(finished.weights_path)
-    assert config["best_epoch"] == int(history.loc[history["val_dice"].idxmax(), "epoch"])
-    assert len(config["patients"]["train"]) == 4 and config["slices"] == {"train": 12, "val": 6}
-    assert len(config["data_fingerprint"]) == len(config["split_hash"]) == 64
-    assert load_model(finished)(torch.zeros(1, 3, 64, 64)).shape == (1, 1, 64, 64)
+    assert config.sha256 == {WEIGHTS_FILE: files.file_sha256(finished.weights_path)}
+    assert config.best_epoch == int(history.loc[history["val_dice"].idxmax(), "epoch"])
+    assert len(config.patients["train"]) == 4 and config.slices == {"train": 12, "val": 6}
+    assert len(config.data_fingerprint) == len(config.split_hash) == 64
+    assert load_network(finished)(torch.zeros(1, 3, 64, 64)).shape == (1, 1, 64, 64)
     with np.load(finished.snapshots_path) as arrays:
         assert PackedMasks.of(dict(arrays)).shape == (2, len(load_samples()), 64, 64)
 
@@ -166,7 +167,7 @@ def test_a_process_killed_by_the_system_resumes_to_the_same_weights(finished: Mo
 def test_ctrl_c_leaves_a_usable_run(kaggle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run_killed_at(5, kaggle, tmp_path / "smoke", monkeypatch)  # in the second epoch
     run = ModelFolder(tmp_path / "smoke")
-    assert load_model(run) is not None
+    assert load_network(run) is not None
     assert list(run.history()["epoch"]) == [1]
 
 
@@ -179,12 +180,12 @@ def test_a_full_disk_leaves_the_old_checkpoint(kaggle: Path, tmp_path: Path, mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("safetensors.torch.save_file", no_space)
+        patched.setattr(state, "save_file", no_space)
         with pytest.raises(OSError, match="No space left"):
             train(SMOKE, kaggle, tmp_path / "smoke", resume=True)
     assert checkpoint.read_bytes() == before
     assert sorted(path.name for path in checkpoint.parent.iterdir()) == [".lock", "checkpoint.safetensors"]
-    assert train(SMOKE, kaggle, tmp_path / "smoke", resume=True).weights()
+    assert train(SMOKE, kaggle, tmp_path / "smoke", resume=True).check(WEIGHTS_FILE)
 
 
 def test_a_damaged_checkpoint_is_named(kaggle: Path, tmp_path: Path):
@@ -193,21 +194,21 @@ def test_a_damaged_checkpoint_is_named(kaggle: Path, tmp_path: Path):
         train(SMOKE, kaggle, tmp_path, resume=True)
 
 
-def test_early_stopping_waits_for_the_last_stage(kaggle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_early_stopping_waits_for_the_last_phase(kaggle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     figures = iter([0.5, 0.4, 0.3, 0.2, 0.2, 0.2, 0.2])
     monkeypatch.setattr(loop, "validate", lambda *_: {"val_loss": 1.0, "val_dice": next(figures), "val_iou": 0.1})
-    recipe = replace(SMOKE, stages=(Stage(2, 64), Stage(5, 64)), samples_per_epoch=4, patience=2)
+    recipe = replace(SMOKE, phases=(Phase(2, 64), Phase(5, 64)), samples_per_epoch=4, patience=2)
     run = train(recipe, kaggle, tmp_path / "early")
-    assert run.config()["best_epoch"] == 1
-    assert len(run.history()) == 5  # two of the first stage, then two without improvement after the last stage's first
+    assert run.config().best_epoch == 1
+    assert len(run.history()) == 5  # two of the first phase, then two without improvement after the last phase's first
 
 
 @pytest.mark.slow
-def test_stage_1_trains_with_help_from_the_masks(kaggle: Path, tmp_path: Path):
+def test_stage_1_trains_on_the_masks_too(kaggle: Path, tmp_path: Path):
     run = train(find_recipe("smoke_stage1"), kaggle, tmp_path / "stage1")
     assert {"val_accuracy", "val_auroc"} <= set(run.history().columns)
     names = set(load_file(run.weights_path))
-    assert names and all(name.startswith("backbone.") for name in names)  # the help is dropped
+    assert names and all(name.startswith("backbone.") for name in names)  # the mask heads are dropped
 
 
 @pytest.mark.slow
@@ -234,4 +235,4 @@ def test_every_recipe_is_consistent():
 
 def test_the_study_trains_the_gate_before_what_it_guards():
     assert STUDY[0].name == STAGE_1 and STUDY[1].name == FLAGSHIP
-    assert RECIPES["resnet50_slice"].architecture == "resnet50" and RECIPES["resnet50_slice"].protocol == "slice"
+    assert RECIPES["resnet50_slice"].architecture == "resnet50" and RECIPES["resnet50_slice"].split_scheme == "slice"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from resunet.data.membership import Known
+from resunet.data.scan import BoolMask
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Case:
         image: (H, W, 3) as stored.
         truth: (H, W) bool where the mask is known.
         simulated: drawn by the simulator.
-        known: its place in the LGG set, where it is one of its slices.
+        patient: whose slice of the LGG set it is, where it is one.
         spacing: millimetres between rows and columns, where the file says so.
         notes: sentences about what was done to the file.
     """
@@ -30,8 +30,8 @@ class Case:
     digest: str
     number: int
     image: npt.NDArray[np.generic]
-    truth: npt.NDArray[np.bool_] | None = None
+    truth: BoolMask | None = None
     simulated: bool = False
-    known: Known | None = None
+    patient: str | None = None
     spacing: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.common.downloads import download
 from resunet.charts.export import chart_table, safe_csv
 
 
@@ -14,15 +15,13 @@ def chart(figure: go.Figure, key: str, title: str, selectable: bool = False) -> 
     """Draw a chart under its title; with `selectable`, returns the visitor's selection of points."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
         st.markdown(f"**{title}**", width="content")
-        st.download_button(
+        download(
             "CSV",
             lambda: safe_csv(chart_table(figure)),
             f"{key}.csv",
-            "text/csv",
             key=f"{key}_csv",
             icon=":material/download:",
             type="tertiary",
-            on_click="ignore",
             help="The chart's data. The toolbar over the chart saves it as PNG.",
         )
     config = {"displaylogo": False, "toImageButtonOptions": {"format": "png", "filename": key, "scale": 2}}

@@ -12,7 +12,7 @@ JOINER = "\u2060"  # a character of no width: what stands on its two sides is no
 WORDS = re.compile(r"^(?=\W)|(?<=www)(?=\.)|(?<=:)(?=[\w/+-])|(?=@)", re.IGNORECASE)
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """The text on one line, with nothing that Streamlit's Markdown would read as formatting, link, maths, icon or emoji."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return PUNCTUATION.sub(r"\\\1", WORDS.sub(JOINER, line))
@@ -20,4 +20,4 @@ def plain(text: str) -> str:
 
 def show_error(error: Exception) -> None:
     """One sentence in a red box."""
-    st.error(plain(str(error)))
+    st.error(escape_markdown(str(error)))

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
-from pages.common import judging
+from pages.common import loaders, predictions
 from pages.common.case import Case
-from pages.common.messages import plain
-from pages.common.sources import PART_WORDS
-from resunet import overlay
+from pages.common.downloads import download
+from pages.common.messages import escape_markdown
+from resunet.charts import overlay
 from resunet.charts.export import safe_csv
+from resunet.charts.overlay import Picture, Window
+from resunet.evaluation.regions import measure_regions
+from resunet.files import encode_mask
 from resunet.hub import FLAGSHIP
-from resunet.overlay import Picture, Window
-from resunet.regions import measure_regions
-from resunet.report import Scores, report, score_slice, verdict
-
-if TYPE_CHECKING:
-    from resunet.pipeline import Prediction
+from resunet.inference.pipeline import Prediction
+from resunet.reports.case_report import Scores, report, score_slice, verdict
 
 PICTURE = 720  # pixels, longer side of the main picture
 SMALL_PICTURE = 360
+# By the split that a patient is in; the others were seen neither in training nor in choosing.
+MEMBERSHIP: dict[str | None, tuple[str, Any]] = {
+    "train": ("In the training set", "orange"),
+    "val": ("In the validation set", "blue"),
+    None: ("Held out from training", "blue"),
+}
 STYLES = {"Outline": "outline", "Fill": "fill", "Heat": "heat", "None": "none"}
 REGION_LABELS = {
     "region": "Region",
@@ -40,7 +45,7 @@ REGION_LABELS = {
 
 
 @dataclass(frozen=True)
-class Look:
+class Display:
     """How the visitor wants to see the slice."""
 
     style: Any
@@ -55,23 +60,25 @@ def show(case: Case) -> None:
     """Everything about one slice; moving a control redraws this part of the page only."""
     headline = st.container(gap="xsmall")
     left, right = st.columns([5, 6], gap="medium")
-    with st.spinner("Looking at the slice"):
-        found = judging.predict(case.digest, case.number, case.image, st.session_state.get("tta", False))
+    with st.spinner("Predicting"):
+        original = predictions.predict(case.digest, case.number, case.image, st.session_state.get("tta", False))
     with right:
         scores = st.container()
-        prediction = found.at(*_decision_controls(found))
-        look = _look_controls(case)
-        _maps(case, prediction, look)
+        prediction = original.with_thresholds(*_threshold_controls(original))
+        display = _display_controls(case)
+        maps = st.container()
     with headline:
         _headline(case, prediction)
     with scores:
         if case.truth is not None:
             _scores(score_slice(prediction.mask, case.truth))
     with left:
-        picture = _main_picture(case, prediction, look)
+        picture = _main_picture(case, prediction, display)
         st.image(picture, width="stretch", alt=f"{case.title} with the outlined finding")
-        _legend(case, look)
+        _legend(case, display)
         _downloads(case, prediction, picture)
+    with maps:
+        _maps(case, prediction, display)
     _regions(case, prediction)
 
 
@@ -79,14 +86,8 @@ def _headline(case: Case, prediction: Prediction) -> None:
     with st.container(horizontal=True, gap="xsmall"):
         if case.simulated:
             st.badge("Simulated", icon=":material/draw:", color="violet", help="Drawn by the bundled simulator, not a patient")
-        if case.known:
-            colour = "orange" if case.known.part == "train" else "blue"
-            st.badge(
-                PART_WORDS[case.known.part].capitalize(),
-                icon=":material/database:",
-                color=colour,  # type: ignore[arg-type]
-                help=f"This very slice is in the LGG data set: patient {case.known.patient}",
-            )
+        if case.patient:
+            _membership_badge(case.patient)
         st.badge("Research use only", icon=":material/science:", color="gray")
     finding, _, figures = verdict(prediction).partition(". ")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -96,31 +97,38 @@ def _headline(case: Case, prediction: Prediction) -> None:
         st.caption(note)
 
 
-def _decision_controls(found: Prediction) -> tuple[float, float]:
+def _membership_badge(patient: str) -> None:
+    """Whether the model that outlines was trained on this patient, by its configuration."""
+    config = loaders.model_config(FLAGSHIP)
+    words, colour = MEMBERSHIP[config.split_of(patient)]
+    st.badge(words, icon=":material/database:", color=colour, help=f"Patient {patient} of the {config.data_set.name}")
+
+
+def _threshold_controls(prediction: Prediction) -> tuple[float, float]:
     """Threshold and gate, starting at the values chosen on validation."""
     first, second = st.columns(2)
     threshold = first.slider(
         "Threshold",
         0.01,
         0.99,
-        found.threshold,
+        prediction.threshold,
         0.01,
         key="threshold",
-        help=f"Pixels of at least this probability are outlined. Chosen on validation: {found.threshold:.2f}.",
+        help=f"Pixels of at least this probability are outlined. Chosen on validation: {prediction.threshold:.2f}.",
     )
     gate = second.slider(
         "Gate",
         0.0,
         1.0,
-        found.gate,
+        prediction.gate,
         0.01,
         key="gate",
-        help=f"Slices with a lower P(tumour) count as empty. Chosen on validation: {found.gate:.2f}.",
+        help=f"Slices with a lower P(tumour) count as empty. Chosen on validation: {prediction.gate:.2f}.",
     )
     return threshold, gate
 
 
-def _look_controls(case: Case) -> Look:
+def _display_controls(case: Case) -> Display:
     style = st.segmented_control("Overlay", list(STYLES), default="Outline", required=True, key="style")
     channel = st.segmented_control(
         "Channel", [*overlay.CHANNELS, overlay.ALL_CHANNELS], default="FLAIR", required=True, key="channel"
@@ -131,9 +139,9 @@ def _look_controls(case: Case) -> Look:
         st.toggle(
             "Uncertainty",
             key="tta",
-            help="Four looks instead of one: averages stage 2 over flips of the slice and shows where they disagree. Slower.",
+            help="Averages stage 2 over four flips of the slice and shows where they disagree. Slower.",
         )
-    return Look(
+    return Display(
         style=STYLES[style],
         opacity=opacity.slider("Opacity", 0.0, 1.0, 0.8, 0.05, key="opacity"),
         channel=channel,
@@ -145,39 +153,39 @@ def _look_controls(case: Case) -> Look:
     )
 
 
-def _main_picture(case: Case, prediction: Prediction, look: Look) -> Picture:
-    plain = overlay.render(case.image, look.channel, look.window, PICTURE)
-    picture = overlay.draw(plain, prediction.mask, prediction.probability, look.style, look.opacity)
-    if look.truth_outline and case.truth is not None:
+def _main_picture(case: Case, prediction: Prediction, display: Display) -> Picture:
+    plain = overlay.render(case.image, display.channel, display.window, PICTURE)
+    picture = overlay.draw(plain, prediction.mask, prediction.probability, display.style, display.opacity)
+    if display.truth_outline and case.truth is not None:
         picture = overlay.outline(picture, case.truth, overlay.TRUTH)
     return picture
 
 
-def _legend(case: Case, look: Look) -> None:
+def _legend(case: Case, display: Display) -> None:
     words = {
         "outline": "Orange line: predicted outline.",
         "fill": "Orange: predicted tumour.",
-        "heat": "Brighter: higher tumour probability a pixel.",
+        "heat": "Brighter: higher tumour probability of the pixel.",
         "none": "Slice without overlay.",
-    }[look.style]
-    st.caption(f"{plain(case.title)}. {words}" + (" Blue line: true outline." if look.truth_outline else ""))
+    }[display.style]
+    st.caption(f"{escape_markdown(case.title)}. {words}" + (" Blue line: true outline." if display.truth_outline else ""))
 
 
-def _maps(case: Case, prediction: Prediction, look: Look) -> None:
+def _maps(case: Case, prediction: Prediction, display: Display) -> None:
     """Small pictures side by side: probability, Grad-CAM, uncertainty, hits and misses."""
-    plain = overlay.render(case.image, look.channel, look.window, SMALL_PICTURE)
+    plain = overlay.render(case.image, display.channel, display.window, SMALL_PICTURE)
     pictures: list[tuple[str, str, Picture]] = []
     if prediction.probability is not None:
         probability = overlay.heat(prediction.probability, plain.shape[1], plain.shape[0])[0]
         pictures.append(("Probability map", "Stage 2: black 0, yellow 1", probability))
-    attention = overlay.draw(plain, prediction.mask, prediction.attention, "heat", 0.7)
-    pictures.append(("Grad-CAM of stage 1", "Where the classifier saw evidence for a tumour", attention))
+    grad_cam = overlay.draw(plain, prediction.mask, prediction.grad_cam, "heat", 0.7)
+    pictures.append(("Grad-CAM of stage 1", "Where the classifier saw evidence for a tumour", grad_cam))
     if prediction.uncertainty is not None:
         spread = overlay.heat(prediction.uncertainty * 4, plain.shape[1], plain.shape[0])[0]
         pictures.append(("Uncertainty", "Standard deviation over four flips: yellow 0.25 and more", spread))
     if case.truth is not None:
         errors = overlay.error_map(plain, prediction.mask, case.truth)
-        pictures.append(("Hits and misses", "Green hit, blue missed, red false alarm", errors))
+        pictures.append(("Hits and misses", "Green hit, blue missed, red false positive", errors))
     columns = st.columns(len(pictures))
     for column, (title, caption, picture) in zip(columns, pictures, strict=True):
         with column:
@@ -214,23 +222,7 @@ def _downloads(case: Case, prediction: Prediction, picture: Picture) -> None:
     stem = case.title.replace(": ", "_").replace(", ", "_").replace(" ", "_")
     truth, spacing = case.truth, case.spacing
     with st.container(horizontal=True):
-        st.download_button(
-            "Mask (PNG)", lambda: overlay.encode_mask(prediction.mask), f"{stem}_mask.png", "image/png", on_click="ignore"
-        )
-        st.download_button(
-            "Overlay (PNG)", lambda: overlay.encode_png(picture), f"{stem}_overlay.png", "image/png", on_click="ignore"
-        )
-        st.download_button(
-            "Report (JSON)",
-            lambda: report(case.title, prediction, FLAGSHIP, spacing, truth),
-            f"{stem}.json",
-            "application/json",
-            on_click="ignore",
-        )
-        st.download_button(
-            "Regions (CSV)",
-            lambda: safe_csv(measure_regions(prediction.mask, spacing)),
-            f"{stem}_regions.csv",
-            "text/csv",
-            on_click="ignore",
-        )
+        download("Mask (PNG)", lambda: encode_mask(prediction.mask), f"{stem}_mask.png")
+        download("Overlay (PNG)", lambda: overlay.encode_png(picture), f"{stem}_overlay.png")
+        download("Report (JSON)", lambda: report(case.title, prediction, FLAGSHIP, spacing, truth), f"{stem}.json")
+        download("Regions (CSV)", lambda: safe_csv(measure_regions(prediction.mask, spacing)), f"{stem}_regions.csv")

@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from pages.common import loaders, models, sources, viewer
+from pages.common import loaders, models, slice_sources, viewer
 from pages.common.messages import show_error
 from resunet.errors import InputError
 
 CHOICES = {
-    "Samples": sources.choose_sample,
-    "Upload": sources.choose_upload,
-    "LGG patients": sources.choose_patient,
+    "Samples": slice_sources.choose_sample,
+    "Upload": slice_sources.choose_upload,
+    "LGG patients": slice_sources.choose_patient,
 }
 
 offered = [name for name in CHOICES if name != "LGG patients" or loaders.lgg_patients()]

@@ -1,16 +1,17 @@
-"""Cases: one slice of one evaluation, with what was true, what was found, and its neighbours. Its address can be shared."""
+"""Cases: one slice of one evaluation with its true and its predicted mask. Its address can be shared."""
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.common import loaders, picks
-from pages.common.messages import plain, show_error
-from pages.common.once import once
-from pages.common.picks import Evaluation
-from resunet import overlay
-from resunet.charts.export import harmless
+from pages.common import evaluations, loaders, selection
+from pages.common.caching import of_slices
+from pages.common.messages import escape_markdown, show_error
+from resunet.charts import overlay
+from resunet.charts.export import escape_formula
+from resunet.data.slices import Slice
 from resunet.errors import InputError
+from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.metrics import table_dice, table_iou
 
 PICTURE = 640
@@ -26,7 +27,7 @@ COLUMNS = {
 
 
 def ranked(slices: pd.DataFrame) -> pd.DataFrame:
-    """Slices with anything to see, worst first: by wrong pixels, since Dice alone says nothing about empty slices."""
+    """Worst first: by wrong pixels, since Dice alone says nothing about empty slices."""
     wrong = slices["fp"] + slices["fn"]
     table = slices.assign(dice=table_dice(slices), iou=table_iou(slices), wrong=wrong, row=np.arange(len(slices)))
     return table.sort_values(["wrong", "patient", "slice"], ascending=[False, True, True], ignore_index=True)
@@ -39,7 +40,8 @@ def position_of(table: pd.DataFrame, evaluation: Evaluation) -> int:
         return 0
     wanted = table[(table["patient"] == where["patient"]) & (table["slice"].astype(str) == where.get("slice", ""))]
     if wanted.empty:
-        st.warning(f"{evaluation.model} was not measured on this slice under {evaluation.protocol}; showing the worst one.")
+        where = f"{evaluation.display_name}, {evaluations.name_of(evaluation.name)}"
+        st.warning(f"This slice is not part of {where}; showing the worst one.")
         return 0
     return int(wanted.index[0])
 
@@ -78,11 +80,17 @@ def numbers(row: pd.Series) -> None:
     )
 
 
+def record_of(evaluation: Evaluation, patient: str, number: int) -> Slice | None:
+    """The slice's own image and mask where they are at hand: uploaded by this visitor, or under ``LGG_DATA``."""
+    records = evaluation.records or loaders.lgg_patients().get(patient, [])
+    return next((record for record in records if record.patient == patient and record.number == number), None)
+
+
 def pictures(evaluation: Evaluation, row: pd.Series) -> None:
     """With the data: slice with both outlines, and hits and misses. Without: the predicted mask alone."""
-    masks = loaders.predicted_masks(evaluation.model, evaluation.protocol)
+    masks = evaluation.masks()
     predicted = None if masks is None or row["row"] >= len(masks) else masks[int(row["row"])]
-    record = loaders.record_of(evaluation.model, evaluation.protocol, row["patient"], int(row["slice"]))
+    record = record_of(evaluation, row["patient"], int(row["slice"]))
     left, right = st.columns(2)
     if record is None:
         if predicted is None:
@@ -96,20 +104,20 @@ def pictures(evaluation: Evaluation, row: pd.Series) -> None:
         )
         return
     truth, plain = record.mask(), overlay.render(record.image(), "FLAIR", overlay.Window(), PICTURE)
-    found = np.zeros_like(truth) if predicted is None else predicted
-    both = overlay.outline(overlay.outline(plain, truth, overlay.TRUTH), found, overlay.PREDICTED)
+    outlined = np.zeros_like(truth) if predicted is None else predicted
+    both = overlay.outline(overlay.outline(plain, truth, overlay.TRUTH), outlined, overlay.PREDICTED)
     left.image(both, width="stretch", alt="FLAIR with the true and the predicted outline")
     left.caption("FLAIR. Blue: true outline, orange: predicted.")
-    right.image(overlay.error_map(plain, found, truth), width="stretch", alt="Hits, misses and false alarms")
-    right.caption("Green hit, blue missed, red false alarm.")
+    right.image(overlay.error_map(plain, outlined, truth), width="stretch", alt="Hits, misses and false positives")
+    right.caption("Green hit, blue missed, red false positive.")
 
 
 def show(evaluation: Evaluation) -> None:
     """The case, and the list it was taken from."""
-    table = once(evaluation.protocol, ranked, evaluation.slices)
+    table = of_slices(ranked, evaluation)
     position = position_of(table, evaluation)
     row = table.iloc[position]
-    st.subheader(plain(f"{row['patient']}, slice {row['slice']}"), anchor=False)
+    st.subheader(escape_markdown(f"{row['patient']}, slice {row['slice']}"), anchor=False)
     st.caption(f"Number {position + 1} of {len(table)}, worst first.")
     steps(table, position)
     left, right = st.columns([3, 2], gap="medium")
@@ -119,7 +127,7 @@ def show(evaluation: Evaluation) -> None:
     with right:
         shown = table[[name for name in COLUMNS if name in table]]
         event = st.dataframe(
-            shown.assign(patient=shown["patient"].map(harmless)),
+            shown.assign(patient=shown["patient"].map(escape_formula)),
             hide_index=True,
             column_config=COLUMNS,
             on_select="rerun",
@@ -136,7 +144,7 @@ def show(evaluation: Evaluation) -> None:
 
 st.title("Cases", anchor=False)
 try:
-    chosen = picks.choose_evaluation("segmentation")
+    chosen = selection.choose_evaluation("segmentation")
     if chosen is not None:
         show(chosen)
 except InputError as error:

@@ -1,45 +1,47 @@
 """Comparison: every measured model on the same slices, which differences are real, and what others report."""
 
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
-from pages.common import loaders, models, picks, study
+from pages.common import ablations, evaluations, loaders, models, selection
+from pages.common.caching import computed, of_slices
 from pages.common.chart import chart
+from pages.common.downloads import download
 from pages.common.messages import show_error
-from pages.common.once import once
-from pages.common.parts import show_parts
+from pages.common.tabs import show_tabs
 from resunet.charts import comparison as charts
 from resunet.charts.export import safe_csv
 from resunet.errors import InputError
+from resunet.evaluation.ablations import REPORTED
 from resunet.evaluation.compare import metric_table, paired_table, wide
-from resunet.evaluation.questions import REPORTED
-from resunet.evaluation.rules import LABELS
+from resunet.evaluation.definitions import LABELS
+from resunet.evaluation.evaluation import Evaluation
 from resunet.hub import FLAGSHIP
 
 SHOWN = ["volume_dice_mean", "volume_dice_median", "tumour_slice_dice", "precision", "recall", "empty_slice_fp_rate"]
 LEVEL = 0.05  # below this p, after Holm's correction, a difference is called one
 
 
-def marked(table: pd.DataFrame, paired: pd.DataFrame, best: str) -> pd.DataFrame:
-    """The wide table with a column that says which rows are best or not shown to be worse."""
-    p = paired.set_index("model")["p_holm"]
-    words = {best: "best"} | {name: "not shown to differ" if value > LEVEL else "differs" for name, value in p.items()}
-    return table.assign(**{"against the best": [words.get(name, "") for name in table["model"]]})
+Measured = dict[str, Evaluation]
 
 
-def table_of(summaries: dict[str, dict[str, Any]], names: list[str]) -> pd.DataFrame:
-    """One row a model, one column a metric, each cell with its interval."""
+def table_of(measured: Measured, figures: list[str], best: str) -> pd.DataFrame:
+    """One row per model, best first, one column per figure with its interval, and whether the best is shown to be better."""
+    summaries = {name: evaluation.summary for name, evaluation in measured.items()}
     cells = wide(metric_table(summaries)).set_index("metric")
-    return cells.reindex(names).rename(index=LABELS).T.rename_axis("model").reset_index()
+    table = cells.reindex(figures).rename(index=LABELS).T.loc[list(measured)]
+    p_values = of_slices(paired_table, measured, best).set_index("model")["p_holm"]
+    verdicts = {name: "significant difference" if p <= LEVEL else "no significant difference" for name, p in p_values.items()}
+    table["against the best"] = [({best: "best"} | verdicts).get(name, "") for name in measured]
+    table.insert(0, "model", [evaluation.display_name for evaluation in measured.values()])
+    return table.reset_index(drop=True)
 
 
 def exports(table: pd.DataFrame) -> None:
     """The table as CSV and LaTeX."""
     with st.container(horizontal=True):
-        st.download_button("Table as CSV", lambda: safe_csv(table), "comparison.csv", "text/csv", on_click="ignore")
-        st.download_button("Table as LaTeX", lambda: latex(table), "comparison.tex", "text/plain", on_click="ignore")
+        download("Table as CSV", lambda: safe_csv(table), "comparison.csv")
+        download("Table as LaTeX", lambda: latex(table), "comparison.tex")
 
 
 def latex(table: pd.DataFrame) -> str:
@@ -74,82 +76,78 @@ def reported() -> None:
 def costs(names: list[str], cost: str) -> dict[str, float]:
     """What each model costs; latency is measured on this machine when it is asked for, once a server."""
     if cost == "parameters":
-        return {name: loaders.model_config(name)["parameters"] / 1e6 for name in names}
+        return {name: loaders.model_config(name).parameters / 1e6 for name in names}
     if cost == "gflop":
-        return {name: loaders.model_config(name)["gflop"] for name in names}
-    there = [name for name in names if loaders.has_weights(name)]
-    return {name: models.latency_ms(name, loaders.stamp(loaders.config_path(name))) for name in there}
+        return {name: loaders.model_config(name).gflop for name in names}
+    return {name: models.latency_ms(name) for name in names if loaders.model_config(name).keeps_weights}
 
 
-def measured(protocol: str) -> None:
-    """Our own models under one protocol."""
-    questions = st.toggle("Runs that answer a question, too", key="questions", help="Other losses and other seeds of ResUNet")
-    names = [name for name in picks.compared_models(questions) if protocol in loaders.model_protocols(name)]
-    summaries = {name: summary for name in names if (summary := loaders.model_summary(name, protocol)) is not None}
-    slices = {name: table for name in summaries if (table := loaders.model_slices(name, protocol)) is not None}
-    offered = list(dict.fromkeys(name for summary in summaries.values() for name in summary["metrics"] if name in LABELS))
+def compare(name: str) -> None:
+    """Our own models on one evaluation."""
+    with_ablations = st.toggle("Include ablation runs", key="ablations", help="Other losses and other seeds of ResUNet")
+    measured = evaluations.of_all(evaluations.compared_models(with_ablations), name)
+    dice = {model: evaluation.summary["metrics"]["volume_dice_mean"]["value"] for model, evaluation in measured.items()}
+    measured = {model: measured[model] for model in sorted(dice, key=lambda model: -dice[model])}
+    best = next(iter(measured))
+    offered = list(dict.fromkeys(figure for one in measured.values() for figure in one.summary["metrics"] if figure in LABELS))
     chosen = st.multiselect(
-        "Figures", offered, SHOWN, format_func=lambda name: LABELS[name], key="columns", placeholder="Choose figures"
+        "Metrics", offered, SHOWN, format_func=lambda figure: LABELS[figure], key="columns", placeholder="Choose metrics"
     )
-    ordered = sorted(summaries, key=lambda name: -summaries[name]["metrics"]["volume_dice_mean"]["value"])
-    summaries, best = {name: summaries[name] for name in ordered}, ordered[0]
-    paired = once(protocol, paired_table, slices, best)
-    table = marked(table_of(summaries, chosen).set_index("model").loc[ordered].reset_index(), paired, best)
+    table = table_of(measured, chosen, best)
     st.dataframe(table, hide_index=True, key="comparison")
     st.caption("Brackets: 95 % intervals, patients resampled. Differences: Wilcoxon over patients with Holm's correction.")
     exports(table)
-    show_parts(
+    show_tabs(
         {
-            "Cost": lambda: cost_and_size(protocol, summaries),
-            "Differences": lambda: differences(protocol, slices, paired, best),
-            "Tversky loss": lambda: study.losses(protocol),
-            "Protocol": lambda: study.protocols(protocol),
-            "Cross-validation": lambda: study.folds(protocol),
+            "Cost": lambda: cost_and_size(measured),
+            "Differences": lambda: differences(measured, best),
+            "Tversky loss": lambda: ablations.losses(name),
+            "Split scheme": lambda: ablations.split_schemes(name),
+            "Cross-validation": lambda: ablations.cross_validation(name),
         }
     )
 
 
-def cost_and_size(protocol: str, summaries: dict[str, dict[str, Any]]) -> None:
-    """Dice for its cost, and where the models lose it."""
+def cost_and_size(measured: Measured) -> None:
+    """Dice versus compute, and where the models lose it."""
     left, right = st.columns(2)
     with left:
         place = st.container()  # controls stand below their charts, so that the charts of a row begin together
         cost = st.segmented_control(
             "Cost", list(charts.COSTS), default="gflop", required=True, key="cost", format_func=lambda name: charts.COSTS[name]
         )
-        figure = once(protocol, charts.cost_against_dice, costs(list(summaries), str(cost)), summaries, str(cost))
+        figure = computed(charts.cost_against_dice, costs(list(measured), str(cost)), measured, str(cost))
         with place:
-            chart(figure, "pareto", "Dice for its cost")
+            chart(figure, "pareto", "Dice versus compute")
     with right:
-        chart(once(protocol, charts.lesions_by_size, summaries), "lesions", "Small lesions are the hard ones")
+        chart(computed(charts.lesions_by_size, measured), "lesions", "Small lesions are the hard ones")
 
 
-def differences(protocol: str, slices: dict[str, pd.DataFrame], paired: pd.DataFrame, best: str) -> None:
+def differences(measured: Measured, best: str) -> None:
     """Each model against the best one, over patients and patient by patient."""
-    if len(slices) < 2:
+    if len(measured) < 2:
         st.info("Only one model is measured so far. Run: resunet train --all")
         return
     left, right = st.columns(2)
     with left:
-        chart(once(protocol, charts.forest, paired, best), "forest", f"Paired differences from {best}")
+        labels = {name: evaluation.display_name for name, evaluation in measured.items()}
+        figure = computed(charts.forest, of_slices(paired_table, measured, best), labels, labels[best])
+        chart(figure, "forest", f"Paired differences from {labels[best]}")
     with right:
-        place, others = st.container(), [name for name in slices if name != best]
-        first = st.selectbox("Against", others, key="against")
-        figure = once(protocol, charts.patient_by_patient, slices[first], slices[best], (first, best))
+        place, others = st.container(), [name for name in measured if name != best]
+        first = st.selectbox("Against", others, format_func=loaders.display_name, key="against")
+        figure = computed(charts.patient_by_patient, measured[first], measured[best])
         with place:
-            picks.follow_click(chart(figure, "pairs", "Patient by patient", selectable=True), "pairs", best, protocol)
+            clicked = chart(figure, "pairs", "Patient by patient", selectable=True)
+            selection.follow_click(clicked, "pairs", measured[best])
 
 
 st.title("Comparison", anchor=False)
 try:
-    if picks.compared_models():
-        there = sorted(
-            {protocol for name in picks.compared_models() for protocol in loaders.model_protocols(name)},
-            key=lambda name: (name != "test", name),
-        )
-        words = picks.PROTOCOL_WORDS
-        protocol = st.selectbox("Measured on", there, format_func=lambda name: words.get(name, name), key="compared")
-        measured(protocol)
+    names = {name for model in evaluations.compared_models() for name in evaluations.names(model)}
+    if names:
+        ordered = sorted(names, key=lambda name: (name != "test", name))
+        compare(st.selectbox("Evaluated on", ordered, format_func=evaluations.name_of, key="compared"))
     else:
         st.info(f"Nothing is evaluated yet. Run: resunet evaluate {FLAGSHIP} --data DIR --split test")
     reported()

@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.common import loaders
 from pages.common.chart import chart
+from pages.common.downloads import download
 from pages.common.messages import show_error
 from resunet.artifacts import REPOSITORY, ModelFolder
 from resunet.charts import replay
@@ -15,24 +16,29 @@ from resunet.charts.export import safe_csv
 from resunet.charts.masks_replay import masks_animation
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
-from resunet.hub import FLAGSHIP, find_model, list_models
+from resunet.hub import FLAGSHIP, find_model, list_runs
 
 RUNS = REPOSITORY / "runs"
 SHOWN = ("large_1", "typical_2", "cavity_1", "faint_1", "small_2", "small_5")
-KEPT_FILMS = 12  # a film holds about 1 MB
-EVERY = 3  # seconds between two looks at a run in training
+KEPT_ANIMATIONS = 12  # one holds about 1 MB
+REFRESH_SECONDS = 3  # between two readings of a run in training
 
 
 def folders() -> dict[str, ModelFolder]:
-    """Bundled models and runs in training that have a history, by label, the flagship first."""
-    found = {name: find_model(name) for name in sorted(list_models(), key=lambda name: (name != FLAGSHIP, name))}
-    found |= {f"runs/{path.parent.name}": ModelFolder(path.parent) for path in sorted(RUNS.glob("*/history.csv"))}
-    return {label: folder for label, folder in found.items() if folder.history_path.exists()}
+    """Bundled runs and those in training that have a history, by name, the flagship first."""
+    runs = {name: find_model(name) for name in sorted(list_runs(), key=lambda name: (name != FLAGSHIP, name))}
+    runs |= {f"runs/{path.parent.name}": ModelFolder(path.parent) for path in sorted(RUNS.glob("*/history.csv"))}
+    return {name: folder for name, folder in runs.items() if folder.history_path.exists()}
+
+
+def label_of(name: str) -> str:
+    """What people read for a run; one in training may have no configuration yet."""
+    return name if name.startswith("runs/") else loaders.display_name(name)
 
 
 def histories_of(chosen: dict[str, ModelFolder]) -> dict[str, pd.DataFrame]:
     """The runs' tables as of now."""
-    return {label: table for label, folder in chosen.items() if (table := loaders.history(folder)) is not None}
+    return {name: table for name, folder in chosen.items() if (table := loaders.history(folder)) is not None}
 
 
 def replayed(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -> None:
@@ -40,27 +46,28 @@ def replayed(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -
     histories = histories_of(chosen)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        runs = tuple((label, str(chosen[label].path), loaders.stamp(chosen[label].history_path)) for label in histories)
-        chart(curves_film(runs, smoothing, log_loss), "curves", "Curves (dotted: training, solid: validation)")
+        runs = tuple((name, str(chosen[name].path), loaders.stamp(chosen[name].history_path)) for name in histories)
+        chart(curves_animation(runs, smoothing, log_loss), "curves", "Curves (dotted: training, solid: validation)")
     with right:
-        label = next((name for name, folder in chosen.items() if folder.snapshots_path.exists()), None)
-        if label is None:
+        first = next((name for name, folder in chosen.items() if folder.snapshots_path.exists()), None)
+        if first is None:
             st.info("These runs kept no snapshots of the sample slices: a classifier outlines nothing.")
             return
-        film = masks_film(chosen[label].path, loaders.stamp(chosen[label].snapshots_path))
-        chart(film, "masks", f"What {label} outlined after each epoch (simulated slices)")
-    first = next(iter(histories.values()))
-    st.download_button("History as CSV", lambda: safe_csv(first), "history.csv", "text/csv", on_click="ignore")
+        animation = masks_of_run(chosen[first].path, loaders.stamp(chosen[first].snapshots_path))
+        chart(animation, "masks", f"What {label_of(first)} outlined after each epoch (simulated slices)")
+    table = next(iter(histories.values()))
+    download("History as CSV", lambda: safe_csv(table), "history.csv")
 
 
-@st.cache_resource(max_entries=KEPT_FILMS, show_spinner=False)
-def curves_film(runs: tuple[tuple[str, str, float], ...], smoothing: float, log_loss: bool) -> go.Figure:
-    """The curves of runs (label, folder, when its history changed); drawing the frames takes most of a second."""
-    return replay.animation(histories_of({label: ModelFolder(Path(path)) for label, path, _ in runs}), smoothing, log_loss)
+@st.cache_resource(max_entries=KEPT_ANIMATIONS, show_spinner=False)
+def curves_animation(runs: tuple[tuple[str, str, float], ...], smoothing: float, log_loss: bool) -> go.Figure:
+    """The curves of runs (name, folder, when its history changed); drawing the frames takes most of a second."""
+    histories = histories_of({name: ModelFolder(Path(path)) for name, path, _ in runs})
+    return replay.animation(histories, {name: label_of(name) for name in histories}, smoothing, log_loss)
 
 
-@st.cache_resource(max_entries=KEPT_FILMS, show_spinner=False)
-def masks_film(path: Path, changed: float) -> go.Figure:
+@st.cache_resource(max_entries=KEPT_ANIMATIONS, show_spinner=False)
+def masks_of_run(path: Path, changed: float) -> go.Figure:
     """The sample slices' animation of one run."""
     kept = loaders.snapshots(ModelFolder(path))
     assert kept is not None
@@ -74,27 +81,32 @@ def masks_film(path: Path, changed: float) -> go.Figure:
     return masks_animation(images, truths, masks[:, rows], [name.replace("_", " ").capitalize() for name in names])
 
 
-@st.fragment(run_every=EVERY)
+@st.fragment(run_every=REFRESH_SECONDS)
 def live(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -> None:
-    """The curves of runs that are still being written, looked at again and again."""
+    """The curves of runs that are still being written, read again and again."""
     histories = histories_of(chosen)
-    chart(replay.curves(histories, smoothing, log_loss), "live", "Curves so far")
-    latest = {label: int(table["epoch"].iloc[-1]) for label, table in histories.items()}
-    st.caption(", ".join(f"{label}: epoch {epoch}" for label, epoch in latest.items()) + f". Looked at every {EVERY} seconds.")
+    chart(replay.curves(histories, {name: label_of(name) for name in histories}, smoothing, log_loss), "live", "Curves so far")
+    latest = {name: int(table["epoch"].iloc[-1]) for name, table in histories.items()}
+    st.caption(
+        ", ".join(f"{label_of(name)}: epoch {epoch}" for name, epoch in latest.items())
+        + f". Read again every {REFRESH_SECONDS} seconds."
+    )
 
 
 st.title("Training replay", anchor=False)
 try:
-    there = folders()
-    if not there:
+    runs = folders()
+    if not runs:
         st.info("No training history yet. Run: resunet train --recipe resunet --data DIR")
     else:
-        names = st.multiselect("Runs", list(there), [next(iter(there))], key="runs", placeholder="Choose a run")
+        names = st.multiselect(
+            "Runs", list(runs), [next(iter(runs))], format_func=label_of, key="runs", placeholder="Choose a run"
+        )
         with st.container(horizontal=True, vertical_alignment="center", gap="large"):
             smoothing = st.slider("Smoothing", 0.0, 0.95, 0.0, 0.05, key="smoothing", width=260)
             log_loss = st.toggle("Loss on a log scale", key="log_loss")
             watch = st.toggle("Watch live", key="live_watch", help="Follow history.csv of a run in training")
-        chosen = {name: there[name] for name in names}
+        chosen = {name: runs[name] for name in names}
         if not chosen:
             st.info("Choose at least one run.")
         elif watch:

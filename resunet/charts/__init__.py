@@ -1,1 +1,1 @@
-"""Plotly figures from tables: pure functions without state, in one look."""
+"""Pictures for people: Plotly figures from tables and slices with their overlays; pure functions, in one look."""

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from resunet.charts.metrics import cases, patient_table
 from resunet.charts.style import GREY, ORANGE, finish, model_colour, whiskers
+from resunet.evaluation.evaluation import Evaluation
 
-COSTS = {"parameters": "Parameters, millions", "gflop": "GFLOP a slice", "latency": "Milliseconds a slice, measured here"}
+COSTS = {"parameters": "Parameters, millions", "gflop": "GFLOP per slice", "latency": "Milliseconds per slice, measured here"}
 QUARTERS = tuple(f"lesion_sensitivity_q{quarter}" for quarter in range(1, 5))
 
 
-def cost_against_dice(costs: Mapping[str, float], summaries: Mapping[str, dict[str, Any]], cost: str) -> go.Figure:
+def cost_against_dice(costs: Mapping[str, float], evaluations: Mapping[str, Evaluation], cost: str) -> go.Figure:
     """Mean volume Dice with its interval against a cost; a line joins the models that no other beats on both.
 
     Args:
         costs: by model, in the unit that COSTS says.
-        summaries: summary.json by model; models without a cost are left out.
+        evaluations: by model; models without a cost are left out.
         cost: key of COSTS.
     """
-    points = [(costs[name], summaries[name]["metrics"]["volume_dice_mean"], name) for name in summaries if name in costs]
+    points = [
+        (costs[name], evaluations[name].summary["metrics"]["volume_dice_mean"], name) for name in evaluations if name in costs
+    ]
     figure = go.Figure()
     front = pareto_front([(x, float(metric["value"]), name) for x, metric, name in points])
     figure.add_scatter(
@@ -34,14 +36,15 @@ def cost_against_dice(costs: Mapping[str, float], summaries: Mapping[str, dict[s
         name="best for their cost",
     )
     for x, metric, name in points:
+        label = evaluations[name].display_name
         figure.add_scatter(
             x=[x],
             y=[metric["value"]],
             mode="markers",
-            name=name,
+            name=label,
             marker={"size": 14, "color": model_colour(name)},
             error_y=whiskers([metric["value"]], [metric["low"]], [metric["high"]]),
-            hovertemplate=f"{name}<br>%{{x:.3g}}, Dice %{{y:.3f}}<extra></extra>",
+            hovertemplate=f"{label}<br>%{{x:.3g}}, Dice %{{y:.3f}}<extra></extra>",
         )
     return finish(figure, COSTS[cost], f"Volume Dice, mean over n = {points[0][1]['n']} patients", 420)
 
@@ -55,14 +58,20 @@ def pareto_front(points: Sequence[tuple[float, float, str]]) -> list[tuple[float
     return front
 
 
-def forest(paired: pd.DataFrame, reference: str) -> go.Figure:
-    """Each model's paired difference from the reference with its interval; p after Holm's correction beside it."""
+def forest(paired: pd.DataFrame, labels: Mapping[str, str], reference: str) -> go.Figure:
+    """Each model's paired difference from the reference with its interval; p after Holm's correction beside it.
+
+    Args:
+        paired: a `paired_table`.
+        labels: display names by model.
+        reference: display name of the model that the others are compared with.
+    """
     table = paired.sort_values("difference", ignore_index=True)
     figure = go.Figure()
     figure.add_vline(x=0, line={"color": ORANGE, "dash": "dot"}, annotation_text=reference)
     figure.add_scatter(
         x=table["difference"],
-        y=table["model"],
+        y=table["model"].map(labels),
         mode="markers+text",
         text=[f"p {p:.3g}" for p in table["p_holm"]],
         textposition="top center",
@@ -78,9 +87,9 @@ def forest(paired: pd.DataFrame, reference: str) -> go.Figure:
     return finish(figure, f"Difference of volume Dice from {reference}, n = {patients} patients", None, 140 + 60 * len(table))
 
 
-def patient_by_patient(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> go.Figure:
+def patient_by_patient(first: Evaluation, second: Evaluation) -> go.Figure:
     """Volume Dice of each patient under two models; above the diagonal the second is better."""
-    both = patient_table(first).merge(patient_table(second), on="patient", suffixes=("", "_second"))
+    both = patient_table(first.slices).merge(patient_table(second.slices), on="patient", suffixes=("", "_second"))
     low = min(0.4, float(both[["dice", "dice_second"]].min().min()) - 0.05)
     figure = go.Figure()
     figure.add_scatter(x=[low, 1], y=[low, 1], mode="lines", line={"color": GREY, "dash": "dot"}, showlegend=False)
@@ -88,29 +97,30 @@ def patient_by_patient(first: pd.DataFrame, second: pd.DataFrame, names: tuple[s
         x=both["dice"],
         y=both["dice_second"],
         mode="markers",
-        marker={"size": 12, "color": model_colour(names[1])},
+        marker={"size": 12, "color": model_colour(second.model)},
         customdata=cases(both, "worst_slice_second"),
         name=f"patients (n = {len(both)})",
         hovertemplate="%{customdata[2]}<br>%{x:.3f} against %{y:.3f}<extra></extra>",
     )
     figure.update_xaxes(range=[low, 1.02])
     figure.update_yaxes(range=[low, 1.02])
-    return finish(figure, f"Volume Dice, {names[0]}", f"Volume Dice, {names[1]}", 420)
+    return finish(figure, f"Volume Dice, {first.display_name}", f"Volume Dice, {second.display_name}", 420)
 
 
-def lesions_by_size(summaries: Mapping[str, dict[str, Any]]) -> go.Figure:
+def lesions_by_size(evaluations: Mapping[str, Evaluation]) -> go.Figure:
     """Share of lesions found, quarter by quarter of their area, for each model."""
     figure = go.Figure()
-    for name, summary in summaries.items():
-        if QUARTERS[0] not in summary["metrics"]:
+    for name, evaluation in evaluations.items():
+        figures = evaluation.summary["metrics"]
+        if QUARTERS[0] not in figures:
             continue  # no slice with a tumour, no lesions
-        metrics = [summary["metrics"][quarter] for quarter in QUARTERS]
+        metrics = [figures[quarter] for quarter in QUARTERS]
         figure.add_bar(
             x=[f"quarter {index + 1}<br>n = {metric['n']}" for index, metric in enumerate(metrics)],
             y=[metric["value"] for metric in metrics],
-            name=name,
+            name=evaluation.display_name,
             marker_color=model_colour(name),
-            error_y=whiskers(*([metric[name] for metric in metrics] for name in ("value", "low", "high"))),
+            error_y=whiskers(*([metric[end] for metric in metrics] for end in ("value", "low", "high"))),
         )
     figure.update_yaxes(range=[0, 1.03])
     return finish(figure, "Lesions by area, smallest quarter first", "Share found", 400, barmode="group")

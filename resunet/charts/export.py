@@ -14,7 +14,7 @@ FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")  # as sprea
 
 
 def chart_table(figure: go.Figure) -> pd.DataFrame:
-    """One row a point: series, x, y, z and text where the chart has them, low and high where it draws intervals.
+    """One row per point: series, x, y, z and text where the chart has them, low and high where it draws intervals.
 
     Where it draws them both ways, they are x_low, x_high, y_low and y_high.
     """
@@ -50,9 +50,9 @@ def safe_csv(table: pd.DataFrame) -> str:
 
     Text is quoted, so that a spreadsheet that splits at semicolons does not make two cells of one.
     """
-    return table.map(harmless).rename(columns=harmless).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+    return table.map(escape_formula).rename(columns=escape_formula).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
 
 
-def harmless(cell: Any) -> Any:
+def escape_formula(cell: Any) -> Any:
     """The cell, led by an apostrophe where it is text that a spreadsheet would take for a formula."""
     return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell

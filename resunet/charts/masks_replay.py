@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from PIL import Image
 from plotly.subplots import make_subplots
 
-from resunet.charts.film import FRAME_MS, OVER_TITLES, STEPS, with_controls
+from resunet.charts.animation import FRAME_MS, OVER_TITLES, STEPS, with_controls
 from resunet.charts.style import ORANGE, SKY, finish
 
 
@@ -21,10 +21,10 @@ def masks_animation(
     """Sample slices with the predicted outline of each epoch over the true one, with the same controls as the curves.
 
     Args:
-        images: grey pictures (S, S) uint8, one a sample.
+        images: grey pictures (S, S) uint8, one per sample.
         truths: true masks (S, S).
         masks: predicted masks (epochs, samples, S, S).
-        titles: one a sample.
+        titles: one per sample.
     """
     columns = min(3, len(images))
     rows = -(-len(images) // columns)
@@ -43,11 +43,7 @@ def masks_animation(
         figure.add_trace(_contour(masks[-1, index], "predicted", ORANGE, "solid", index == 0), **place)
     traces = list(range(first, first + len(images)))
     figure.frames = [
-        go.Frame(
-            name=f"{epoch:.2f}",
-            traces=traces,
-            data=[_outline(masks[epoch, index]) for index in range(len(images))],
-        )
+        go.Frame(name=f"{epoch:.2f}", traces=traces, data=[_outline(masks[epoch, index]) for index in range(len(images))])
         for epoch in range(len(masks))
     ]
     finish(figure, height=230 * rows + 80)

@@ -1,4 +1,4 @@
-"""Charts of one model on one part of the data, from its slices.csv."""
+"""Charts of one model on one evaluation, from its slices.csv."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AGGREGATIONS = {
 
 
 def patient_table(slices: pd.DataFrame) -> pd.DataFrame:
-    """One row a patient: dice of the volume, tumour_pixels, site, worst_slice (its number, for drilling down)."""
+    """One row per patient: dice of the volume, tumour_pixels, site, worst_slice (its number, for drilling down)."""
     patients = volumes(slices)
     table = pd.DataFrame({"dice": table_dice(patients), "tumour_pixels": patients["tp"] + patients["fn"]}, index=patients.index)
     errors = slices.assign(wrong=slices["fp"] + slices["fn"])
@@ -50,15 +50,15 @@ def patient_dice(slices: pd.DataFrame) -> go.Figure:
     patients = patient_table(slices)
     figure = go.Figure()
     for named, label in ((True, "published ten"), (False, "others")):
-        part = patients[patients["patient"].isin(BUDA_TEN) == named]
-        if part.empty:
+        group = patients[patients["patient"].isin(BUDA_TEN) == named]
+        if group.empty:
             continue
         figure.add_scatter(
-            x=part["tumour_pixels"],
-            y=part["dice"],
+            x=group["tumour_pixels"],
+            y=group["dice"],
             mode="markers",
-            name=f"{label} (n = {len(part)})",
-            customdata=cases(part, "worst_slice"),
+            name=f"{label} (n = {len(group)})",
+            customdata=cases(group, "worst_slice"),
             hovertemplate="%{customdata[2]}<br>Dice %{y:.3f}<br>%{x:,} tumour pixels<extra></extra>",
             marker={"size": 13, "color": BLUE, "symbol": "circle" if named else "circle-open", "line": {"width": 2}},
         )
@@ -103,7 +103,7 @@ def aggregations(slices: pd.DataFrame, figures: dict[str, dict[str, Any]]) -> go
 
 
 def distribution(slices: pd.DataFrame, group: Mapping[str, str] | None = None, label: str | None = None) -> go.Figure:
-    """Volume Dice a patient and Dice a tumour slice as boxes with every point, all together or group by group.
+    """Volume Dice per patient and Dice per tumour slice as boxes with every point, all together or group by group.
 
     Args:
         group: the group of each patient, e.g. its site; patients that it leaves out are "not known".
@@ -150,8 +150,8 @@ def slice_dice(slices: pd.DataFrame) -> go.Figure:
     return finish(figure, "Tumour in the slice, pixels (log scale)", "Dice of the slice")
 
 
-def budget(parts: dict[str, int]) -> go.Figure:
-    """The error budget of the two stages as one bar for the tumour's pixels and one for the false ones."""
+def error_breakdown(pixels: dict[str, int]) -> go.Figure:
+    """Where the two stages lose and invent pixels, as one bar for the tumour's pixels and one for the false ones."""
     rows = (
         ("Tumour pixels", "found", "outlined", GREEN),
         ("Tumour pixels", "lost_at_gate", "lost at the gate", RED),
@@ -162,10 +162,10 @@ def budget(parts: dict[str, int]) -> go.Figure:
     )
     figure = go.Figure()
     for bar, name, label, colour in rows:
-        share = parts[name] / max(1, parts["tumour"])
+        share = pixels[name] / max(1, pixels["tumour"])
         figure.add_bar(
             y=[bar],
-            x=[parts[name]],
+            x=[pixels[name]],
             orientation="h",
             name=label,
             marker_color=colour,
@@ -174,6 +174,6 @@ def budget(parts: dict[str, int]) -> go.Figure:
             insidetextanchor="middle",
             hovertemplate=f"{label}: %{{x:,}} pixels, {share:.2%} of the tumour<extra></extra>",
         )
-    figure = finish(figure, f"Pixels; all tumours together are {parts['tumour']:,}", None, 260, barmode="stack")
+    figure = finish(figure, f"Pixels; all tumours together are {pixels['tumour']:,}", None, 260, barmode="stack")
     figure.update_layout(uniformtext={"minsize": 11, "mode": "hide"})
     return figure

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from resunet.charts.film import OVER_TITLES, STEPS, with_controls
+from resunet.charts.animation import OVER_TITLES, STEPS, with_controls
 from resunet.charts.style import BESIDE, finish, model_colour
 
 CURVES = {
@@ -25,7 +25,7 @@ CURVES = {
 
 
 class Curve(NamedTuple):
-    """One line of the replay: which run and column, in which panel, its points an epoch."""
+    """One line of the replay: which run and column, in which panel, one point per epoch."""
 
     run: str
     column: str
@@ -59,19 +59,29 @@ def smooth(values: npt.NDArray[np.float64], weight: float) -> npt.NDArray[np.flo
     return result
 
 
-def curves(histories: Mapping[str, pd.DataFrame], smoothing: float = 0.0, log_loss: bool = False) -> go.Figure:
-    """All curves of all runs, whole, one panel a quantity; best and last epochs marked. For runs in training too."""
+def curves(
+    histories: Mapping[str, pd.DataFrame], labels: Mapping[str, str], smoothing: float = 0.0, log_loss: bool = False
+) -> go.Figure:
+    """All curves of all runs, whole, one panel per quantity; best epochs marked. For runs in training too.
+
+    Args:
+        histories: history.csv by run.
+        labels: display names by run.
+        smoothing: as `curves_of`.
+    """
     figure = _panels(panels_of(histories))
     for curve in curves_of(histories, smoothing):
-        figure.add_trace(_line(curve), *_place(curve.panel, panels_of(histories)))
+        figure.add_trace(_line(curve, labels[curve.run]), *_place(curve.panel, panels_of(histories)))
     _mark_best(figure, histories)
     return _dress(figure, histories, log_loss)
 
 
-def animation(histories: Mapping[str, pd.DataFrame], smoothing: float = 0.0, log_loss: bool = False) -> go.Figure:
-    """The curves as an animation with play, pause, speeds and a scrubber over epochs; no server is asked while it runs."""
+def animation(
+    histories: Mapping[str, pd.DataFrame], labels: Mapping[str, str], smoothing: float = 0.0, log_loss: bool = False
+) -> go.Figure:
+    """`curves` as an animation with play, pause, speeds and a scrubber over epochs; no server is asked while it runs."""
     lines, panels = curves_of(histories, smoothing), panels_of(histories)
-    figure = curves(histories, smoothing, log_loss)
+    figure = curves(histories, labels, smoothing, log_loss)
     epochs = max(table["epoch"].size for table in histories.values())
     indices = list(range(len(lines)))
     figure.frames = [
@@ -103,17 +113,17 @@ def _points(curve: Curve, upto: float) -> dict[str, list[float]]:
     return {"x": x, "y": y}
 
 
-def _line(curve: Curve) -> go.Scatter:
+def _line(curve: Curve, label: str) -> go.Scatter:
     """The whole curve."""
     trained = curve.column.startswith("train")
     return go.Scatter(
         **_points(curve, curve.points.size),
         mode="lines",
         line={"color": model_colour(curve.run), "width": 3, "dash": "dot" if trained else "solid"},
-        name=f"{curve.run}, {curve.column.replace('_', ' ')}",
+        name=f"{label}, {curve.column.replace('_', ' ')}",
         legendgroup=curve.run,
         showlegend=curve.panel == "loss",
-        hovertemplate="epoch %{x}: %{y:.4g}<extra>" + f"{curve.run} {curve.column}</extra>",
+        hovertemplate="epoch %{x}: %{y:.4g}<extra>" + f"{label}, {curve.column}</extra>",
     )
 
 
@@ -147,7 +157,7 @@ def _dress(figure: go.Figure, histories: Mapping[str, pd.DataFrame], log_loss: b
 
 
 def _fix_axes(figure: go.Figure, lines: list[Curve], panels: list[str], epochs: int, log_loss: bool) -> None:
-    """Ranges that hold for the whole film, so that the axes stand still while the curves grow."""
+    """Ranges that hold for the whole animation, so that the axes stand still while the curves grow."""
     for panel in panels:
         values = np.concatenate([curve.points for curve in lines if curve.panel == panel])
         low, high = float(np.nanmin(values)), float(np.nanmax(values))

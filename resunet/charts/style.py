@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import colorsys
+import re
+import zlib
 from typing import Any
 
 import numpy as np
@@ -9,37 +12,38 @@ import plotly.graph_objects as go
 
 # Okabe and Ito's colours, told apart by colour-blind eyes and readable on white and on near-black.
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8A949C"
-# Five more, near Tol's muted ones, fill up to one colour a model.
+# Five more, near Tol's muted ones.
 WINE, TEAL, OLIVE, INDIGO, BROWN = "#882255", "#44AA99", "#999933", "#7B6FD0", "#8C564B"
-PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, WINE, TEAL, OLIVE, GREY, INDIGO, BROWN)
 HEIGHT = 360
 SHORT_LEGEND, LEGEND_ROW = 3, 22  # entries; pixels
 BESIDE, BELOW = 64, 60  # pixels for the numbers and the title of an axis
 
-# Not read from the registry of models, which needs torch; a test keeps the two together.
-MODEL_NAMES = (
-    "resunet_lite",
-    "resunet_deep",
-    "resunet",
-    "unet",
-    "unet_plus_plus",
-    "seresunet",
-    "resunet_plus",
-    "agresunet",
-    "cnn_unet",
-    "cnn",
-    "resnet50",
-    "resunet_deep_128",
-)
+# Colours of the bundled models; any other one gets a colour of its own, computed from its name.
+MODEL_COLOURS = {
+    "resunet_lite": BLUE,
+    "resunet_deep": ORANGE,
+    "resunet": GREEN,
+    "unet": RED,
+    "unet_plus_plus": PURPLE,
+    "seresunet": SKY,
+    "resunet_plus": WINE,
+    "agresunet": TEAL,
+    "cnn_unet": OLIVE,
+    "cnn": GREY,
+    "resnet50": INDIGO,
+    "resunet_deep_128": BROWN,
+}
+RUN_SUFFIX = re.compile(r"_(fold\d+|slice|bce|dice|tversky|focal_tversky|seed\d+)(?=_|$)")
 
 
 def model_colour(name: str) -> str:
-    """The colour of a model, by its place in the list of architectures; runs of an architecture share its colour."""
-    for index, known in enumerate(MODEL_NAMES):
-        if name == known:
-            return PALETTE[index % len(PALETTE)]
-    longest = max((known for known in MODEL_NAMES if name.startswith(known)), key=len, default=None)
-    return model_colour(longest) if longest else GREY
+    """The colour of a model, the same everywhere; ablations of a model share its colour."""
+    base = RUN_SUFFIX.sub("", name.removeprefix("runs/"))
+    if base in MODEL_COLOURS:
+        return MODEL_COLOURS[base]
+    # Hue from the name; lightness and saturation that no bundled model has and that both themes show.
+    red, green, blue = colorsys.hls_to_rgb(zlib.crc32(base.encode()) % 360 / 360, 0.60, 0.85)
+    return f"#{round(255 * red):02X}{round(255 * green):02X}{round(255 * blue):02X}"
 
 
 def whiskers(value: Any, low: Any, high: Any) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from resunet.data.folder import NUMBERED, Pair, distinct, paired
-from resunet.data.readers import Scan, mask_of, read_scan
-from resunet.data.slices import BoolMask
+from resunet.data.folder import NUMBERED, Pair, check_distinct, pair_names
+from resunet.data.readers import read_scan
+from resunet.data.scan import BoolMask, Scan, mask_of
 from resunet.errors import InputError
 
 MAX_SLICES = 2000
@@ -50,7 +50,7 @@ def read_archive(content: bytes, decode: Callable[[bytes, str], Scan] = read_sca
 
     Args:
         content: the zip file.
-        decode: what makes a Scan of a file's bytes and name; a stranger's zip file wants `apart.Decoder.read`.
+        decode: what makes a Scan of a file's bytes and name; an untrusted zip file wants `SandboxedDecoder.read`.
 
     Raises:
         InputError: not a zip file, encrypted, too large, or neither layout; the message says what would be right.
@@ -96,13 +96,13 @@ def _pairs(names: Iterable[str]) -> list[Pair]:
     if root is None:
         return _beside(paths)
     below = {str(PurePosixPath(*path.parts[len(root) :])): str(path) for path in paths if path.parts[: len(root)] == root}
-    return [pair._replace(image=below[pair.image], mask=below[pair.mask]) for pair in paired(below)]
+    return [pair._replace(image=below[pair.image], mask=below[pair.mask]) for pair in pair_names(below)]
 
 
 def _beside(paths: list[PurePosixPath]) -> list[Pair]:
     """Images with <name>_mask beside them; the patient is the folder."""
     images = {path.with_suffix(""): path for path in paths}
-    found = []
+    pairs = []
     for stem, mask in images.items():
         name = stem.name.removesuffix("_mask")
         image = images.get(stem.with_name(name)) if name else None
@@ -110,5 +110,5 @@ def _beside(paths: list[PurePosixPath]) -> list[Pair]:
         if image is None or image == mask or numbered is None:
             continue
         patient = image.parent.name or numbered["patient"]
-        found.append(Pair(patient, int(numbered["number"]), str(image), str(mask)))
-    return distinct(sorted(found))
+        pairs.append(Pair(patient, int(numbered["number"]), str(image), str(mask)))
+    return check_distinct(sorted(pairs))

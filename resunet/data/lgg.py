@@ -11,9 +11,25 @@ from pathlib import Path
 
 import pandas as pd
 
+from resunet.data.description import DataSetDescription
 from resunet.data.slices import SliceRecord
 from resunet.errors import InputError
 
+DESCRIPTION = DataSetDescription(
+    name="LGG MRI segmentation (Buda, Saha, Mazurowski 2019; TCGA-LGG)",
+    anatomy="brain",
+    modality="MRI",
+    target="the FLAIR abnormality of lower-grade gliomas",
+    channels=("pre-contrast", "FLAIR", "post-contrast"),
+    licence="CC BY-NC-SA 4.0",
+    citation="cite Buda et al. 2019 and Mazurowski et al. 2017",
+    limits=(
+        "Lower-grade gliomas from five hospitals; every patient has a tumour. Other diseases, children, scanners and "
+        "sequences were not seen.",
+        "Masks outline the FLAIR abnormality, oedema included, not the enhancing tumour.",
+    ),
+    identifier="mateuszbuda/lgg-mri-segmentation",
+)
 # Columns of data.csv, what they are called here, and what their numbers stand for (TCGA-LGG).
 CLINICAL = {
     "histological_type": ("Histology", {1.0: "astrocytoma", 2.0: "oligoastrocytoma", 3.0: "oligodendroglioma"}),
@@ -72,10 +88,10 @@ def records(root: Path, wanted: list[str] | None = None) -> list[SliceRecord]:
     Raises:
         InputError: a wanted patient is not there, has no slice, or a slice has no mask.
     """
-    found: list[SliceRecord] = []
+    slices: list[SliceRecord] = []
     for patient in patients(root) if wanted is None else sorted(wanted):
-        found.extend(_patient_records(root / patient))
-    return found
+        slices.extend(_patient_records(root / patient))
+    return slices
 
 
 def _patient_records(folder: Path) -> list[SliceRecord]:
@@ -84,7 +100,7 @@ def _patient_records(folder: Path) -> list[SliceRecord]:
     images = [path for path in folder.glob(f"{folder.name}_*.tif") if not path.stem.endswith("_mask")]
     if not images:
         raise InputError(f"Patient folder {folder} holds no slice named {folder.name}_<n>.tif.")
-    found = []
+    slices = []
     for image in images:
         number = image.stem.removeprefix(f"{folder.name}_")
         mask = image.with_name(f"{image.stem}_mask.tif")
@@ -92,5 +108,5 @@ def _patient_records(folder: Path) -> list[SliceRecord]:
             raise InputError(f"{image} is not named {folder.name}_<n>.tif with a slice number n.")
         if not mask.exists():
             raise InputError(f"{image} has no mask beside it; {mask.name} is expected.")
-        found.append(SliceRecord(folder.name, int(number), image, mask))
-    return sorted(found, key=lambda record: record.number)
+        slices.append(SliceRecord(folder.name, int(number), image, mask))
+    return sorted(slices, key=lambda record: record.number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -32,7 +33,7 @@ CHOSEN: dict[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample slice: image (H, W, 3) uint8, mask (H, W) bool, and the PNG's bytes as a visitor would send them."""
+    """A sample slice: image (H, W, 3) uint8, mask (H, W) bool, the PNG's bytes as visitors send them, and their SHA-256."""
 
     name: str
     kind: str
@@ -40,6 +41,7 @@ class Sample:
     image: npt.NDArray[np.uint8]
     mask: npt.NDArray[np.bool_]
     png: bytes
+    digest: str
 
 
 def write_samples(folder: Path = SAMPLES) -> int:
@@ -88,4 +90,4 @@ def _load(folder: Path, name: str, kind: str, simulated: bool) -> Sample:
     image = scan.slices[0]
     if image.dtype != np.uint8 or image.shape[:2] != mask.shape:
         raise InputError(f"{image_path} must be an 8-bit slice of the size of its mask.")
-    return Sample(name, kind, simulated, np.ascontiguousarray(image), mask, png)
+    return Sample(name, kind, simulated, np.ascontiguousarray(image), mask, png, hashlib.sha256(png).hexdigest())

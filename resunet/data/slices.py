@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from resunet.data.readers import read_mask, read_scan
+from resunet.data.scan import BoolMask
 from resunet.data.transforms import FloatImage, fit_to_grid, normalise
 from resunet.errors import InputError
-
-BoolMask = npt.NDArray[np.bool_]
 
 
 class Slice(Protocol):

@@ -1,64 +1,73 @@
-"""From a data folder to its parts: recognises the LGG layout and the images/ masks/ layout."""
+"""From a data folder to its splits: recognises the LGG layout and the images/ masks/ layout."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from resunet.data import folder, lgg, splits
+from resunet.data.description import DataSetDescription
 from resunet.data.slices import SliceRecord
 from resunet.errors import InputError
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The slices of each part, and what fixed them: the protocol, and the split's SHA-256."""
+class Splits:
+    """The slices of each split, what the data show, and what fixed the splits: the scheme, and its SHA-256."""
 
     train: list[SliceRecord]
     val: list[SliceRecord]
     test: list[SliceRecord]
-    protocol: str
+    description: DataSetDescription
+    scheme: str
     split_hash: str
 
-    def part(self, name: str) -> list[SliceRecord]:
-        """Slices of 'train', 'val', 'test' or 'all'."""
-        return self.train + self.val + self.test if name == "all" else list(getattr(self, name))
+    def slices(self, split: str) -> list[SliceRecord]:
+        """Slices of 'train', 'val', 'test', or 'buda10': the test patients for whom another network's Dice is published."""
+        if split == "buda10":
+            return [record for record in self.test if record.patient in splits.BUDA_TEN]
+        return {"train": self.train, "val": self.val, "test": self.test}[split]
 
 
-def open_parts(data: str | Path | None = None, protocol: str = "patient") -> Parts:
-    """Slices under `data` (or ``LGG_DATA``) in three parts.
+def open_splits(data: str | Path | None = None, scheme: str = "patient") -> Splits:
+    """Slices under `data` (or ``LGG_DATA``) in three splits.
 
     Args:
         data: a folder in the LGG or the images/ masks/ layout.
-        protocol: "patient" for the committed split, "foldK" for fold K of it as test, "slice" for random slices.
+        scheme: "patient" for the committed split, "foldK" for fold K of it as test, "slice" for random slices.
 
     Raises:
         InputError: no data there, or a listed patient is missing.
     """
     if data is not None and folder.is_folder_dataset(Path(data)):
-        records = folder.records(Path(data))
-        table = folder.split_table(Path(data), records)
-        return _by_patient(records, table, str(pd.util.hash_pandas_object(table).sum()))
+        root = Path(data)
+        records = folder.records(root)
+        table = folder.split_table(root, records)
+        split_hash = str(pd.util.hash_pandas_object(table).sum())
+        return _by_patient(records, table, folder.describe(root), "patient", split_hash)
     root = lgg.find_root(data)
-    if protocol == "slice":
-        pieces = splits.split_by_slice(lgg.records(root))
-        return Parts(pieces["train"], pieces["val"], pieces["test"], protocol, "slices of all patients, seed 2025")
+    if scheme == "slice":
+        by_split = splits.split_by_slice(lgg.records(root))
+        return Splits(**by_split, description=lgg.DESCRIPTION, scheme=scheme, split_hash="slices of all patients, seed 2025")
     table = splits.read_split()
-    there = [patient for patient in lgg.patients(root) if patient in set(table["patient"])]
-    if not there:
+    listed = set(table["patient"])
+    patients = [patient for patient in lgg.patients(root) if patient in listed]
+    if not patients:
         raise InputError(f"None of the patients of the split file is in {root}.")
-    if protocol.startswith("fold"):
-        table = splits.fold_table(table, int(protocol.removeprefix("fold")))
-    return replace(_by_patient(lgg.records(root, there), table, splits.split_hash()), protocol=protocol)
+    if scheme.startswith("fold"):
+        table = splits.fold_table(table, int(scheme.removeprefix("fold")))
+    return _by_patient(lgg.records(root, patients), table, lgg.DESCRIPTION, scheme, splits.split_hash())
 
 
-def _by_patient(records: Sequence[SliceRecord], table: pd.DataFrame, split_hash: str) -> Parts:
-    part_of = dict(zip(table["patient"], table["split"], strict=True))
-    pieces = {part: [record for record in records if part_of[record.patient] == part] for part in splits.PARTS}
-    return Parts(pieces["train"], pieces["val"], pieces["test"], "patient", split_hash)
+def _by_patient(
+    records: Sequence[SliceRecord], table: pd.DataFrame, description: DataSetDescription, scheme: str, split_hash: str
+) -> Splits:
+    split_of = dict(zip(table["patient"], table["split"], strict=True))
+    train, val, test = ([record for record in records if split_of[record.patient] == name] for name in splits.SPLITS)
+    return Splits(train, val, test, description, scheme, split_hash)
 
 
 def all_records(data: str | Path | None) -> list[SliceRecord]:

@@ -1,4 +1,4 @@
-"""Which patient is in which part: the committed split by patient, and the random split by slice that shows leakage."""
+"""Which patient is in which split: the committed split by patient, and the random split by slice that shows leakage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resunet.errors import InputError
 from resunet.files import file_sha256
 
 SPLIT_FILE = Path(__file__).with_name("lgg_split.csv")
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 FOLDS = 5
 
 # The ten patients on which mateuszbuda/brain-segmentation-pytorch publishes mean volume Dice 0.91, median 0.92.
@@ -36,35 +36,11 @@ NO_SITE = "-"
 
 def site(patient: str) -> str:
     """The hospital code in a TCGA patient name, e.g. 'CS' for TCGA_CS_4944_20010208; NO_SITE for other names."""
-    parts = str(patient).split("_")
-    return parts[1] if parts[0] == "TCGA" and len(parts) > 2 else NO_SITE
+    words = str(patient).split("_")
+    return words[1] if words[0] == "TCGA" and len(words) > 2 else NO_SITE
 
 
-def make_split(patients: Sequence[str], seed: int = 2025) -> pd.DataFrame:
-    """The table behind lgg_split.csv: columns patient, site, split, fold.
-
-    Test: the ten named patients and ten more; validation: ten; each ten drawn by site in proportion. Folds deal the
-    shuffled patients of each site round-robin, so that every site is spread over the five.
-    """
-    rng = np.random.default_rng(seed)
-    left = sorted(set(patients) - set(BUDA_TEN))
-    test = set(BUDA_TEN) | _draw_by_site(left, 10, rng)
-    val = _draw_by_site([patient for patient in left if patient not in test], 10, rng)
-    shuffled = [str(patient) for patient in rng.permutation(sorted(patients))]
-    folds = {patient: index % FOLDS for index, patient in enumerate(sorted(shuffled, key=site))}
-    rows = [
-        {
-            "patient": patient,
-            "site": site(patient),
-            "split": "test" if patient in test else "val" if patient in val else "train",
-            "fold": folds[patient],
-        }
-        for patient in sorted(patients)
-    ]
-    return pd.DataFrame(rows)
-
-
-def _draw_by_site(patients: Sequence[str], count: int, rng: np.random.Generator) -> set[str]:
+def draw_by_site(patients: Sequence[str], count: int, rng: np.random.Generator) -> set[str]:
     """`count` patients, each site by its share, largest remainders rounded up."""
     sites = pd.Series([site(patient) for patient in patients]).value_counts().sort_index()
     exact = sites * count / sites.sum()
@@ -85,8 +61,8 @@ def read_split(path: Path = SPLIT_FILE) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise InputError(f"The split file {path} cannot be read ({error}).") from error
     missing = {"patient", "split"} - set(table.columns)
-    if missing or table["patient"].duplicated().any() or not table["split"].isin(PARTS).all():
-        raise InputError(f"{path} must list each patient once, with columns patient and split ({', '.join(PARTS)}).")
+    if missing or table["patient"].duplicated().any() or not table["split"].isin(SPLITS).all():
+        raise InputError(f"{path} must list each patient once, with columns patient and split ({', '.join(SPLITS)}).")
     return table
 
 
@@ -95,22 +71,16 @@ def split_hash(path: Path = SPLIT_FILE) -> str:
     return file_sha256(path)
 
 
-def patients_of(part: str, table: pd.DataFrame) -> list[str]:
-    """Patients of 'train', 'val' or 'test', sorted."""
-    return sorted(table.loc[table["split"] == part, "patient"])
-
-
 def fold_table(table: pd.DataFrame, fold: int, seed: int = 2025) -> pd.DataFrame:
     """The split table with fold `fold` as test and ten others, drawn by site, as validation."""
     test = table["fold"] == fold
-    val = _draw_by_site(sorted(table.loc[~test, "patient"]), 10, np.random.default_rng([seed, fold]))
-    parts = np.select([test, table["patient"].isin(val)], ["test", "val"], "train")
-    return table.assign(split=parts)
+    val = draw_by_site(sorted(table.loc[~test, "patient"]), 10, np.random.default_rng([seed, fold]))
+    return table.assign(split=np.select([test, table["patient"].isin(val)], ["test", "val"], "train"))
 
 
 def split_by_slice(records: Sequence[SliceRecord], seed: int = 2025) -> dict[str, list[SliceRecord]]:
     """Random slices 70/15/15, slices of one patient on both sides, as the paper's lineage does. For comparison only."""
     order = np.random.default_rng(seed).permutation(len(records))
     first, second = int(0.70 * len(records)), int(0.85 * len(records))
-    pieces = {"train": order[:first], "val": order[first:second], "test": order[second:]}
-    return {part: [records[index] for index in sorted(indices)] for part, indices in pieces.items()}
+    by_split = {"train": order[:first], "val": order[first:second], "test": order[second:]}
+    return {split: [records[index] for index in sorted(indices)] for split, indices in by_split.items()}

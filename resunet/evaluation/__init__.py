@@ -1,0 +1,1 @@
+"""From masks to figures: counts, aggregation, intervals, paired tests, cross-validation, choices on validation."""

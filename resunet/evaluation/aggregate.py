@@ -1,6 +1,6 @@
 """From slices.csv to summary.json: every figure under a name that says how it was aggregated.
 
-Most figures are a sum over a sum, with one contribution a patient; the confidence interval resamples patients, because
+Most figures are a sum over a sum, with one contribution per patient; the confidence interval resamples patients, because
 slices of one patient are not independent.
 """
 
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from resunet.evaluation.definitions import DEFINITIONS
 from resunet.evaluation.lesions import read_lesions
 from resunet.evaluation.metrics import Array, FloatArray, dice, iou, ratio, table_dice, volumes
-from resunet.evaluation.rules import SUMMARY_RULES
 
 RESAMPLES = 2000
 SEED = 2025
@@ -22,7 +22,7 @@ ECE_BINS = 10
 
 
 class Ratio(NamedTuple):
-    """One figure as sum(part) / sum(whole), with an entry a patient in each; n counts `unit`s."""
+    """One figure as sum(part) / sum(whole), with one entry per patient in each; n counts `unit`s."""
 
     part: Array
     whole: Array
@@ -70,7 +70,7 @@ def summarise_segmentation(slices: pd.DataFrame, resampling: Resampling | None =
     resampling = resampling or Resampling.of_patients(patients)
     figures = {name: _figure(ratio_, resampling) for name, ratio_ in segmentation_ratios(slices).items()}
     figures["volume_dice_median"] = _median(table_dice(volumes(slices)), resampling)
-    return {name: figures[name] for name in SUMMARY_RULES if name in figures}
+    return {name: figures[name] for name in DEFINITIONS if name in figures}
 
 
 def segmentation_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
@@ -131,11 +131,11 @@ def _lesion_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
     order = pd.Index(sorted(slices["patient"].unique()))
     ratios = {}
     for quarter in range(4):
-        part = lesions[lesions["quarter"] == quarter].groupby("patient")["found"].agg(["sum", "count"])
-        part = part.reindex(order, fill_value=0)
-        n = int(part["count"].sum())
+        counts = lesions[lesions["quarter"] == quarter].groupby("patient")["found"].agg(["sum", "count"])
+        counts = counts.reindex(order, fill_value=0)
+        n = int(counts["count"].sum())
         ratios[f"lesion_sensitivity_q{quarter + 1}"] = Ratio(
-            part["sum"].to_numpy(float), part["count"].to_numpy(float), n, "lesion"
+            counts["sum"].to_numpy(float), counts["count"].to_numpy(float), n, "lesion"
         )
     return ratios
 
@@ -148,28 +148,28 @@ def summarise_classification(
     from sklearn.metrics import average_precision_score, roc_auc_score  # 58 MB with SciPy's statistics; few screens need it
 
     truth, probability = slices["tumour_pixels"].to_numpy() > 0, slices["p_tumour"].to_numpy(float)
-    said = probability >= threshold
+    positive = probability >= threshold
     patients = _numbered(slices)
 
     def share(part: Array, whole: Array) -> Ratio:
         return Ratio(_sums(patients, part), _sums(patients, whole), len(slices), "slice")
 
-    hits = truth & said
+    hits = truth & positive
     ratios = {
-        "accuracy": share(truth == said, np.ones(len(slices))),
+        "accuracy": share(truth == positive, np.ones(len(slices))),
         "sensitivity": share(hits, truth),
-        "specificity": share(~truth & ~said, ~truth),
-        "precision": share(hits, said),
-        "f1": share(2.0 * hits, truth.astype(float) + said),
+        "specificity": share(~truth & ~positive, ~truth),
+        "precision": share(hits, positive),
+        "f1": share(2.0 * hits, truth.astype(float) + positive),
     }
     figures = {name: _figure(ratio_, resampling) for name, ratio_ in ratios.items()}
-    for name, rule in (("auroc", roc_auc_score), ("auprc", average_precision_score), ("ece", calibration_error)):
+    for name, score in (("auroc", roc_auc_score), ("auprc", average_precision_score), ("ece", calibration_error)):
         draws = [
-            float(rule(truth, probability, sample_weight=weights)) if 0 < weights[truth].sum() < weights.sum() else np.nan
+            float(score(truth, probability, sample_weight=weights)) if 0 < weights[truth].sum() < weights.sum() else np.nan
             for weights in resampling.weights[:, patients]
         ]
         low, high = resampling.interval(np.array(draws))
-        value = float(rule(truth, probability)) if 0 < truth.sum() < len(truth) else float("nan")
+        value = float(score(truth, probability)) if 0 < truth.sum() < len(truth) else float("nan")
         figures[name] = {"value": value, "low": low, "high": high, "n": len(slices), "unit": "slice"}
     return figures
 

@@ -21,8 +21,8 @@ from resunet.evaluation.metrics import FloatArray, ratio, table_dice, volumes
 TIE = 0.005  # differences of a patient's Dice up to this count as a tie
 
 
-def metric_table(summaries: Mapping[str, dict[str, Any]]) -> pd.DataFrame:
-    """One row a model and metric: model, metric, value, low, high, n, unit; from the summaries of one protocol."""
+def metric_table(summaries: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per model and metric: model, metric, value, low, high, n, unit; from the summaries of one evaluation."""
     rows = [
         {"model": model, "metric": name, **figure}
         for model, summary in summaries.items()
@@ -32,7 +32,7 @@ def metric_table(summaries: Mapping[str, dict[str, Any]]) -> pd.DataFrame:
 
 
 def wide(metrics: pd.DataFrame) -> pd.DataFrame:
-    """A `metric_table` for reading: one row a metric, one column a model, each cell 'value [low, high]'."""
+    """A `metric_table` for reading: one row per metric, one column per model, each cell 'value [low, high]'."""
     cells = metrics.assign(cell=[f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in metrics.itertuples()])
     order = list(dict.fromkeys(metrics["metric"]))
     return (
@@ -44,7 +44,7 @@ def wide(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired_table(slices: Mapping[str, pd.DataFrame], reference: str) -> pd.DataFrame:
-    """Each model against `reference` by volume Dice, one row a model.
+    """Each model against `reference` by volume Dice, one row per model.
 
     Args:
         slices: slices.csv by model name, all over the same slices.
@@ -108,7 +108,7 @@ def rank_biserial(differences: FloatArray) -> float:
 
 
 def stage_1_against_masks(slices: pd.DataFrame, threshold: float) -> dict[str, Any]:
-    """Does stage 1 judge slices better than "some pixel was outlined"? McNemar's exact test over the same slices.
+    """Does stage 1 classify slices better than "some pixel was outlined"? McNemar's exact test over the same slices.
 
     Args:
         slices: a segmentation slices.csv with p_tumour.

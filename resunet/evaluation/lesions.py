@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-BoolMask = npt.NDArray[np.bool_]
+from resunet.data.scan import BoolMask
 
 
 class LesionHit(NamedTuple):
@@ -26,7 +26,7 @@ def lesion_hits(predicted: BoolMask, target: BoolMask) -> list[LesionHit]:
     return sorted(hits, key=lambda hit: hit.pixels, reverse=True)  # of the truth alone, whatever was found
 
 
-def write_lesions(hits: list[LesionHit]) -> str:
+def write_lesions(hits: Sequence[LesionHit]) -> str:
     """Text for a cell of slices.csv: pixels, then + for found or - for missed, e.g. '812+ 34-'."""
     return " ".join(f"{hit.pixels}{'+' if hit.found else '-'}" for hit in hits)
 

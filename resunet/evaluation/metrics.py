@@ -1,4 +1,4 @@
-"""Overlap metrics from counts. Counts are kept a slice; every aggregation is a sum of them under a name of its own."""
+"""Overlap metrics from counts. Counts are kept per slice; every aggregation is a sum of them under a name of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = npt.NDArray[Any]
 
 
 class Counts(NamedTuple):
-    """True and false positives and negatives, in pixels; arrays of one shape, one entry a slice or a patient."""
+    """True and false positives and negatives, in pixels; arrays of one shape, one entry per slice or per patient."""
 
     tp: IntArray
     fp: IntArray
@@ -55,7 +55,7 @@ def ratio(part: npt.ArrayLike, whole: npt.ArrayLike, empty: float = np.nan) -> F
 
 
 def volumes(slices: pd.DataFrame) -> pd.DataFrame:
-    """Counts tp, fp, fn of each patient's whole volume, indexed by patient, from a table with one row a slice."""
+    """Counts tp, fp, fn of each patient's whole volume, indexed by patient, from a table with one row per slice."""
     return slices.groupby("patient")[["tp", "fp", "fn"]].sum()
 
 

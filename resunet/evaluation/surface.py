@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
-BoolMask = npt.NDArray[np.bool_]
+from resunet.data.scan import BoolMask
+
 CROSS = ndimage.generate_binary_structure(2, 1)
 TOLERANCE_PX = 2.0
 
@@ -31,11 +31,11 @@ def surface_scores(predicted: BoolMask, target: BoolMask, tolerance: float = TOL
     window = _window(predicted | target)
     first, second = _outline(predicted[window]), _outline(target[window])
     # float64 exact distances; both maps live on the masks' common bounding box only.
-    there = ndimage.distance_transform_edt(~second)[first]
-    back = ndimage.distance_transform_edt(~first)[second]
-    hd95 = max(float(np.percentile(there, 95)), float(np.percentile(back, 95)))
-    close = np.count_nonzero(there <= tolerance) + np.count_nonzero(back <= tolerance)
-    return SurfaceScores(hd95, close / (there.size + back.size))
+    to_second = ndimage.distance_transform_edt(~second)[first]
+    to_first = ndimage.distance_transform_edt(~first)[second]
+    hd95 = max(float(np.percentile(to_second, 95)), float(np.percentile(to_first, 95)))
+    close = np.count_nonzero(to_second <= tolerance) + np.count_nonzero(to_first <= tolerance)
+    return SurfaceScores(hd95, close / (to_second.size + to_first.size))
 
 
 def _window(mask: BoolMask) -> tuple[slice, slice]:

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from resunet.artifacts import CleanUp
+from resunet.data.scan import BoolMask
 from resunet.evaluation.lesions import LesionHit, lesion_hits, read_lesions, write_lesions
 from resunet.evaluation.metrics import count_pixels
-from resunet.postprocess import CleanUp, to_mask
+from resunet.inference.postprocessing import to_mask
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
-BoolMask = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
 
 
@@ -43,7 +44,7 @@ class Sweep(NamedTuple):
 
 def measure_mask(predicted: BoolMask, truth: BoolMask) -> MaskFigures:
     """Counts, distances and lesions of one mask (H, W) against the truth."""
-    from resunet.evaluation.surface import surface_scores  # SciPy takes 0.2 s to import, and who looks at a sweep needs none
+    from resunet.evaluation.surface import surface_scores  # SciPy takes 0.2 s to import; reading a stored sweep needs none
 
     counts = count_pixels(predicted[None], truth[None])
     distances = surface_scores(predicted, truth)

@@ -7,10 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from resunet.artifacts import ModelFolder
 from resunet.errors import InputError
 from resunet.models.agresunet import AGResUNet
 from resunet.models.classifier import ResNet50Classifier
 from resunet.models.cnn import CNN
+from resunet.models.pretrained import load_weights
 from resunet.models.resunet import ResUNet, ResUNetDeep
 from resunet.models.resunet_lite import ResUNetLite
 from resunet.models.resunet_plus import ResUNetPlus
@@ -29,9 +31,7 @@ SEGMENTATION: dict[str, Callable[[], nn.Module]] = {
     "resunet_deep": ResUNetDeep,
     "resunet_lite": ResUNetLite,
 }
-CLASSIFICATION: dict[str, Callable[[], nn.Module]] = {
-    "resnet50": ResNet50Classifier,
-}
+CLASSIFICATION: dict[str, Callable[[], nn.Module]] = {"resnet50": ResNet50Classifier}
 MODELS = {**SEGMENTATION, **CLASSIFICATION}
 
 
@@ -40,6 +40,15 @@ def build_model(architecture: str) -> nn.Module:
     if architecture not in MODELS:
         raise InputError(f"There is no architecture '{architecture}'; choose one of {', '.join(MODELS)}.")
     return MODELS[architecture]()
+
+
+def load_network(folder: ModelFolder) -> nn.Module:
+    """The trained network of a model folder, in float32 and eval mode, weights checked and loaded strictly.
+
+    Raises:
+        InputError: configuration or weights are missing, damaged or do not belong together.
+    """
+    return load_weights(build_model(folder.config().architecture), folder)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -54,6 +63,6 @@ def count_gflop(model: nn.Module, size: int) -> float:
     was_training = model.training
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        model.eval()(torch.zeros(1, 3, size, size))
+        model.eval()(torch.zeros(1, 3, size, size, device=next(model.parameters()).device))
     model.train(was_training)
     return counter.get_total_flops() / 1e9

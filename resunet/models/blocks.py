@@ -13,7 +13,7 @@ def conv_bn_relu(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
 
 
 def double_conv(inputs: int, outputs: int) -> nn.Sequential:
-    """Two `conv_bn_relu`: U-Net's block and the first stage of the ResUNets."""
+    """Two `conv_bn_relu`: U-Net's block and the first level of the ResUNets."""
     return nn.Sequential(conv_bn_relu(inputs, outputs), conv_bn_relu(outputs, outputs))
 
 
@@ -82,5 +82,4 @@ class UpConcat(nn.Module):
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         upsampled: Tensor = nn.functional.interpolate(coarse, size=skip.shape[-2:], mode="nearest")
-        skip = skip.to(upsampled.dtype)  # of an encoder that stays in float32; else the whole map would become float32
         return self.block(torch.cat([upsampled, skip], dim=1))  # type: ignore[no-any-return]

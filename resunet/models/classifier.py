@@ -1,47 +1,64 @@
-"""Stage 1: ResNet-50 (He, Zhang, Ren, Sun, CVPR 2016) with one logit, and the mask help it may be trained with."""
+"""Stage 1: ResNet-50 (He, Zhang, Ren, Sun, CVPR 2016) with one logit, and the mask heads it may be trained with."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torchvision.models import resnet50
 
 from resunet.models.pretrained import Pretrained
-from resunet.models.resnet import ResNet50
 
 
 class ResNet50Classifier(Pretrained, nn.Module):
-    """ResNet-50 with a single output: the logit of "this slice shows a tumour".
+    """ResNet-50 with a single output: the logit of "this slice shows a tumour"."""
 
-    Args:
-        imagenet: start from torchvision's ImageNet weights (fetched over the network on first use).
-    """
-
-    def __init__(self, imagenet: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.backbone = ResNet50(outputs=1)
-        if imagenet:
-            from torchvision.models import ResNet50_Weights
-
-            pretrained = ResNet50_Weights.DEFAULT.get_state_dict(progress=True, check_hash=True)
-            body = {name: value for name, value in pretrained.items() if not name.startswith("fc.")}
-            self.backbone.load_state_dict(body | {f"fc.{k}": v for k, v in self.backbone.fc.state_dict().items()})
+        self.backbone = resnet50(num_classes=1)
 
     def feature_maps(self, image: Tensor) -> list[Tensor]:
-        """Maps of the last three stages, at strides 8, 16 and 32, with 512, 1024 and 2048 channels."""
-        return self.backbone.feature_maps(image)
+        """Maps of the last three layers, at strides 8, 16 and 32, with 512, 1024 and 2048 channels."""
+        body = self.backbone
+        features = body.layer1(body.maxpool(body.relu(body.bn1(body.conv1(image)))))
+        maps = []
+        for layer in (body.layer2, body.layer3, body.layer4):
+            features = layer(features)
+            maps.append(features)
+        return maps
 
     def classify(self, maps: list[Tensor]) -> Tensor:
         """Logits (B, 1) from the maps of `feature_maps`."""
-        return self.backbone.classify(maps)
+        return self.backbone.fc(self.backbone.avgpool(maps[-1]).flatten(1))  # type: ignore[no-any-return]
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, 1) of a normalised image (B, 3, H, W)."""
-        return self.backbone(image)  # type: ignore[no-any-return]
+        return self.classify(self.feature_maps(image))
 
 
-class MaskHelp(nn.Module):
-    """A classifier with a 1x1 convolution on each of its last three stages that must say where the tumour is.
+class ExplainedClassifier(nn.Module):
+    """Stage 1 with its Grad-CAM from the same forward pass.
 
-    From scratch, a label a slice is a thin signal; the masks of the training slices say which cells of each map hold
+    Behind the last layer stand only a global average and one linear unit, so the gradient of the logit with respect to
+    channel k of the last map is w_k / (H W) everywhere: Grad-CAM (Selvaraju et al., ICCV 2017, eq. 1 and 2) is
+    ReLU(sum_k w_k A_k) / (H W), a 1x1 convolution, and needs no backward pass and no hooks.
+    """
+
+    def __init__(self, classifier: ResNet50Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, 1) and maps (B, h, w) >= 0 at stride 32."""
+        maps = self.classifier.feature_maps(image)
+        last, weight = maps[-1], self.classifier.backbone.fc.weight[:, :, None, None]
+        cam = torch.relu(nn.functional.conv2d(last, weight))
+        return self.classifier.classify(maps), cam[:, 0] / (last.shape[-2] * last.shape[-1])
+
+
+class AuxiliaryMaskHeads(nn.Module):
+    """A classifier with a 1x1 convolution on each of its last three layers that must say where the tumour is.
+
+    From scratch, one label per slice is a thin signal; the masks of the training slices say which cells of each map hold
     tumour. The extra heads are dropped after training.
     """
 

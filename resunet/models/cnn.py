@@ -33,9 +33,9 @@ class CNN(Pretrained, nn.Module):
         """Logits (B, 1, H, W) of a normalised image (B, 3, H, W); any side of at least 16 pixels."""
         features = self.stem(image)
         sizes = []
-        for stage in self.encoder:
+        for level in self.encoder:
             sizes.append(features.shape[-2:])
-            features = stage(features)
-        for stage in self.decoder:
-            features = stage(nn.functional.interpolate(features, size=sizes.pop(), mode="nearest"))
+            features = level(features)
+        for level in self.decoder:
+            features = level(nn.functional.interpolate(features, size=sizes.pop(), mode="nearest"))
         return self.head(features)  # type: ignore[no-any-return]

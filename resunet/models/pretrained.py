@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from resunet.artifacts import WEIGHTS_FILE, ModelFolder
 from resunet.errors import InputError
+from resunet.hub import Pin, fetch, find_model
+
+
+def load_weights(network: nn.Module, folder: ModelFolder) -> nn.Module:
+    """Load a folder's weights into the network, strictly; returns it in float32 and eval mode.
+
+    Raises:
+        InputError: the weights are missing, damaged or another network's.
+    """
+    path = folder.check(WEIGHTS_FILE)
+    try:
+        network.load_state_dict(load_file(path), strict=True)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a valid safetensors file ({error}).") from error
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise InputError(f"The weights in {folder.path} do not fit {type(network).__name__} ({first}).") from error
+    return network.float().eval()
 
 
 class Pretrained:
-    """Adds `from_pretrained` to a network class.
+    """Adds `from_pretrained` to a network class that is built without arguments.
 
-    The Hub library's own mixin (PyTorchModelHubMixin) loads with strict=False and knows no checksum; this one loads a
-    model folder as the pipeline does.
+    The Hub library's own mixin (PyTorchModelHubMixin) loads with strict=False and knows no checksum.
     """
 
     @classmethod
@@ -26,11 +48,7 @@ class Pretrained:
         Raises:
             InputError: no such model, damaged weights, or another architecture than this class.
         """
-        from resunet.hub import Pin, fetch, find_model
-        from resunet.stages import load_model
-
         folder = find_model(source) if revision is None else fetch(Pin.parse(f"{source}@{revision}"))
-        model = load_model(folder)
-        if not isinstance(model, cls):
-            raise InputError(f"{folder.path} holds a {type(model).__name__}, not a {cls.__name__}; load it with that class.")
-        return model
+        network = cls()
+        load_weights(cast(nn.Module, network), folder)
+        return network

@@ -14,7 +14,7 @@ from resunet.models.unet import EncoderDecoder, down_and_up
 class ResUNet(EncoderDecoder):
     """ResUNet of the QPAIN 2025 paper's lineage: 16-32-64-128 encoder, 256 bottleneck, 1.2 M parameters.
 
-    First stage two 3x3 convolutions, then residual blocks; max-pool down, upsample and concatenate up, 1x1 out.
+    First level two 3x3 convolutions, then residual blocks; max-pool down, upsample and concatenate up, 1x1 out.
     """
 
     def __init__(self) -> None:

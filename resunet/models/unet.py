@@ -15,13 +15,13 @@ LINEAGE_WIDTHS = (16, 32, 64, 128, 256)
 
 
 def down_and_up(features: Tensor, pool: nn.Module, encoder: nn.ModuleList, decoder: nn.ModuleList) -> Tensor:
-    """Through the encoder, pooling before each stage, and back through the decoder, each stage with its skip."""
+    """Through the encoder, pooling before each level, and back through the decoder, each level with its skip."""
     skips = []
-    for stage in encoder:
+    for level in encoder:
         skips.append(features)
-        features = stage(pool(features))
-    for stage in decoder:
-        features = stage(features, skips.pop())
+        features = level(pool(features))
+    for level in decoder:
+        features = level(features, skips.pop())
     return features
 
 

@@ -33,7 +33,7 @@ class UNetPlusPlus(Pretrained, nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(widths[0], 1, 1) for _ in range(self.depth))
 
     def side_outputs(self, image: Tensor) -> list[Tensor]:
-        """Logits (B, 1, H, W) of each head, shallowest first; deep supervision judges every one of them."""
+        """Logits (B, 1, H, W) of each head, shallowest first; deep supervision compares each of them with the mask."""
         rows: list[list[Tensor]] = []
         features = image
         for level in range(self.depth + 1):
@@ -52,7 +52,7 @@ class UNetPlusPlus(Pretrained, nn.Module):
 
 
 class DeepSupervision(nn.Module):
-    """A network with side outputs whose training judges each of them; only the network itself is kept."""
+    """A network with side outputs, each of which is trained on the mask; only the network itself is kept."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

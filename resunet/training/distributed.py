@@ -1,4 +1,4 @@
-"""Several processes: joining the group torchrun set up, statistics over the whole batch, gathering results."""
+"""Several processes: joining the group that torchrun set up, statistics over the whole batch, gathering results."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def gather(rows: list[T]) -> list[T]:
     """The rows of all processes, by rank, on every process."""
     if world() == 1:
         return rows
-    parts: list[Any] = [None] * world()
-    distributed.all_gather_object(parts, rows)
-    return [row for part in parts for row in part]
+    gathered: list[Any] = [None] * world()
+    distributed.all_gather_object(gathered, rows)
+    return [row for of_process in gathered for row in of_process]
 
 
 def mean_over_processes(value: float) -> float:

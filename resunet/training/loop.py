@@ -19,17 +19,18 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from resunet.artifacts import ModelFolder
+from resunet.artifacts import ModelConfig, ModelFolder
 from resunet.data.slices import SliceCache
+from resunet.data.sources import open_splits
 from resunet.files import sole_writer, write_csv
 from resunet.losses import Loss, build_loss
 from resunet.models import build_model
-from resunet.models.classifier import MaskHelp, ResNet50Classifier
+from resunet.models.classifier import AuxiliaryMaskHeads, ResNet50Classifier
 from resunet.models.resunet_lite import ResUNetLite
 from resunet.models.unet_plus_plus import DeepSupervision
-from resunet.runtime import compute_dtype, configure_threads, default_device, mixed_precision
+from resunet.training.devices import compute_dtype, configure_threads, default_device, mixed_precision
 from resunet.training.distributed import mean_over_processes, rank, wait_for_all, with_whole_batch_norm, world
-from resunet.training.publish import RunFacts, publish_best
+from resunet.training.publish import describe_run, publish_best
 from resunet.training.recipes import Recipe
 from resunet.training.sampling import FRAME, Batch, TrainingSet, collate, epoch_plan, simulated_slices
 from resunet.training.snapshots import SnapshotRecorder
@@ -37,7 +38,7 @@ from resunet.training.state import Progress, load_checkpoint, save_checkpoint
 from resunet.training.validation import validate
 
 CHECKPOINT_STEPS = 50
-HELP_WEIGHT = 0.5
+AUXILIARY_WEIGHT = 0.5
 FINAL_RATE = 0.01  # share of the peak learning rate at the end of the cosine
 
 
@@ -79,7 +80,7 @@ class Trainer:
 
     recipe: Recipe
     run: ModelFolder
-    facts: RunFacts
+    config: ModelConfig
     train: SliceCache
     val: SliceCache
 
@@ -92,9 +93,9 @@ class Trainer:
         if self.recipe.imagenet:
             assert isinstance(self.model, ResUNetLite)
             self.model.load_imagenet()
-        if self.recipe.mask_help:
+        if self.recipe.auxiliary_masks:
             assert isinstance(self.model, ResNet50Classifier)
-            self.model = MaskHelp(self.model)
+            self.model = AuxiliaryMaskHeads(self.model)
         elif self.recipe.deep_supervision:
             self.model = DeepSupervision(self.model)
         if world() > 1:
@@ -157,7 +158,7 @@ class Trainer:
         progress.seconds += time.monotonic() - started
 
     def _step(self, batch: Batch) -> float:
-        images, masks, labels = (part.to(self.device, non_blocking=True) for part in batch)
+        images, masks, labels = (tensor.to(self.device, non_blocking=True) for tensor in batch)
         with mixed_precision(self.device, self.dtype):
             outputs = self.trained(images)
         loss = self._loss(outputs, masks, labels)
@@ -175,11 +176,13 @@ class Trainer:
         logits, cells = outputs
         if self.recipe.task == "segmentation":
             return torch.stack([self.loss(side, masks) for side in cells]).mean()
-        help_loss = sum(
+        auxiliary_loss = sum(
             (self.loss(cell, nn.functional.adaptive_max_pool2d(masks, cell.shape[-2:])) for cell in cells),
             start=torch.zeros((), device=logits.device),
         )
-        return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels) + HELP_WEIGHT * help_loss / len(cells)
+        return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels) + AUXILIARY_WEIGHT * auxiliary_loss / len(
+            cells
+        )
 
     def _end_epoch(self, snapshots: SnapshotRecorder | None, bar: tqdm[Any]) -> None:
         """Validate the averaged weights, keep them if they are the best, write the row and the checkpoint."""
@@ -191,12 +194,12 @@ class Trainer:
             "train_loss": mean_over_processes(progress.loss_sum / self.recipe.steps_per_epoch),
             **figures,
             "seconds": progress.seconds,
-            "input_size": self.recipe.stage_of(progress.epoch).size,
+            "input_size": self.recipe.phase_of(progress.epoch).size,
         }
         if score(self.recipe, figures) > progress.best_score:
             progress.best_score, progress.best_epoch = score(self.recipe, figures), progress.epoch
             if rank() == 0:
-                publish_best(self.run, averaged, self.recipe, self.facts, row)
+                publish_best(self.run, averaged, self.config, row)
         if snapshots is not None:
             snapshots.record(averaged, self.device, self.dtype)
         if rank() == 0:
@@ -208,7 +211,7 @@ class Trainer:
     def averaged_model(self) -> nn.Module:
         """The exponential moving average of the network itself, without training-only heads."""
         module = self.average.module
-        return module.network if isinstance(module, MaskHelp | DeepSupervision) else module
+        return module.network if isinstance(module, AuxiliaryMaskHeads | DeepSupervision) else module
 
     def _write_history(self, row: dict[str, float]) -> None:
         table = self.run.history() if row["epoch"] > 1 else None
@@ -216,8 +219,8 @@ class Trainer:
         write_csv(self.run.history_path, pd.DataFrame([*earlier, row]))
 
     def _out_of_patience(self) -> bool:
-        """Whether the last stage has gone `patience` epochs without improvement."""
-        last_starts = self.recipe.epochs - self.recipe.stages[-1].epochs
+        """Whether the last phase has gone `patience` epochs without improvement."""
+        last_starts = self.recipe.epochs - self.recipe.phases[-1].epochs
         waited = self.progress.epoch - 1 - max(self.progress.best_epoch, last_starts)
         return self.progress.epoch > last_starts and waited >= self.recipe.patience
 
@@ -238,8 +241,9 @@ def train(recipe: Recipe, data: str | Path | None, out: Path, resume: bool = Fal
 
 
 def _train(recipe: Recipe, data: str | Path | None, run: ModelFolder, resume: bool) -> ModelFolder:
-    facts, parts = RunFacts.collect(data, recipe)
-    trainer = Trainer(recipe, run, facts, SliceCache(parts.train, FRAME), SliceCache(parts.val, FRAME))
+    splits = open_splits(data, recipe.split_scheme)
+    config = describe_run(run.name, recipe, splits)
+    trainer = Trainer(recipe, run, config, SliceCache(splits.train, FRAME), SliceCache(splits.val, FRAME))
     if resume:
         trainer.resume()
     trainer.fit()

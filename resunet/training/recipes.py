@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from resunet.data.augment import GENTLE, STRONG, Augmentation
+from resunet.data.augmentation import GENTLE, STRONG, AugmentationRanges
 from resunet.errors import InputError
 
 
 @dataclass(frozen=True)
-class Stage:
+class Phase:
     """Some epochs at one input size: a window of `size` pixels is cropped, or the whole slice shrunk to it."""
 
     epochs: int
@@ -24,23 +24,25 @@ class Recipe:
     """How one model is trained. An epoch is `samples_per_epoch` weighted draws, not a pass over the data.
 
     Attributes:
+        display_name: what people read; `name` stands in paths and commands.
         task: "segmentation" or "classification".
-        stages: run one after the other; the last one's size is the model's input size.
+        phases: run one after the other; the last one's size is the model's input size.
         tumour_share: share of the draws that show a tumour.
         simulated_share: share of the draws that come from the simulator.
-        patience: epochs of the last stage without improvement on validation before training stops early.
+        patience: epochs of the last phase without improvement on validation before training stops early.
         imagenet: start from ImageNet weights, where the architecture has some.
-        mask_help: train the classifier's feature maps on the masks too.
-        deep_supervision: judge every side output of the network, not only their mean.
-        augmentation: ranges; a stage's `scale` takes the place of theirs.
-        protocol: "patient" (the committed split), "slice" (random slices) or "fold0" to "fold4".
-        keep_weights: whether promotion keeps the weights; runs that answer a question keep everything but them.
+        auxiliary_masks: train the classifier's feature maps on the masks too.
+        deep_supervision: train every side output of the network on the mask, not only their mean.
+        augmentation: ranges; a phase's `scale` takes the place of theirs.
+        split_scheme: "patient" (the committed split), "slice" (random slices) or "fold0" to "fold4".
+        keep_weights: whether promotion keeps the weights; ablations keep everything but them.
     """
 
     name: str
+    display_name: str
     architecture: str
     task: str
-    stages: tuple[Stage, ...]
+    phases: tuple[Phase, ...]
     loss: str = "tversky_bce"
     samples_per_epoch: int = 1600
     batch_size: int = 16
@@ -53,31 +55,31 @@ class Recipe:
     ema_decay: float = 0.995
     patience: int = 12
     imagenet: bool = False
-    mask_help: bool = False
+    auxiliary_masks: bool = False
     deep_supervision: bool = False
-    augmentation: Augmentation = GENTLE
+    augmentation: AugmentationRanges = GENTLE
     seed: int = 1
-    protocol: str = "patient"
+    split_scheme: str = "patient"
     keep_weights: bool = True
 
     @property
     def epochs(self) -> int:
-        return sum(stage.epochs for stage in self.stages)
+        return sum(phase.epochs for phase in self.phases)
 
     @property
     def input_size(self) -> int:
-        return self.stages[-1].size
+        return self.phases[-1].size
 
     @property
     def steps_per_epoch(self) -> int:
         return self.samples_per_epoch // self.batch_size
 
-    def stage_of(self, epoch: int) -> Stage:
-        """The stage that epoch `epoch` (from 0) belongs to."""
-        for stage in self.stages:
-            if epoch < stage.epochs:
-                return stage
-            epoch -= stage.epochs
+    def phase_of(self, epoch: int) -> Phase:
+        """The phase that epoch `epoch` (from 0) belongs to."""
+        for phase in self.phases:
+            if epoch < phase.epochs:
+                return phase
+            epoch -= phase.epochs
         raise IndexError("epoch is past the end of the recipe")
 
     def describe(self) -> dict[str, Any]:
@@ -85,97 +87,94 @@ class Recipe:
         return asdict(self)
 
 
-def _named(base: Recipe, name: str, **changes: Any) -> Recipe:
-    return replace(base, name=name, **changes)
+def _variant(base: Recipe, name: str, display_name: str, **changes: Any) -> Recipe:
+    return replace(base, name=name, display_name=display_name, **changes)
 
 
 # Crops of 192 from slices shrunk by up to a third show most heads whole at 1.8 times the speed; the last epochs see
 # slices as they are.
-LONG = Recipe(
+DEEP = Recipe(
     "resunet_deep",
+    "ResUNet-Deep",
     "resunet_deep",
     "segmentation",
-    (Stage(31, 192, (0.6, 1.2)), Stage(8, 256, (0.8, 1.25))),
+    (Phase(31, 192, (0.6, 1.2)), Phase(8, 256, (0.8, 1.25))),
     samples_per_epoch=3200,
     weight_decay=5e-2,
     ema_decay=0.998,
     augmentation=STRONG,
 )
-
-# Stage 1 comes first: the gate of every segmentation model is chosen with it.
-PIPELINE = (
-    Recipe(
-        "resnet50",
-        "resnet50",
-        "classification",
-        (Stage(24, 128, crop=False), Stage(10, 192, crop=False)),
-        learning_rate=1e-3,
-        weight_decay=5e-2,
-        mask_help=True,
-    ),
-    _named(
-        LONG,
-        "resunet_lite",
-        architecture="resunet_lite",
-        stages=(Stage(20, 192, (0.6, 1.2)), Stage(3, 256, (0.8, 1.25))),
-        learning_rate=1e-3,
-        imagenet=True,
-    ),
+CLASSIFIER = Recipe(
+    "resnet50",
+    "ResNet-50",
+    "resnet50",
+    "classification",
+    (Phase(24, 128, crop=False), Phase(10, 192, crop=False)),
+    learning_rate=1e-3,
+    weight_decay=5e-2,
+    auxiliary_masks=True,
 )
+LITE = _variant(
+    DEEP,
+    "resunet_lite",
+    "ResUNet-Lite",
+    architecture="resunet_lite",
+    phases=(Phase(20, 192, (0.6, 1.2)), Phase(3, 256, (0.8, 1.25))),
+    learning_rate=1e-3,
+    imagenet=True,
+)
+# Stage 1 comes first: the gate of every segmentation model is chosen with it.
+PIPELINE = (CLASSIFIER, LITE)
 
-# The comparison: every row but LONG has the same data, size, loss, augmentation, epochs and seed unless its name says so.
-TWIN = Recipe("resunet", "resunet", "segmentation", (Stage(20, 128, crop=False),))
-QUESTION = replace(TWIN, keep_weights=False)
-CLASSIFIER_TWIN = replace(PIPELINE[0], name="resnet50_slice", protocol="slice", keep_weights=False)
+# The comparison: every row but DEEP has the same data, size, loss, augmentation, epochs and seed unless its name says so.
+BASELINE = Recipe("resunet", "ResUNet", "resunet", "segmentation", (Phase(20, 128, crop=False),))
+ABLATION = replace(BASELINE, keep_weights=False)
 
 ARCHITECTURES = (
-    LONG,
-    TWIN,
-    _named(TWIN, "unet", architecture="unet"),
-    _named(TWIN, "cnn", architecture="cnn"),
-    _named(TWIN, "seresunet", architecture="seresunet"),
-    _named(TWIN, "resunet_plus", architecture="resunet_plus"),
-    _named(TWIN, "agresunet", architecture="agresunet"),
-    _named(TWIN, "resunet_deep_128", architecture="resunet_deep"),
-    _named(TWIN, "unet_plus_plus", architecture="unet_plus_plus", deep_supervision=True),
+    DEEP,
+    BASELINE,
+    _variant(BASELINE, "unet", "U-Net", architecture="unet"),
+    _variant(BASELINE, "cnn", "CNN", architecture="cnn"),
+    _variant(BASELINE, "seresunet", "SEResU-Net", architecture="seresunet"),
+    _variant(BASELINE, "resunet_plus", "ResUNet+", architecture="resunet_plus"),
+    _variant(BASELINE, "agresunet", "AGResU-Net", architecture="agresunet"),
+    _variant(BASELINE, "resunet_deep_128", "ResUNet-Deep at 128 px", architecture="resunet_deep"),
+    _variant(BASELINE, "unet_plus_plus", "U-Net++", architecture="unet_plus_plus", deep_supervision=True),
 )
-LOSS_RUNS = tuple(_named(QUESTION, f"resunet_{loss}", loss=loss) for loss in ("tversky", "bce", "dice", "focal_tversky"))
-SLICE_RUNS = (_named(QUESTION, "resunet_slice", protocol="slice"), CLASSIFIER_TWIN)
-DEEP_FOLDS = tuple(
-    _named(QUESTION, f"resunet_deep_fold{fold}", architecture="resunet_deep", protocol=f"fold{fold}") for fold in range(5)
-)
-SEED_RUNS = tuple(
-    _named(QUESTION, f"resunet_{loss}_seed{seed}", loss=loss, seed=seed)
-    for seed in (2, 3)
-    for loss in ("tversky", "bce", "dice")
-)
-UNET_FOLDS = tuple(_named(QUESTION, f"unet_fold{fold}", architecture="unet", protocol=f"fold{fold}") for fold in range(5))
 
+
+def _loss_run(loss: str, seed: int = 1) -> Recipe:
+    name, words = f"resunet_{loss}", f"ResUNet, {LOSS_NAMES[loss]} loss"
+    suffix, more = (f"_seed{seed}", f", seed {seed}") if seed > 1 else ("", "")
+    return _variant(ABLATION, name + suffix, words + more, loss=loss, seed=seed)
+
+
+def _folds(architecture: str, words: str) -> tuple[Recipe, ...]:
+    changes = ({"architecture": architecture, "split_scheme": f"fold{k}"} for k in range(5))
+    return tuple(_variant(ABLATION, f"{architecture}_fold{k}", f"{words}, fold {k}", **each) for k, each in enumerate(changes))
+
+
+LOSS_NAMES = {"tversky": "Tversky", "bce": "BCE", "dice": "Dice", "focal_tversky": "focal Tversky"}
+RANDOM_SLICES: dict[str, Any] = {"split_scheme": "slice", "keep_weights": False}
+SLICE_RUNS = (
+    _variant(BASELINE, "resunet_slice", "ResUNet, random slices", **RANDOM_SLICES),
+    _variant(CLASSIFIER, "resnet50_slice", "ResNet-50, random slices", **RANDOM_SLICES),
+    _variant(LITE, "resunet_lite_slice", "ResUNet-Lite, random slices", **RANDOM_SLICES),
+)
 # In the order in which they tell most; `resunet train --all` goes through them.
-QUESTIONS = (*LOSS_RUNS, *SLICE_RUNS, *DEEP_FOLDS, *SEED_RUNS, *UNET_FOLDS)
-STUDY = (*PIPELINE, *ARCHITECTURES, *QUESTIONS)
+ABLATIONS = (
+    *map(_loss_run, LOSS_NAMES),
+    *SLICE_RUNS,
+    *_folds("resunet_deep", "ResUNet-Deep"),
+    *(_loss_run(loss, seed) for seed in (2, 3) for loss in ("tversky", "bce", "dice")),
+    *_folds("unet", "U-Net"),
+)
+STUDY = (*PIPELINE, *ARCHITECTURES, *ABLATIONS)
 
+TINY: dict[str, Any] = {"samples_per_epoch": 16, "batch_size": 4, "simulated_share": 0.0, "ema_decay": 0.5}
 SMOKE = (
-    Recipe(
-        "smoke",
-        "resunet",
-        "segmentation",
-        (Stage(2, 64),),
-        samples_per_epoch=16,
-        batch_size=4,
-        simulated_share=0.0,
-        ema_decay=0.5,
-    ),
-    Recipe(
-        "smoke_stage1",
-        "resnet50",
-        "classification",
-        (Stage(1, 64, crop=False),),
-        samples_per_epoch=8,
-        batch_size=4,
-        simulated_share=0.0,
-        mask_help=True,
-    ),
+    _variant(BASELINE, "smoke", "Smoke test", phases=(Phase(2, 64),), **TINY),
+    _variant(CLASSIFIER, "smoke_stage1", "Smoke test of stage 1", phases=(Phase(1, 64, crop=False),), **TINY),
 )
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*STUDY, *SMOKE)}
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from resunet.data.augment import apply, draw
-from resunet.data.paste import paste_lesion
+from resunet.data.augmentation import apply, sample
+from resunet.data.lesion_copy_paste import paste_lesion
 from resunet.data.simulator import KINDS, simulate
 from resunet.data.slices import LoadedSlice, SliceCache
 from resunet.data.transforms import normalise, resize
@@ -82,18 +82,18 @@ class TrainingSet(Dataset[Batch]):
         self._cache, self._simulated, self._recipe = cache, simulated, recipe
         self._tumours = np.flatnonzero(cache.has_tumour)
 
-    def __getitem__(self, drawn: Draw) -> Batch:  # type: ignore[override]
-        recipe, stage = self._recipe, self._recipe.stage_of(drawn.epoch)
-        real = drawn.position < len(self._cache)
-        source = self._cache[drawn.position] if real else self._simulated[drawn.position - len(self._cache)]
-        rng = np.random.default_rng([recipe.seed, drawn.epoch, 1, drawn.slot])
-        parameters = draw(replace(recipe.augmentation, scale=stage.scale), rng)
-        if rng.random() < recipe.augmentation.paste:
+    def __getitem__(self, draw: Draw) -> Batch:  # type: ignore[override]
+        recipe, phase = self._recipe, self._recipe.phase_of(draw.epoch)
+        real = draw.position < len(self._cache)
+        source = self._cache[draw.position] if real else self._simulated[draw.position - len(self._cache)]
+        rng = np.random.default_rng([recipe.seed, draw.epoch, 1, draw.slot])
+        parameters = sample(replace(recipe.augmentation, scale=phase.scale), rng)
+        if rng.random() < recipe.augmentation.lesion_copy_paste:
             donor = self._cache[int(rng.choice(self._tumours))]
             source = LoadedSlice(*paste_lesion(*source, *donor, strength=float(rng.uniform(0.5, 1.0))))
-        window = stage.size if stage.crop else FRAME
+        window = phase.size if phase.crop else FRAME
         image, mask = apply(parameters, source.image, source.mask, window)
-        return to_tensors(image, mask, stage.size)
+        return to_tensors(image, mask, phase.size)
 
 
 def to_tensors(image: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], size: int) -> Batch:
@@ -105,5 +105,5 @@ def to_tensors(image: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], size
 
 def collate(examples: Sequence[Batch]) -> Batch:
     """Stack examples; images in channels-last memory, which convolutions on CPUs and tensor cores prefer."""
-    images, masks, labels = (torch.stack(parts) for parts in zip(*examples, strict=True))
+    images, masks, labels = (torch.stack(tensors) for tensors in zip(*examples, strict=True))
     return Batch(images.contiguous(memory_format=torch.channels_last), masks, labels)

@@ -1,4 +1,4 @@
-"""What the model made of the bundled samples after each epoch: the pictures that the training replay plays."""
+"""Masks of the bundled samples after each epoch: the pictures that the training replay plays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resunet.artifacts import ModelFolder
 from resunet.data.samples import load_samples
 from resunet.data.transforms import fit_to_grid, normalise
 from resunet.files import PackedMasks, write_arrays
-from resunet.runtime import mixed_precision
+from resunet.training.devices import mixed_precision
 
 THRESHOLD = 0.5
 

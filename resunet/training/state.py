@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn, optim
 
 from resunet.errors import InputError
-from resunet.files import save_tensors
+from resunet.files import atomic_path
 
 
 @dataclass
@@ -25,6 +26,12 @@ class Progress:
     best_score: float = float("-inf")
     best_epoch: int = -1
     recipe: dict[str, object] = field(default_factory=dict)
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors as safetensors (no pickle), atomically."""
+    with atomic_path(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
 
 def save_checkpoint(path: Path, progress: Progress, model: nn.Module, average: nn.Module, optimiser: optim.Optimizer) -> None:
@@ -49,7 +56,7 @@ def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimiser:
         model.load_state_dict(_under("model.", tensors))
         average.load_state_dict(_under("average.", tensors))
     except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"The checkpoint {path} cannot be resumed from ({error}); remove it to start anew.") from error
+        raise InputError(f"The checkpoint {path} cannot be resumed from ({error}); remove it to start again.") from error
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimiser.", tensors).items():
         index, key = name.split(".", 1)

@@ -14,7 +14,7 @@ from torch import nn
 from resunet.data.slices import SliceCache
 from resunet.evaluation.metrics import count_pixels, table_dice, table_iou, volumes
 from resunet.losses import Loss
-from resunet.runtime import mixed_precision
+from resunet.training.devices import mixed_precision
 from resunet.training.distributed import gather, rank, world
 from resunet.training.recipes import Recipe
 from resunet.training.sampling import Batch, collate, to_tensors

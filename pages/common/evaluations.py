@@ -1,0 +1,95 @@
+"""The evaluations that screens show: stored in model folders, and of a visitor's own data, which last as long as the visit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from pages.common import loaders
+from resunet.artifacts import SUMMARY, ModelConfig, ModelFolder
+from resunet.errors import InputError
+from resunet.evaluation.evaluation import UPLOADED, Evaluation
+from resunet.hub import FLAGSHIP, find_model, list_runs
+
+KEPT_EVALUATIONS = 128
+SESSION_KEY = "uploaded_evaluations"
+NAMES = {
+    "test": "Test, 20 patients",
+    "test_tta": "Test, with test-time augmentation",
+    "val": "Validation, 10 patients",
+    "val_tta": "Validation, with test-time augmentation",
+    "buda10": "The ten test patients with a published Dice",
+    "buda10_tta": "The ten, with test-time augmentation",
+    UPLOADED: "Your own data, this visit",
+}
+
+
+def name_of(evaluation: str) -> str:
+    """What people read for the name of an evaluation."""
+    return NAMES.get(evaluation, evaluation)
+
+
+def find(model: str, name: str) -> Evaluation | None:
+    """One evaluation of a model, or None where there is none. Raises InputError when its files are damaged."""
+    if name == UPLOADED:
+        return uploaded().get(model)
+    try:
+        folder = find_model(model)
+    except InputError:
+        return None
+    return _stored(str(folder.path), name, loaders.stamp(folder.evaluation_path(name, SUMMARY)))
+
+
+@st.cache_resource(max_entries=KEPT_EVALUATIONS, show_spinner=False)
+def _stored(folder: str, name: str, changed: float) -> Evaluation | None:
+    return Evaluation.stored(ModelFolder(Path(folder)), name)
+
+
+def names(model: str) -> list[str]:
+    """Names of a model's evaluations, this visitor's own among them. Raises InputError."""
+    return find_model(model).evaluations() + ([UPLOADED] if model in uploaded() else [])
+
+
+def measured_runs(task: str | None = None) -> dict[str, ModelConfig]:
+    """Configurations of the models and ablations with at least one evaluation, the flagship first."""
+    measured = {}
+    for name in sorted(list_runs(), key=lambda name: (name != FLAGSHIP, name)):
+        try:
+            config = loaders.model_config(name)
+            if task in (None, config.task) and names(name):
+                measured[name] = config
+        except InputError:
+            continue
+    return measured
+
+
+def compared_models(with_ablations: bool = False) -> list[str]:
+    """Measured segmentation models trained on the committed split: the same slices were held out from all of them."""
+    return [
+        name
+        for name, config in measured_runs("segmentation").items()
+        if config.split_scheme == "patient" and (with_ablations or config.keeps_weights)
+    ]
+
+
+def of_all(models: list[str], name: str) -> dict[str, Evaluation]:
+    """One evaluation of each model that has it."""
+    measured = {model: find(model, name) for model in models}
+    return {model: evaluation for model, evaluation in measured.items() if evaluation is not None}
+
+
+def uploaded() -> dict[str, Evaluation]:
+    """This visitor's evaluations of their own data, by model."""
+    kept: dict[str, Evaluation] = st.session_state.get(SESSION_KEY, {})
+    return kept
+
+
+def keep(evaluation: Evaluation) -> None:
+    """Remember an evaluation until the visit ends; a newer one of the same model takes its place."""
+    st.session_state.setdefault(SESSION_KEY, {})[evaluation.model] = evaluation
+
+
+def forget() -> None:
+    """Drop this visitor's evaluations."""
+    st.session_state.pop(SESSION_KEY, None)

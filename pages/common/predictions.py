@@ -1,0 +1,113 @@
+"""Visitors' files and slices: decoded in a sandbox, predicted one after the other, kept while there is room."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import streamlit as st
+from cachetools import LRUCache, cached
+
+from pages.common import models
+from pages.common.uploads import ImageFile
+from resunet.data.sandbox import SandboxedDecoder
+from resunet.data.scan import Scan
+from resunet.errors import InputError
+from resunet.inference.fair_lock import FairLock
+from resunet.inference.pipeline import Prediction, TumourPipeline
+from resunet.inference.runtime import FORWARD_PASSES
+
+SCANS, PREDICTIONS = 128 << 20, 16 << 20  # bytes kept for all visitors together
+ROWS = 1024  # of tables of files
+EVALUATIONS = FairLock(limit=20)  # one visitor's evaluation at a time; its forward passes take turns with other visitors'
+
+
+@st.cache_resource(show_spinner=False)
+def decoder() -> SandboxedDecoder:
+    """The process in which visitors' files are decoded."""
+    return SandboxedDecoder()
+
+
+@contextmanager
+def in_line(lock: FairLock, words: str) -> Iterator[None]:
+    """Wait for the lock, showing how many visitors are ahead; whoever leaves meanwhile drops out of the line."""
+    place = st.empty()
+    with lock.hold(lambda ahead: place.caption(f"You are number {ahead + 1} in line. {words}")):
+        place.empty()
+        yield
+
+
+def _stored_bytes(scan: Scan) -> int:
+    """One channel that is seen three times is held once."""
+    return scan.slices.nbytes // (3 if scan.slices.strides[-1] == 0 else 1)
+
+
+@cached(LRUCache(SCANS, _stored_bytes), lambda file: (file.digest, file.name), threading.Lock())
+def decode(file: ImageFile) -> Scan:
+    """The checked slices of a file. Raises InputError."""
+    return decoder().read(file.content, file.name)
+
+
+def predict(digest: str, number: int, image: npt.NDArray[np.generic], tta: bool) -> Prediction:
+    """Both stages on slice `number` of the file with that SHA-256.
+
+    Raises:
+        InputError: a model cannot be loaded, or too many visitors are waiting.
+    """
+    return _predict(models.pipeline(), image, tta, (digest, number, tta, models.revision()))
+
+
+@cached(LRUCache(PREDICTIONS, lambda prediction: prediction.nbytes), lambda *arguments: arguments[-1], threading.Lock())
+def _predict(pipeline: TumourPipeline, image: npt.NDArray[np.generic], tta: bool, key: tuple[Any, ...]) -> Prediction:
+    with in_line(FORWARD_PASSES, "Other visitors' slices come first."):
+        return pipeline.predict(image, segment_all=True, tta=tta)
+
+
+def row_of(file: ImageFile) -> dict[str, Any]:
+    """One row for a table of files: verdict, highest P(tumour), tumour pixels and slices, or the problem with the file.
+
+    Raises InputError as `predict`.
+    """
+    return _row_of(file, (file.digest, file.name, models.revision()))
+
+
+@cached(LRUCache(ROWS), lambda *arguments: arguments[-1], threading.Lock())
+def _row_of(file: ImageFile, key: tuple[Any, ...]) -> dict[str, Any]:
+    try:
+        scan = decode(file)
+    except InputError as error:
+        return {"verdict": "Not readable", "problem": str(error)}
+    if len(scan.slices) > 1:
+        return _volume_row(scan)
+    return _joined([_figures(predict(file.digest, 0, scan.slices[0], tta=False))])  # what the viewer will show
+
+
+def _volume_row(scan: Scan) -> dict[str, Any]:
+    """Slices take their turns one by one, and nothing but their figures stays."""
+    pipeline, count = models.pipeline(), len(scan.slices)
+    bar, figures = st.progress(0.0), []
+    for number, image in enumerate(scan.slices):
+        bar.progress(number / count, text=f"Slice {number + 1:,} of {count:,}")
+        with in_line(FORWARD_PASSES, "Other visitors' slices come first."):
+            figures.append(_figures(pipeline.predict(image)))
+    bar.empty()
+    return _joined(figures)
+
+
+def _figures(prediction: Prediction) -> tuple[float, int, bool]:
+    return prediction.p_tumour, int(np.count_nonzero(prediction.mask)), prediction.gated
+
+
+def _joined(figures: list[tuple[float, int, bool]]) -> dict[str, Any]:
+    p_tumour, pixels, gated = zip(*figures, strict=True)
+    return {
+        "verdict": "No tumour found" if all(gated) else "Tumour found",
+        "p_tumour": max(p_tumour),
+        "tumour_pixels": sum(pixels),
+        "slices": len(figures),
+        "problem": "",
+    }

@@ -1,0 +1,83 @@
+"""Which evaluation a dashboard shows, and which of its slices; choices live in the address, so that they can be shared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from pages.common import evaluations, loaders
+from pages.common.caching import computed, of_slices
+from resunet.evaluation.evaluation import Evaluation
+from resunet.evaluation.filters import SHOWS, SIZES, sites_of
+
+
+def choose_evaluation(task: str | None = None) -> Evaluation | None:
+    """Model and evaluation; None, with a sentence on screen, where nothing has been measured or a file is damaged."""
+    models = list(evaluations.measured_runs(task))
+    if not models:
+        st.info("Nothing is evaluated yet. Run: resunet evaluate MODEL --data DIR --split test")
+        return None
+    left, right = st.columns(2)
+    with left:
+        model = _choose("Model", models, models[0], "model", loaders.display_name)
+    names = evaluations.names(model)
+    with right:
+        start = "test" if "test" in names else names[0]
+        name = _choose("Evaluated on", names, start, "evaluation", evaluations.name_of)
+    evaluation = evaluations.find(model, name)
+    if evaluation is None:
+        st.info(f"{model} is not evaluated on {name} yet. Run: resunet evaluate {model} --data DIR --split {name}")
+    return evaluation
+
+
+def _choose(label: str, options: list[str], start: str, key: str, words: Callable[[str], str]) -> str:
+    """A selectbox that starts at what the address says and keeps the address in step.
+
+    Not bound by `bind=`: a bound parameter could not be set by `open_case`.
+    """
+    wanted = st.query_params.get(key)
+    first = options.index(wanted if wanted in options else start)
+    chosen = st.selectbox(label, options, first, format_func=words, key=key)
+    if wanted != chosen:
+        st.query_params[key] = chosen
+    return chosen
+
+
+def filter_bar(evaluation: Evaluation) -> Evaluation | None:
+    """Filters that act on everything below them; the slices that are left, or None, with a sentence, when there is none."""
+    first, second, third, fourth = st.columns([3, 4, 3, 2])
+    sites = first.multiselect("Site", of_slices(sites_of, evaluation), placeholder="All sites", key="sites")
+    sizes = second.multiselect("Tumour in the slice", list(SIZES), placeholder="Any size", key="sizes")
+    shows = third.selectbox("Slices", list(SHOWS), key="shows")
+    worst = fourth.number_input(
+        "Worst patients", 1, None, None, 1, key="worst", placeholder="all", help="Keep only this many of lowest Dice"
+    )
+    kept = computed(Evaluation.selected, evaluation, sites, sizes, shows, int(worst) if worst else None)
+    if kept.slices.empty:
+        st.warning("No slice fits these filters; take one of them back.")
+        return None
+    if len(kept.slices) < len(evaluation.slices):
+        patients = kept.slices["patient"].nunique()
+        st.caption(f"{len(kept.slices):,} of {len(evaluation.slices):,} slices, {patients} patients, fit the filters.")
+    return kept
+
+
+def open_case(evaluation: Evaluation, patient: str, number: int) -> None:
+    """Leave for the screen of one case; its address can be shared."""
+    where = {"model": evaluation.model, "evaluation": evaluation.name, "patient": patient, "slice": str(number)}
+    st.switch_page("pages/evaluation/cases.py", query_params=where)
+
+
+def follow_click(event: Any, key: str, evaluation: Evaluation) -> None:
+    """Open the case of the first selected point, whose customdata is (patient, slice).
+
+    A chart may still hold its selection when the visitor comes back to it: each selection is followed once.
+    """
+    points = event["selection"]["points"]
+    chosen = tuple(points[0]["customdata"][:2]) if points and points[0].get("customdata") else None
+    before = st.session_state.get(f"followed_{key}")
+    st.session_state[f"followed_{key}"] = chosen
+    if chosen is not None and chosen != before:
+        open_case(evaluation, str(chosen[0]), int(chosen[1]))

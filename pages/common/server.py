@@ -1,0 +1,31 @@
+"""What the server does before anybody comes."""
+
+import ctypes
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import streamlit as st
+
+M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3  # from glibc's malloc.h
+HEAPS = 2
+LARGE = 64 << 10  # bytes
+
+
+@asynccontextmanager
+async def lifespan(server: st.App) -> AsyncIterator[None]:
+    """The server's life: it begins to load the models in the background, and then serves."""
+    from pages.common.models import start_loading  # not before the server runs: its caches ask for one
+
+    start_loading()
+    yield
+
+
+def keep_memory_small() -> None:
+    """Let all threads share two heaps and keep large arrays out of them; without glibc nothing happens.
+
+    Streamlit runs each action of a visitor in a thread, which would otherwise keep what it freed in a heap of its own.
+    """
+    with suppress(OSError, AttributeError):
+        malloc = ctypes.CDLL("libc.so.6")
+        malloc.mallopt(M_ARENA_MAX, HEAPS)
+        malloc.mallopt(M_MMAP_THRESHOLD, LARGE)

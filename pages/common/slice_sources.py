@@ -1,0 +1,151 @@
+"""The three ways to choose a slice: a bundled sample, an upload, a patient of the data set."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.common import loaders, predictions, uploads
+from pages.common.case import Case
+from pages.common.messages import escape_markdown
+from pages.common.uploads import ImageFile
+from resunet.charts.export import escape_formula
+from resunet.data.membership import find_patient
+from resunet.data.samples import Sample
+from resunet.data.scan import FORMATS
+from resunet.data.slices import SliceRecord
+from resunet.data.splits import site
+
+KIND_LABELS = {
+    "typical": "Typical",
+    "large": "Large",
+    "small": "Small",
+    "faint": "Faint",
+    "cavity": "Cavity",
+    "none": "No tumour",
+}
+FIRST_SAMPLE = "large_1"
+
+
+def sample_label(sample: Sample) -> str:
+    """'Small 2' for small_2; other names as they are, words apart."""
+    kind, _, number = sample.name.rpartition("_")
+    return f"{KIND_LABELS[kind]} {number}" if kind in KIND_LABELS else sample.name.replace("_", " ").capitalize()
+
+
+def choose_sample() -> Case:
+    """A strip of thumbnails, one button each."""
+    samples = {sample.name: sample for sample in loaders.samples()}
+    pictures = loaders.thumbnails()
+    first = FIRST_SAMPLE if FIRST_SAMPLE in samples else next(iter(samples))
+    chosen = st.session_state.get("sample", first)
+    with st.container(horizontal=True, wrap=False, gap="small", key="gallery"):
+        for name, sample in samples.items():
+            _thumbnail(sample, pictures[name], chosen=chosen == name)
+    sample = samples[chosen]
+    title = f"{'Simulated sample' if sample.simulated else 'Sample'}: {sample_label(sample)}"
+    return Case(title, sample.digest, 0, sample.image, sample.mask, simulated=sample.simulated)
+
+
+def _thumbnail(sample: Sample, picture: bytes, chosen: bool) -> None:
+    with st.container(width=loaders.THUMBNAIL, gap="xxsmall"):
+        st.image(picture, width=loaders.THUMBNAIL, alt=f"Thumbnail of {sample_label(sample)}")
+        st.button(
+            sample_label(sample),
+            key=f"sample_{sample.name}",
+            type="primary" if chosen else "secondary",
+            width="stretch",
+            on_click=lambda: st.session_state.update(sample=sample.name),
+        )
+
+
+def choose_upload() -> Case | None:
+    """A drop zone for files, a table of what became of each, and the chosen row's slice."""
+    files = st.file_uploader(
+        f"Drop MRI slices here ({FORMATS})",
+        accept_multiple_files=True,
+        max_upload_size=uploads.FILE,
+        help="Greyscale FLAIR or three channels (pre-contrast, FLAIR, post-contrast). Nothing is stored on the server.",
+    )
+    if not files:
+        st.info("Nothing uploaded yet. Drop one or more files above; each is read, classified and outlined at once.")
+        return None
+    uploads.check_together(sum(file.size for file in files) / 2**20)
+    images = uploads.image_files(files)
+    table = _table_of(images)
+    row = _select_row(table) if len(images) > 1 else 0
+    file = images[row]
+    if table.loc[row, "problem"]:
+        st.error(escape_markdown(str(table.loc[row, "problem"])))
+        return None
+    scan = predictions.decode(file)
+    number = _choose_slice(len(scan.slices))
+    image = scan.slices[number]
+    title = file.name if len(scan.slices) == 1 else f"{file.name}, slice {number + 1} of {len(scan.slices)}"
+    return Case(title, file.digest, number, image, patient=find_patient(image), spacing=scan.spacing, notes=scan.notes)
+
+
+def _choose_slice(count: int) -> int:
+    if count == 1:
+        return 0
+    return st.slider("Slice", 1, count, value=(count + 1) // 2, key=f"slice_of_{count}") - 1
+
+
+def _table_of(images: list[ImageFile]) -> pd.DataFrame:
+    """Read and predict every file with a progress bar; one row per file."""
+    rows: list[dict[str, Any]] = []
+    bar = st.progress(0.0, text="Reading") if len(images) > 1 else None
+    for position, file in enumerate(images):
+        if bar is not None:
+            bar.progress(position / len(images), text=f"{escape_markdown(file.name)} ({position + 1} of {len(images)})")
+        rows.append({"file": file.name, **predictions.row_of(file)})
+    if bar is not None:
+        bar.empty()
+    columns = ["file", "verdict", "p_tumour", "tumour_pixels", "slices", "problem"]
+    return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def _select_row(table: pd.DataFrame) -> int:
+    """The uploads as a table; returns the selected row, the first readable one until somebody selects."""
+    event = st.dataframe(
+        table.assign(file=table["file"].map(escape_formula)),
+        key="uploads",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "file": st.column_config.TextColumn("File", pinned=True),
+            "verdict": st.column_config.TextColumn("Verdict"),
+            "p_tumour": st.column_config.ProgressColumn("P(tumour)", min_value=0, max_value=1, format="percent"),
+            "tumour_pixels": st.column_config.NumberColumn("Tumour, pixels", format="localized"),
+            "slices": st.column_config.NumberColumn("Slices"),
+            "problem": st.column_config.TextColumn("Problem", width="large"),
+        },
+    )
+    chosen = [row for row in event["selection"]["rows"] if row < len(table)]  # a longer table may have stood here before
+    readable = table.index[table["problem"] == ""]
+    return int(chosen[0]) if chosen else int(readable[0]) if len(readable) else 0
+
+
+def choose_patient() -> Case:
+    """Patient and slice of the LGG set, with its true mask."""
+    patients = loaders.lgg_patients()
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    patient = left.selectbox("Patient", sorted(patients), format_func=_patient_label, key="patient")
+    records = patients[patient]
+    numbers = [record.number for record in records]
+    number = right.select_slider("Slice", numbers, value=loaders.largest_slice(patient), key=f"slice_{patient}")
+    record = records[numbers.index(number)]
+    return Case(f"{patient}, slice {number}", _record_digest(record), 0, record.image(), record.mask(), patient=patient)
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _record_digest(record: SliceRecord) -> str:
+    return hashlib.sha256(record.image_path.read_bytes()).hexdigest()
+
+
+def _patient_label(patient: str) -> str:
+    return f"{patient} ({site(patient)})"

@@ -1,0 +1,136 @@
+"""Evaluate: a visitor's own images and masks through a chosen model; the results join the other screens for this visit."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import streamlit as st
+
+from pages.common import evaluations, loaders, models, predictions, uploads
+from pages.common.messages import escape_markdown, show_error
+from resunet.data.archive import LAYOUTS, MAX_SLICES, read_archive
+from resunet.data.membership import find_patient
+from resunet.data.slices import Slice
+from resunet.data.sources import all_records
+from resunet.errors import InputError
+from resunet.evaluation.evaluation import UPLOADED, Evaluation
+from resunet.evaluation.measure import measure_segmentation, settings_of, summarise
+
+SECONDS_PER_SLICE = 0.1  # on two cores
+MAX_SECONDS = 600  # that one visitor's evaluation may take while others wait
+FOLDERS = "RESUNET_FOLDERS"  # set where the visitor may name folders of this machine: never on a public server
+
+
+def choose_slices() -> tuple[str, Sequence[Slice]] | None:
+    """A zip file, or a folder where that is allowed: what it is called, and its slices. Raises InputError."""
+    upload = st.file_uploader("A zip file of images and masks", max_upload_size=uploads.ARCHIVE, key="upload_zip")
+    st.caption(f"It should hold {escape_markdown(LAYOUTS)}.")
+    if os.environ.get(FOLDERS):
+        named = st.text_input("Or a folder on this machine", key="upload_folder", placeholder="/path/to/data")
+        if named:
+            records = all_records(Path(named).expanduser())
+            if len(records) > MAX_SLICES:
+                raise InputError(
+                    f"The folder holds {len(records):,} slices; evaluate it with resunet evaluate MODEL --split all."
+                )
+            return named, records
+    if upload is None:
+        return None
+    return upload.name, read_archive(upload.getvalue(), predictions.decoder().read)
+
+
+def trained_on(model: str, records: Sequence[Slice]) -> list[str]:
+    """Patients among the slices that the model was trained on, by the middle slice of each patient."""
+    config = loaders.model_config(model)
+    by_patient: dict[str, list[Slice]] = {}
+    for record in records:
+        by_patient.setdefault(record.patient, []).append(record)
+    middles = [slices[len(slices) // 2] for slices in by_patient.values()]
+    known = [(record.patient, find_patient(record.image())) for record in middles]
+    return [name for name, patient in known if patient is not None and config.split_of(patient) == "train"]
+
+
+def evaluate(model: str, records: Sequence[Slice]) -> Evaluation:
+    """Run the model over the slices with a progress bar. Pressing Cancel reruns the page, which ends this at the next slice."""
+    stage_2 = models.stage_2(model)
+    stage_1 = models.pipeline().stage_1 if stage_2.config.gate else None  # a model without a gate was tuned without it
+    settings = settings_of(UPLOADED, stage_2, stage_1)
+    bar, started = st.progress(0.0, text=f"0 of {len(records):,} slices"), time.monotonic()
+
+    def on_progress(done: int) -> None:
+        spent = time.monotonic() - started
+        if spent > MAX_SECONDS:
+            raise InputError(
+                f"After {MAX_SECONDS / 60:.0f} minutes, {done:,} of {len(records):,} slices are done, and others are waiting; "
+                "give fewer slices, or run resunet evaluate on a machine of your own."
+            )
+        left = spent / done * (len(records) - done)
+        bar.progress(done / len(records), text=f"{done:,} of {len(records):,} slices, about {left:,.0f} s left")
+
+    st.button("Cancel", key="evaluate_cancel")
+    measured = measure_segmentation(stage_2, stage_1, records, settings, on_progress)
+    summary = summarise(measured.slices, model, settings)
+    return Evaluation(
+        model,
+        stage_2.config.display_name,
+        UPLOADED,
+        (UPLOADED, uuid4().hex),
+        summary,
+        measured.slices,
+        measured=measured,
+        records=records,
+        training_patients=trained_on(model, records),
+    )
+
+
+def result(evaluation: Evaluation) -> None:
+    """The main figures and the ways on."""
+    summary = evaluation.summary
+    dice, slices = summary["metrics"]["volume_dice_mean"], f"{summary['n_slices']:,} slices"
+    interval = f"{dice['value']:.3f} ({dice['low']:.3f} to {dice['high']:.3f}) over {dice['n']} patients, {slices}."
+    finding = f"mean volume Dice {interval}"
+    if summary["n_tumour_slices"] == 0:
+        finding = f"{slices}, none with a tumour in its mask, so Dice says nothing; see the false positives on empty slices."
+    st.success(f"{evaluation.display_name}: {finding}", icon=":material/check_circle:")
+    if evaluation.training_patients:
+        names = escape_markdown(", ".join(evaluation.training_patients))
+        st.warning(f"In the training set, so the figures flatter the model: {names}.")
+    with st.container(horizontal=True):
+        where = {"model": evaluation.model, "evaluation": UPLOADED}
+        st.page_link("pages/evaluation/metrics.py", label="All figures", icon=":material/monitoring:", query_params=where)
+        st.page_link("pages/evaluation/cases.py", label="Slice by slice", icon=":material/grid_view:", query_params=where)
+        st.button("Forget my data", icon=":material/delete:", on_click=evaluations.forget, key="evaluate_forget")
+
+
+def show() -> None:
+    """Choose, run, and the outcome."""
+    runnable = [name for name, config in evaluations.measured_runs("segmentation").items() if config.keeps_weights]
+    if not runnable:
+        st.info("No model with weights is bundled. Run: resunet train --all")
+        return
+    model = st.selectbox("Model", runnable, format_func=loaders.display_name, key="evaluate_model")
+    chosen = choose_slices()
+    if chosen is not None:
+        name, records = chosen
+        patients = len({record.patient for record in records})
+        seconds = SECONDS_PER_SLICE * len(records)
+        st.caption(f"{escape_markdown(name)}: {len(records):,} slices of {patients:,} patients, about {seconds:,.0f} s.")
+        if st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="evaluate_start"):
+            with predictions.in_line(predictions.EVALUATIONS, "Other visitors' evaluations run first."):
+                evaluations.keep(evaluate(model, records))
+            st.rerun()
+    if (evaluation := evaluations.uploaded().get(model)) is not None:
+        result(evaluation)
+
+
+st.title("Evaluate your own data", anchor=False)
+st.markdown(
+    "Images and true masks go through the model as on the test set; the results join Metrics, Comparison and Cases. "
+    "Everything stays in memory and is gone when you leave."
+)
+try:
+    show()
+except InputError as error:
+    show_error(error)

@@ -1,0 +1,124 @@
+"""Pictures of a slice with its masks and maps: windowing, outline, fill, heat, hits and misses. RGB uint8 in and out."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from resunet.data.scan import BoolMask
+
+Picture = npt.NDArray[np.uint8]
+Style = Literal["outline", "fill", "heat", "none"]
+Colour = tuple[int, int, int]
+
+# Okabe and Ito's colours, told apart by colour-blind eyes.
+PREDICTED: Colour = (230, 159, 0)
+TRUTH: Colour = (86, 180, 233)
+HIT: Colour = (0, 158, 115)
+MISS: Colour = (86, 180, 233)
+FALSE_POSITIVE: Colour = (213, 94, 0)
+
+CHANNELS = {"FLAIR": 1, "Pre-contrast": 0, "Post-contrast": 2}
+ALL_CHANNELS = "All three as colour"
+
+
+class Window(NamedTuple):
+    """Which grey values are spread over black to white: `level` is the middle, `width` the span, shares of the range."""
+
+    level: float = 0.5
+    width: float = 1.0
+
+
+def render(image: npt.NDArray[np.generic], channel: str, window: Window, size: int) -> Picture:
+    """One channel of a slice (H, W, 3) as an RGB picture whose longer side is `size` pixels.
+
+    The range that the window divides runs from the channel's 0.5th to its 99.8th percentile.
+    """
+    planes = range(3) if channel == ALL_CHANNELS else [CHANNELS[channel]] * 3
+    shown = np.stack([_windowed(np.asarray(image[..., plane], np.float32), window) for plane in planes], axis=-1)
+    return _resize(shown, size, cv2.INTER_CUBIC)
+
+
+def _windowed(plane: npt.NDArray[np.float32], window: Window) -> Picture:
+    low, high = np.percentile(plane, (0.5, 99.8))
+    span = max(float(high - low), 1e-6)
+    start = low + (window.level - window.width / 2) * span
+    return np.clip((plane - start) / (max(window.width, 1e-3) * span) * 255, 0, 255).astype(np.uint8)
+
+
+def shrink(picture: Picture, size: int) -> Picture:
+    """A uint8 picture, grey or RGB, whose longer side becomes `size` pixels."""
+    return _resize(picture, size, cv2.INTER_AREA)
+
+
+def _resize(picture: Picture, size: int, method: int) -> Picture:
+    scale = size / max(picture.shape[:2])
+    target = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    return np.asarray(cv2.resize(picture, target, interpolation=method), np.uint8)
+
+
+def draw(
+    picture: Picture, mask: BoolMask, probability: npt.NDArray[np.float32] | None, style: Style, opacity: float
+) -> Picture:
+    """The picture with the mask (H, W) as outline or fill, or the probability map as heat.
+
+    Args:
+        picture: (h, w, 3); the mask is enlarged to it.
+        opacity: 0 leaves the picture alone, 1 covers it.
+    """
+    if style == "none" or (style == "heat" and probability is None):
+        return picture
+    if style == "heat":
+        assert probability is not None
+        colours, share = heat(probability, picture.shape[1], picture.shape[0])
+        return _blend(picture, colours, np.minimum(share * 1.5, 1.0) * opacity)
+    if style == "fill":
+        inside = _fit(mask, picture)
+        return _blend(picture, np.broadcast_to(np.array(PREDICTED, np.uint8), picture.shape), inside * opacity)
+    return outline(picture, mask, PREDICTED, opacity)
+
+
+def outline(picture: Picture, mask: BoolMask, colour: Colour, opacity: float = 1.0) -> Picture:
+    """The picture with a line around the mask's components, about 1/250 of the picture wide."""
+    line = np.zeros(picture.shape[:2], np.uint8)
+    contours, _ = cv2.findContours(_fit(mask, picture), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(line, contours, -1, 255, max(1, round(picture.shape[0] / 250)), cv2.LINE_AA)
+    return _blend(picture, np.broadcast_to(np.array(colour, np.uint8), picture.shape), line / 255.0 * opacity)
+
+
+def heat(values: npt.NDArray[np.float32], width: int, height: int) -> tuple[Picture, npt.NDArray[np.float32]]:
+    """Values (H, W) in [0, 1] as inferno colours (height, width, 3), and the enlarged values themselves."""
+    enlarged = np.clip(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)
+    colours = cv2.applyColorMap((enlarged * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return np.ascontiguousarray(colours[..., ::-1], np.uint8), np.asarray(enlarged, np.float32)
+
+
+def error_map(picture: Picture, predicted: BoolMask, truth: BoolMask, opacity: float = 0.75) -> Picture:
+    """The picture dimmed, with hits, misses and false positives filled in HIT, MISS and FALSE_POSITIVE."""
+    result = (picture * 0.7).astype(np.uint8)
+    for pixels, colour in ((predicted & truth, HIT), (truth & ~predicted, MISS), (predicted & ~truth, FALSE_POSITIVE)):
+        inside = _fit(pixels, picture) * opacity
+        result = _blend(result, np.broadcast_to(np.array(colour, np.uint8), picture.shape), inside)
+    return result
+
+
+def _fit(mask: BoolMask, picture: Picture) -> Picture:
+    size = (picture.shape[1], picture.shape[0])
+    return np.asarray(cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), np.uint8)
+
+
+def _blend(below: Picture, above: Picture, share: npt.NDArray[np.floating]) -> Picture:
+    """`above` over `below`, both (h, w, 3), by `share` (h, w) in [0, 1]; most pixels have none and are left alone."""
+    touched = share > 0
+    weight, result = share[touched][:, None], below.copy()
+    result[touched] = (below[touched] * (1 - weight) + above[touched] * weight).astype(np.uint8)
+    return result
+
+
+def encode_png(picture: Picture) -> bytes:
+    """An RGB or grey uint8 picture as PNG bytes."""
+    stored = picture[..., ::-1] if picture.ndim == 3 else picture
+    return cv2.imencode(".png", np.ascontiguousarray(stored), [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes()

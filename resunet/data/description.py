@@ -1,0 +1,42 @@
+"""What a data set shows, in the words that cards, badges and screens use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NOT_STATED = "not stated"
+
+
+@dataclass(frozen=True)
+class DataSetDescription:
+    """A data set in words.
+
+    Attributes:
+        name: with authors and year.
+        target: what the masks outline, with its article.
+        licence: of the images and masks, and so of weights that were trained on them.
+        citation: what to cite, as a clause; empty where nothing is asked.
+        limits: sentences on what was not seen, for model cards.
+        identifier: owner/name where it is published, or empty.
+    """
+
+    name: str
+    anatomy: str = NOT_STATED
+    modality: str = NOT_STATED
+    target: str = "the marked region"
+    channels: tuple[str, str, str] = ("channel 1", "channel 2", "channel 3")
+    licence: str = NOT_STATED
+    citation: str = ""
+    limits: tuple[str, ...] = ()
+    identifier: str = ""
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> DataSetDescription:
+        """From a JSON object. Raises TypeError or ValueError where it has unknown keys or not three channels."""
+        lists = {name: tuple(content[name]) for name in ("channels", "limits") if name in content}
+        description = cls(**{**content, **lists})
+        if len(description.channels) != 3:
+            raise ValueError(f"three channels are expected, not {len(description.channels)}")
+        return description

@@ -1,0 +1,160 @@
+"""Run a model over slices and keep counts: the rows of slices.csv, and the folder they are written to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from resunet.artifacts import MASKS, SLICES, SUMMARY, SWEEP, CleanUp
+from resunet.data.scan import BoolMask
+from resunet.data.slices import Slice, read_pair
+from resunet.data.transforms import FloatImage, fit_back, normalise
+from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
+from resunet.evaluation.definitions import EMPTY_RULE
+from resunet.evaluation.lesions import write_lesions
+from resunet.evaluation.metrics import soft_counts
+from resunet.evaluation.sweep import Sweep, measure_mask, stack, sweep_slice
+from resunet.files import PackedMasks, atomic_files, write_arrays, write_csv, write_json
+from resunet.inference.postprocessing import to_mask
+from resunet.inference.stages import Stage1, Stage2
+
+KEPT_MASKS = 64 << 20  # bytes, packed
+OnProgress = Callable[[int], None]  # slices done
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an evaluation is called and how maps become masks; recorded in summary.json."""
+
+    name: str
+    threshold: float
+    gate: float | None = None
+    clean_up: CleanUp = field(default_factory=CleanUp)
+    tta: bool = False
+
+
+def settings_of(name: str, stage_2: Stage2, stage_1: Stage1 | None, tta: bool = False) -> Settings:
+    """Threshold, clean-up and gate as they were chosen on validation; no gate without stage 1."""
+    return Settings(name, stage_2.threshold, stage_2.gate if stage_1 else None, stage_2.clean_up, tta)
+
+
+class PreparedSlice(NamedTuple):
+    """A slice of a data set, its normalised image (H, W, 3) and its true mask (H, W)."""
+
+    record: Slice
+    image: FloatImage
+    truth: BoolMask
+
+    def row(self) -> dict[str, Any]:
+        """What every slices.csv says about a slice."""
+        return {"patient": self.record.patient, "slice": self.record.number, "tumour_pixels": int(np.count_nonzero(self.truth))}
+
+
+def _prepared(records: Sequence[Slice]) -> Iterator[PreparedSlice]:
+    for record in tqdm(records, desc="evaluate", unit="slice"):
+        image, truth = read_pair(record)
+        yield PreparedSlice(record, normalise(image), truth)
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What an evaluation of a segmentation model leaves.
+
+    Attributes:
+        slices: one row per slice: patient, slice, tumour_pixels, tp, fp, fn, tn, hd95, surface_dice, lesions, p_tumour, and
+            soft_tp, soft_fp, soft_fn of the probabilities.
+        sweep: the same figures under every threshold, rows as in `slices`.
+        masks: predicted masks (N, H, W), ungated, rows as in `slices`; None where slices differ in size, or all together
+            are more than KEPT_MASKS.
+    """
+
+    slices: pd.DataFrame
+    sweep: Sweep
+    masks: PackedMasks | None
+
+
+def measure_segmentation(
+    stage_2: Stage2, stage_1: Stage1 | None, records: Sequence[Slice], settings: Settings, on_progress: OnProgress | None = None
+) -> Measurements:
+    """Segment and measure every slice.
+
+    Masks are ungated; `p_tumour` (empty without stage 1) lets the gate be applied to the rows. Raises InputError for files
+    that cannot be read.
+    """
+    rows: list[Any] = []
+    for prepared in _prepared(records):
+        truth = prepared.truth
+        p_tumour = stage_1(prepared.image)[0] if stage_1 else np.nan
+        probability = fit_back(stage_2(prepared.image, settings.tta).mean, *truth.shape)
+        mask = to_mask(probability, settings.threshold, settings.clean_up)
+        figures = measure_mask(mask, truth)._asdict()
+        figures["lesions"] = write_lesions(figures["lesions"])
+        row = prepared.row() | figures | soft_counts(probability, truth) | {"p_tumour": p_tumour}
+        sweep = sweep_slice(probability, truth, settings.clean_up)
+        rows.append(row | {"sweep": sweep, "mask": PackedMasks.pack(mask)})
+        if on_progress is not None:
+            on_progress(len(rows))
+    table = _ordered(rows)
+    sweeps, packed = table.pop("sweep"), table.pop("mask")
+    return Measurements(table, stack(list(sweeps)), _together(list(packed)))
+
+
+def _together(packed: list[PackedMasks]) -> PackedMasks | None:
+    """Masks of (H, W) as one of (N, H, W); None where they differ in size or are too many to keep."""
+    if len({mask.shape for mask in packed}) != 1 or sum(mask.bits.nbytes for mask in packed) > KEPT_MASKS:
+        return None
+    return PackedMasks(np.stack([mask.bits for mask in packed]), packed[0].width)
+
+
+def measure_classification(stage_1: Stage1, records: Sequence[Slice]) -> pd.DataFrame:
+    """One row per slice: patient, slice, tumour_pixels, p_tumour. Raises InputError for files that cannot be read."""
+    return _ordered([prepared.row() | {"p_tumour": stage_1(prepared.image)[0]} for prepared in _prepared(records)])
+
+
+def _ordered(rows: list[Any]) -> pd.DataFrame:
+    return pd.DataFrame(rows).sort_values(["patient", "slice"], ignore_index=True)
+
+
+def summarise(slices: pd.DataFrame, model: str, settings: Settings) -> dict[str, Any]:
+    """summary.json as a dictionary, from the rows of slices.csv alone and what the settings state."""
+    if "tp" in slices:
+        metrics = summarise_segmentation(slices)
+        if settings.gate is not None and slices["p_tumour"].notna().all():
+            gated = summarise_segmentation(gate_slices(slices, settings.gate))
+            metrics |= {f"gated_{name}": figure for name, figure in gated.items()}
+    else:
+        metrics = summarise_classification(slices, settings.threshold)
+    return {
+        "model": model,
+        "protocol": settings.name,
+        "threshold": settings.threshold,
+        "gate": settings.gate,
+        "postprocessing": asdict(settings.clean_up),
+        "test_time_augmentation": settings.tta,
+        "empty_masks": EMPTY_RULE,
+        "confidence": "95 %, 2000 bootstrap resamples of patients",
+        "n_patients": int(slices["patient"].nunique()),
+        "n_slices": len(slices),
+        "n_tumour_slices": int((slices["tumour_pixels"] > 0).sum()),
+        "metrics": metrics,
+    }
+
+
+def write_evaluation(out: Path, measured: pd.DataFrame | Measurements, model: str, settings: Settings) -> dict[str, Any]:
+    """Write slices.csv, the summary.json that follows from it, sweep and masks. Returns the summary."""
+    slices = measured.slices if isinstance(measured, Measurements) else measured
+    with atomic_files(out) as new:
+        write_csv(new / SLICES, slices)
+        if isinstance(measured, Measurements):
+            write_arrays(new / SWEEP, measured.sweep._asdict())
+            if measured.masks is not None:
+                write_arrays(new / MASKS, measured.masks.arrays())
+        summary = summarise(pd.read_csv(new / SLICES), model, settings)  # from the file, so that it is re-derivable
+        write_json(new / SUMMARY, summary)
+    return summary

@@ -1,0 +1,144 @@
+"""Choices made on the validation patients after training: threshold, clean-up, gate, calibration. Test is not touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from tqdm import tqdm
+
+from resunet.artifacts import Calibration, CleanUp, Gate, ModelFolder
+from resunet.data.slices import SliceRecord
+from resunet.data.transforms import fit_back, normalise
+from resunet.evaluation.metrics import count_pixels, dice, table_dice, volumes
+from resunet.inference.postprocessing import to_mask
+from resunet.inference.stages import Stage1, Stage2
+
+THRESHOLDS = tuple(round(0.20 + 0.05 * step, 2) for step in range(15))
+CLEAN_UPS = tuple(CleanUp(area, only) for area, only in product((0, 20, 40, 60, 80, 120), (False, True)))
+TIE_TOLERANCE = 2e-3  # figures of ten patients closer than this are a tie; the simpler choice stays
+
+
+def tune_stage_1(folder: ModelFolder, records: Sequence[SliceRecord]) -> dict[str, Any]:
+    """Calibrate p_tumour (Platt 1999) and pick the threshold of highest accuracy; write both into config.json.
+
+    Returns what was written.
+    """
+    config = replace(folder.config(), calibration=Calibration())
+    folder.write_config(config)
+    p_tumour, truth = _stage_1_outputs(Stage1(folder), records)
+    clipped = np.clip(p_tumour, 1e-6, 1 - 1e-6)
+    logits = np.log(clipped / (1 - clipped))
+    fitted = LogisticRegression(C=np.inf).fit(logits[:, None], truth)
+    scale, shift = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    calibrated = 1 / (1 + np.exp(-(scale * logits + shift)))
+    accuracy = {threshold: float(np.mean((calibrated >= threshold) == truth)) for threshold in THRESHOLDS}
+    best = max(accuracy, key=lambda threshold: (round(accuracy[threshold], 4), -abs(threshold - 0.5)))
+    chosen: dict[str, Any] = {
+        "calibration": Calibration(scale, shift),
+        "threshold": best,
+        "threshold_split": "val",
+        "threshold_figures": {"val_accuracy": accuracy[best]},
+    }
+    folder.write_config(replace(config, **chosen))
+    return chosen
+
+
+def _stage_1_outputs(stage_1: Stage1, records: Sequence[SliceRecord]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    p_tumour = [stage_1(normalise(record.image()))[0] for record in records]
+    return np.array(p_tumour), np.array([bool(record.mask().any()) for record in records])
+
+
+def tune_stage_2(folder: ModelFolder, stage_1: Stage1 | None, records: Sequence[SliceRecord]) -> dict[str, Any]:
+    """Pick threshold and clean-up, then the gate, by `balanced_dice`; write them into config.json.
+
+    Returns what was written.
+    """
+    config = folder.config()
+    maps = stage_2_outputs(Stage2(folder), records)
+    truths = [record.mask() for record in records]
+    patients = np.array([record.patient for record in records])
+    figures: dict[tuple[float, CleanUp], float] = {}
+    counts: dict[tuple[float, CleanUp], npt.NDArray[np.int64]] = {}
+    choices = list(product(THRESHOLDS, CLEAN_UPS))
+    for choice in tqdm(choices, desc="threshold and clean-up"):
+        counts[choice] = pixel_counts(maps, truths, *choice)
+        figures[choice] = balanced_dice(patients, counts[choice])
+    threshold, clean_up = best_choice(figures)
+    best = threshold, clean_up
+    chosen: dict[str, Any] = {
+        "threshold": threshold,
+        "postprocessing": clean_up,
+        "threshold_split": "val",
+        "threshold_figures": {
+            "val_balanced_dice": figures[best],
+            "val_balanced_dice_at_half_without_clean_up": figures[0.5, CleanUp()],
+            "val_volume_dice_mean": mean_volume_dice(patients, counts[best]),
+        },
+    }
+    if stage_1 is not None:
+        chosen["gate"] = _gate(stage_1, records, patients, counts[best])
+    folder.write_config(replace(config, **chosen))
+    return chosen
+
+
+def best_choice(figures: dict[tuple[float, CleanUp], float]) -> tuple[float, CleanUp]:
+    """The choice of highest figure; among ties the one with least clean-up and a threshold nearest one half."""
+    top = max(figures.values())
+    ties = [choice for choice, value in figures.items() if value >= top - TIE_TOLERANCE]
+    return min(ties, key=lambda choice: (choice[1].largest_only, choice[1].min_area, abs(choice[0] - 0.5)))
+
+
+def stage_2_outputs(stage_2: Stage2, records: Sequence[SliceRecord]) -> list[npt.NDArray[np.float16]]:
+    """Probability maps at each slice's own size, held as float16: validation is small enough to keep."""
+    maps: list[npt.NDArray[np.float16]] = []
+    for record in records:
+        image = record.image()
+        maps.append(fit_back(stage_2(normalise(image)).mean, *image.shape[:2]).astype(np.float16))
+    return maps
+
+
+def pixel_counts(maps: Iterable[Any], truths: Iterable[Any], threshold: float, clean_up: CleanUp) -> npt.NDArray[np.int64]:
+    """tp, fp, fn (slices, 3) of probability maps (H, W) against true masks (H, W)."""
+    masks = (to_mask(probability.astype(np.float32), threshold, clean_up) for probability in maps)
+    counts = [count_pixels(mask[None], truth[None]) for mask, truth in zip(masks, truths, strict=True)]
+    return np.array([(int(count.tp[0]), int(count.fp[0]), int(count.fn[0])) for count in counts])
+
+
+def mean_volume_dice(patients: npt.NDArray[np.str_], counts: npt.NDArray[np.int64]) -> float:
+    """Mean over patients of the Dice of all their slices; `counts` is (slices, 3) of tp, fp, fn."""
+    table = pd.DataFrame(counts, columns=["tp", "fp", "fn"]).assign(patient=patients)
+    return float(np.nanmean(table_dice(volumes(table))))
+
+
+def balanced_dice(patients: npt.NDArray[np.str_], counts: npt.NDArray[np.int64]) -> float:
+    """Mean of the mean volume Dice and the mean Dice of tumour slices.
+
+    Volume Dice alone is all large slices: it would buy a thousandth with a clean-up that drops every small tumour.
+    """
+    tp, fp, fn = counts.T
+    tumour = tp + fn > 0
+    return (mean_volume_dice(patients, counts) + float(dice(tp, fp, fn)[tumour].mean())) / 2
+
+
+def _gate(
+    stage_1: Stage1, records: Sequence[SliceRecord], patients: npt.NDArray[np.str_], counts: npt.NDArray[np.int64]
+) -> Gate:
+    """The gate of highest gated `balanced_dice`; among ties the lowest, which loses the fewest tumours."""
+    p_tumour, _ = _stage_1_outputs(stage_1, records)
+    figures: dict[float, float] = {}
+    for gate in (0.02, 0.05, *THRESHOLDS):
+        gated = counts.copy()
+        stopped = p_tumour < gate
+        gated[stopped, 2] += gated[stopped, 0]
+        gated[stopped, :2] = 0
+        figures[gate] = balanced_dice(patients, gated)
+    top = max(figures.values())
+    gate = min(gate for gate, value in figures.items() if value >= top - TIE_TOLERANCE)
+    return Gate(stage_1.config.name, gate, "val", figures[gate])

@@ -1,0 +1,38 @@
+"""How many threads a process may use."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
+CGROUP_V1_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
+CGROUP_V1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+
+
+def cgroup_quota() -> float | None:
+    """CPU quota of the container in cores, or None where none is set (cgroup v2, then v1)."""
+    try:
+        quota, period = CGROUP_V2.read_text().split()[:2]
+    except (OSError, ValueError):
+        try:
+            quota, period = CGROUP_V1_QUOTA.read_text(), CGROUP_V1_PERIOD.read_text()
+        except OSError:
+            return None
+    if quota.strip() in ("max", "-1"):
+        return None
+    return int(quota) / int(period)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity, capped by the container's quota. At least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cgroup_quota()
+    return max(1, min(cores, math.ceil(quota))) if quota else cores
+
+
+def thread_count() -> int:
+    """``OMP_NUM_THREADS`` where the user has set it, else `usable_cores`: runtimes by themselves ignore container quotas."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else usable_cores()

@@ -1,0 +1,153 @@
+"""The one door to the models: an image in, a Prediction of plain NumPy arrays out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from resunet.artifacts import CleanUp
+from resunet.data.scan import check_size, checked_scan
+from resunet.data.transforms import FloatImage, fit_back, normalise
+from resunet.errors import InputError
+from resunet.hub import FLAGSHIP, STAGE_1, find_model
+from resunet.inference.postprocessing import to_mask
+from resunet.inference.runtime import Precision
+from resunet.inference.stages import FRAME, Stage1, Stage2
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the pipeline says about one slice of H x W pixels.
+
+    Attributes:
+        p_tumour: stage 1's calibrated probability that the slice shows a tumour, in [0, 1].
+        gate: below this p_tumour the slice is taken as empty.
+        threshold: pixels of at least this probability are tumour.
+        clean_up: which components stay.
+        probability: (H, W) float32 in [0, 1], or None where the gate stopped the slice before stage 2.
+        grad_cam: (H, W) float32 in [0, 1], stage 1's Grad-CAM scaled to its maximum.
+        uncertainty: (H, W) float32, standard deviation over test-time augmentations, or None.
+        seconds: time by step.
+        notes: sentences about what was done to the input.
+    """
+
+    p_tumour: float
+    gate: float
+    threshold: float
+    clean_up: CleanUp
+    probability: FloatImage | None
+    grad_cam: FloatImage
+    uncertainty: FloatImage | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def gated(self) -> bool:
+        """Whether stage 1 stopped this slice."""
+        return self.p_tumour < self.gate
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """(H, W) bool; all False where the gate stopped the slice."""
+        if self.gated or self.probability is None:
+            return np.zeros(self.grad_cam.shape, bool)
+        return to_mask(self.probability, self.threshold, self.clean_up)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that its maps take."""
+        return sum(plane.nbytes for plane in (self.probability, self.grad_cam, self.uncertainty) if plane is not None)
+
+    def with_thresholds(self, threshold: float | None = None, gate: float | None = None) -> Prediction:
+        """The same probabilities under another threshold or gate; no forward pass.
+
+        Raises:
+            InputError: the gate is lowered so that stage 2 is needed but was not run (`segment_all` runs it always).
+        """
+        moved = replace(
+            self, threshold=self.threshold if threshold is None else threshold, gate=self.gate if gate is None else gate
+        )
+        if not moved.gated and moved.probability is None:
+            raise InputError("Stage 2 was not run on this slice; predict it again with segment_all=True.")
+        return moved
+
+
+class TumourPipeline:
+    """Stage 1 and stage 2 with their preprocessing. Thread-safe: forward passes take turns."""
+
+    def __init__(self, stage_2: Stage2, stage_1: Stage1 | None) -> None:
+        self.stage_1, self.stage_2 = stage_1, stage_2
+        self.threshold, self.clean_up = stage_2.threshold, stage_2.clean_up
+        self.gate = stage_2.gate if stage_1 else 0.0
+
+    @classmethod
+    def load(
+        cls, segmenter: str | Path = FLAGSHIP, classifier: str | Path | None = STAGE_1, precision: Precision | None = None
+    ) -> TumourPipeline:
+        """Load both stages by model name or folder; `classifier` None leaves stage 1 out.
+
+        Args:
+            precision: number format of both stages; by default each one's own choice.
+
+        Raises:
+            InputError: a model is missing, damaged or of the wrong kind.
+        """
+        stage_1 = None if classifier is None else Stage1(find_model(classifier), precision)
+        return cls(Stage2(find_model(segmenter), precision or "float32"), stage_1)
+
+    def predict(self, image: npt.NDArray[np.generic], segment_all: bool = False, tta: bool = False) -> Prediction:
+        """Both stages on one slice.
+
+        Args:
+            image: (H, W) or (H, W, 1 or 3), real and finite, any range; channels pre-contrast, FLAIR, post-contrast.
+            segment_all: run stage 2 even where the gate stops the slice, so that `with_thresholds` can lower the gate.
+            tta: average stage 2 over four flips; their disagreement becomes the uncertainty map.
+
+        Raises:
+            InputError: the array is not a slice.
+        """
+        started = time.perf_counter()
+        image, notes = _as_slice(image)
+        height, width = image.shape[:2]
+        normalised = normalise(image)
+        prepared = time.perf_counter()
+        p_tumour, cam = self.stage_1(normalised) if self.stage_1 else (1.0, np.zeros((FRAME, FRAME), np.float32))
+        classified = time.perf_counter()
+        seconds = {"prepare": prepared - started, "stage_1": classified - prepared}
+        probability = uncertainty = None
+        if segment_all or p_tumour >= self.gate:
+            maps = self.stage_2(normalised, tta)
+            probability = fit_back(maps.mean, height, width)
+            uncertainty = None if maps.deviation is None else fit_back(maps.deviation, height, width)
+            seconds["stage_2"] = time.perf_counter() - classified
+        return Prediction(
+            p_tumour=p_tumour,
+            gate=self.gate,
+            threshold=self.threshold,
+            clean_up=self.clean_up,
+            probability=probability,
+            grad_cam=fit_back(cam, height, width),
+            uncertainty=uncertainty,
+            seconds=seconds,
+            notes=notes,
+        )
+
+    def predict_volume(self, slices: npt.NDArray[np.generic], tta: bool = False) -> Iterator[Prediction]:
+        """Both stages on every slice of a volume (N, H, W, 3), one by one as they are asked for. Raises InputError."""
+        return (self.predict(image, tta=tta) for image in slices)
+
+
+def _as_slice(image: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.generic], tuple[str, ...]]:
+    """(H, W, 3) checked, and what was done to it."""
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3:
+        raise InputError(f"The image has shape {image.shape}; a slice (H, W) or (H, W, 3) is expected.")
+    check_size("The image", 1, *image.shape)
+    scan = checked_scan("The image", image[None])
+    return scan.slices[0], scan.notes

@@ -1,0 +1,81 @@
+"""An exported graph compiled for this processor by OpenVINO."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from resunet.artifacts import GRAPH_FILE, WEIGHTS_FILE, ModelFolder
+from resunet.data.transforms import FloatImage
+from resunet.errors import InputError
+from resunet.inference.fair_lock import FairLock
+from resunet.inference.hardware import thread_count
+
+if TYPE_CHECKING:
+    from openvino import Core
+
+Precision = Literal["float32", "bfloat16"]
+PRECISION_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+WAITING = 100  # threads
+
+# All forward passes of this process go through this line: two at once would fight for the same cores.
+FORWARD_PASSES = FairLock(WAITING)
+
+
+@cache
+def core() -> Core:
+    """OpenVINO, once a process.
+
+    Importing the package reports to its makers over the network where openvino-telemetry can be imported. An import that is
+    blocked (a None in sys.modules) makes OpenVINO use its own stub, which reports nothing.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino.Core()
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 natively."""
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+class Network:
+    """One model's graph for one slice at a time. Thread-safe: forward passes go through FORWARD_PASSES.
+
+    Args:
+        folder: a model folder with weights and graph, both checked against their SHA-256.
+        size: side of the square input, in pixels.
+        precision: number format of the arithmetic; inputs and outputs are float32.
+
+    Raises:
+        InputError: a file is missing or damaged, or the graph cannot be run.
+    """
+
+    def __init__(self, folder: ModelFolder, size: int, precision: Precision) -> None:
+        folder.check(WEIGHTS_FILE)
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": thread_count(),
+            "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
+        }
+        try:
+            model = core().read_model(folder.check(GRAPH_FILE))
+            model.reshape([1, 3, size, size])
+            self._request = core().compile_model(model, "CPU", settings).create_infer_request()
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(
+                f"The graph in {folder.path} cannot be run ({reason}); run resunet export {folder.path}."
+            ) from None
+
+    def __call__(self, image: FloatImage) -> tuple[npt.NDArray[np.float32], ...]:
+        """Outputs, without their batch axis, of a normalised slice (S, S, 3)."""
+        batch = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
+        with FORWARD_PASSES.hold():
+            outputs = self._request.infer([batch])
+            return tuple(output[0].copy() for output in outputs.values())

@@ -1,0 +1,95 @@
+"""The two stages, each from its model folder: a normalised slice in, calibrated probabilities out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from resunet.artifacts import ModelFolder
+from resunet.data.transforms import FloatImage, fit_to_grid, resize
+from resunet.errors import InputError
+from resunet.hub import find_model
+from resunet.inference.runtime import Network, Precision, has_bfloat16
+
+FRAME = 256  # side of the frame on which stage 1's input is prepared, as in training
+FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (0,), (0, 1))  # axes of (S, S) or (S, S, 3)
+
+
+def sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """1 / (1 + exp(-x)), by way of tanh, which neither overflows nor loses digits."""
+    return np.float32(0.5) + np.float32(0.5) * np.tanh(np.float32(0.5) * logits)
+
+
+class Stage1:
+    """Does the slice show a tumour? Loaded from a classification model's folder.
+
+    Attributes:
+        threshold: p_tumour at which the classifier on its own says yes; chosen on validation.
+
+    Args:
+        precision: by default bfloat16 where the processor has it.
+    """
+
+    def __init__(self, folder: ModelFolder, precision: Precision | None = None) -> None:
+        self.config = folder.config()
+        if self.config.task != "classification":
+            raise InputError(f"{folder.path} is not a stage 1 model; give a folder whose task is classification.")
+        self.threshold = self.config.threshold
+        self._network = Network(folder, self.config.input_size, precision or ("bfloat16" if has_bfloat16() else "float32"))
+
+    def __call__(self, image: FloatImage) -> tuple[float, FloatImage]:
+        """p_tumour in [0, 1] and Grad-CAM (FRAME, FRAME) in [0, 1] of a normalised slice (H, W, 3)."""
+        logit, cam = self._network(resize(fit_to_grid(image, FRAME), self.config.input_size))
+        calibration = self.config.calibration
+        p_tumour = sigmoid(np.float32(calibration.scale) * logit + np.float32(calibration.shift))
+        highest = float(cam.max())
+        return float(p_tumour[0]), resize(cam / highest if highest > 0 else cam, FRAME)
+
+
+@dataclass(frozen=True)
+class ProbabilityMap:
+    """P(tumour) of each pixel, (S, S) float32, and its standard deviation over test-time augmentations if there were any."""
+
+    mean: FloatImage
+    deviation: FloatImage | None = None
+
+
+class Stage2:
+    """Where is the tumour? Loaded from a segmentation model's folder, or an ensemble's, which names its members.
+
+    Attributes:
+        size: side of the model's grid in pixels.
+        threshold, clean_up: how a map becomes a mask; chosen on validation.
+        gate: p_tumour below which a slice is taken as empty; chosen on validation for the two stages together.
+
+    Args:
+        precision: float32 by default: in bfloat16 the flagship's masks agree with those of float32 at Dice 0.998 only.
+    """
+
+    def __init__(self, folder: ModelFolder, precision: Precision = "float32") -> None:
+        self.config = folder.config()
+        if self.config.task != "segmentation":
+            raise InputError(f"{folder.path} is not a stage 2 model; give a folder whose task is segmentation.")
+        self.size = self.config.input_size
+        self.threshold, self.clean_up = self.config.threshold, self.config.postprocessing
+        self.gate = self.config.gate.threshold if self.config.gate else 0.5
+        fusion = self.config.fusion
+        members = [find_model(name, folder.path.parent) for name in fusion.members] if fusion else [folder]
+        self._shares = fusion.shares if fusion else (1.0,)
+        self._networks = [Network(member, self.size, precision) for member in members]
+
+    def __call__(self, image: FloatImage, tta: bool = False) -> ProbabilityMap:
+        """Probability map of a normalised slice (H, W, 3) on the model's grid; `tta` averages over four flips."""
+        grid = fit_to_grid(image, self.size)
+        if not tta:
+            return ProbabilityMap(self._probability(grid))
+        views = np.stack([np.flip(self._probability(np.flip(grid, axes)), axes) for axes in FLIPS])
+        return ProbabilityMap(views.mean(axis=0), views.std(axis=0))
+
+    def _probability(self, grid: FloatImage) -> FloatImage:
+        maps = [sigmoid(network(grid)[0][0]) for network in self._networks]
+        if len(maps) == 1:
+            return maps[0]
+        return np.asarray(np.average(maps, axis=0, weights=self._shares), np.float32)

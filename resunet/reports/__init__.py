@@ -1,0 +1,1 @@
+"""What people take away: model cards, reports on a case, the slideshow."""

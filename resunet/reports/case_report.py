@@ -1,0 +1,67 @@
+"""What a person takes away from one slice: the verdict in words, the scores against a known mask, the JSON report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from resunet.data.scan import BoolMask
+from resunet.evaluation.metrics import count_pixels, dice, iou, ratio
+from resunet.evaluation.regions import measure_regions
+from resunet.inference.pipeline import Prediction
+
+
+class Scores(NamedTuple):
+    """Overlap with the true mask in one slice; NaN where a denominator is 0."""
+
+    dice: float
+    iou: float
+    precision: float
+    recall: float
+
+
+def score_slice(predicted: BoolMask, truth: BoolMask) -> Scores:
+    """Scores of a mask (H, W) against the truth; Dice and IoU are NaN where both are empty."""
+    tp, fp, fn, _ = count_pixels(predicted[None], truth[None])
+    values = dice(tp, fp, fn), iou(tp, fp, fn), ratio(tp, tp + fp), ratio(tp, tp + fn)
+    return Scores(*(float(value[0]) for value in values))
+
+
+def verdict(prediction: Prediction) -> str:
+    """One line: whether a tumour was found, how sure stage 1 is, and how large it is."""
+    p_tumour = f"P(tumour) {prediction.p_tumour:.1%}"
+    if prediction.gated:
+        return f"No tumour found. {p_tumour}, below the gate of {prediction.gate:.0%}."
+    area = int(prediction.mask.sum())
+    if area == 0:
+        return (
+            f"Suspicious, but nothing outlined. {p_tumour}, yet no pixel reaches the threshold of {prediction.threshold:.2f}."
+        )
+    return f"Tumour found. {p_tumour}, {area:,} pixels, {area / prediction.mask.size:.1%} of the slice."
+
+
+def report(name: str, prediction: Prediction, model: str, spacing: tuple[float, float] | None, truth: BoolMask | None) -> str:
+    """Everything about one slice as JSON: settings, figures, regions; scores where the truth is known."""
+    mask = prediction.mask
+    content: dict[str, Any] = {
+        "file": name,
+        "model": model,
+        "research_use_only": True,
+        "p_tumour": round(prediction.p_tumour, 6),
+        "gate": prediction.gate,
+        "gated": prediction.gated,
+        "threshold": prediction.threshold,
+        "postprocessing": asdict(prediction.clean_up),
+        "tumour_pixels": int(mask.sum()),
+        "spacing_mm": spacing,
+        "regions": measure_regions(mask, spacing).to_dict("records"),
+        "notes": list(prediction.notes),
+        "seconds": {step: round(value, 4) for step, value in prediction.seconds.items()},
+    }
+    if truth is not None:
+        scores = score_slice(mask, truth)._asdict()
+        content["scores"] = {key: round(value, 6) if np.isfinite(value) else None for key, value in scores.items()}
+    return json.dumps(content, indent=2)

@@ -1,0 +1,165 @@
+"""The tables of README.md and docs/findings.md, made from the model folders by `resunet cards`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from resunet.artifacts import REPOSITORY
+from resunet.evaluation.ablations import (
+    FALSE_POSITIVES,
+    LOSS_LABELS,
+    SMALLEST,
+    SPLIT_SCHEME_RUNS,
+    STAGE_1_RUNS,
+    confusion_table,
+    difference,
+    loss_slices,
+    loss_table,
+)
+from resunet.evaluation.averaging import averaging_table
+from resunet.evaluation.compare import paired_table
+from resunet.evaluation.cross_validation import fold_table, out_of_fold
+from resunet.evaluation.definitions import LABELS
+from resunet.evaluation.error_breakdown import error_breakdown
+from resunet.evaluation.evaluation import Evaluation
+from resunet.hub import FLAGSHIP, find_model, list_models, list_runs
+
+TEST = "test"
+ARCHITECTURE_FIGURES = ("volume_dice_mean", "volume_dice_median", "tumour_slice_dice", SMALLEST, FALSE_POSITIVES)
+LOSS_FIGURES = ("volume_dice_mean", "recall", "precision", SMALLEST, FALSE_POSITIVES)
+
+
+def document_tables() -> dict[Path, dict[str, str]]:
+    """Markdown tables by the document that holds them and by name."""
+    runs = {name: evaluation for name in list_runs() if (evaluation := Evaluation.stored(find_model(name), TEST))}
+    findings: dict[str, Callable[[Mapping[str, Evaluation]], str]] = {
+        "differences": differences,
+        "losses": losses,
+        "averaging": averaging,
+        "stage 1": stage_1,
+        "cross-validation": cross_validation,
+        "error breakdown": breakdown,
+    }
+    return {
+        REPOSITORY / "README.md": {"architectures": architectures(runs)},
+        REPOSITORY / "docs" / "findings.md": {name: build(runs) for name, build in findings.items()},
+    }
+
+
+def with_tables(document: str, tables: Mapping[str, str]) -> str:
+    """The document with what lies between the marks of each table replaced. Raises ValueError where a mark is missing."""
+    for name, table in tables.items():
+        before, start, rest = document.partition(f"<!-- table: {name} -->\n")
+        _, end, after = rest.partition("<!-- end of table -->")
+        if not start or not end:
+            raise ValueError(f"the document has no marks for the table {name}")
+        document = f"{before}{start}{table}\n{end}{after}"
+    return document
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def architectures(runs: Mapping[str, Evaluation]) -> str:
+    """Every segmentation model that keeps its weights, best mean volume Dice first."""
+    rows = []
+    for name in list_models():
+        if name in runs and runs[name].segments:
+            metrics = runs[name].summary["metrics"]
+            size = f"{find_model(name).config().parameters / 1e6:.1f} M"
+            cells = [_with_interval(metrics[figure]) for figure in ARCHITECTURE_FIGURES]
+            rows.append((-metrics["volume_dice_mean"]["value"], [runs[name].display_name, size, *cells]))
+    return markdown(
+        ["Model", "Parameters", *(LABELS[figure] for figure in ARCHITECTURE_FIGURES)], [row for _, row in sorted(rows)]
+    )
+
+
+def differences(runs: Mapping[str, Evaluation]) -> str:
+    """Every model against the flagship, paired over patients."""
+    models = {name: runs[name].slices for name in list_models() if name in runs and runs[name].segments}
+    table = paired_table(models, FLAGSHIP).sort_values("difference", ascending=False)
+    rows = [
+        [
+            runs[str(row.model)].display_name,
+            f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]",
+            f"{row.p_holm:.3g}",
+            f"{row.wins} / {row.ties} / {row.losses}",
+        ]
+        for row in table.itertuples()
+    ]
+    return markdown(["Model", "Volume Dice minus the flagship's", "p (Holm)", "Patients won / tied / lost"], rows)
+
+
+def losses(runs: Mapping[str, Evaluation]) -> str:
+    """ResUNet with each loss, seeds pooled, and the share of the smallest lesions found against BCE."""
+    slices = {name: evaluation.slices for name, evaluation in runs.items()}
+    table = loss_table(slices)
+    pooled = loss_slices(slices)
+    rows = []
+    for loss, label in LOSS_LABELS.items():
+        if loss not in pooled:
+            continue
+        figures = table[table["loss"] == label].set_index("metric")
+        cells = [_with_interval(figures.loc[figure].to_dict()) for figure in LOSS_FIGURES]
+        gain = difference(pooled[loss], pooled["bce"], SMALLEST) if loss != "bce" else None
+        against = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" if gain else ""
+        rows.append([label, figures["runs"].iloc[0], *cells, against])
+    return markdown(["Loss", "Seeds", *(LABELS[figure] for figure in LOSS_FIGURES), "Smallest lesions, against BCE"], rows)
+
+
+def averaging(runs: Mapping[str, Evaluation]) -> str:
+    """One recipe under both split schemes and every averaging."""
+    table = averaging_table({words: runs[run] for words, run in SPLIT_SCHEME_RUNS.items() if run in runs})
+    cells = table.assign(cell=[_with_interval(row) for row in table.to_dict("records")])
+    wide = cells.pivot_table(index="aggregation", columns="scheme", values="cell", aggfunc="first", sort=False)
+    return markdown(["Averaging", *wide.columns], wide.reset_index().to_numpy().tolist())
+
+
+def stage_1(runs: Mapping[str, Evaluation]) -> str:
+    """Stage 1 under both split schemes, beside what the paper reports."""
+    measured = {words: runs[run] for words, run in STAGE_1_RUNS.items() if run in runs}
+    rows = []
+    for row in confusion_table(measured).to_dict("records"):
+        own = measured.get(row["classifier"])
+        cells = [
+            _with_interval(own.summary["metrics"][figure]) if own else f"{row[figure]:.3f}"
+            for figure in ("accuracy", "sensitivity", "specificity")
+        ]
+        auroc = _with_interval(own.summary["metrics"]["auroc"]) if own else ""
+        counts = [f"{row['fn']} of {row['fn'] + row['tp']}", f"{row['fp']} of {row['fp'] + row['tn']}"]
+        rows.append([row["classifier"], row["n"], *cells, auroc, *counts])
+    columns = ["Split", "Slices", "Accuracy", "Sensitivity", "Specificity", "AUROC", "Missed tumours", "False positives"]
+    return markdown(columns, rows)
+
+
+def cross_validation(runs: Mapping[str, Evaluation]) -> str:
+    """Out-of-fold volume Dice by group of patients."""
+    table = fold_table(out_of_fold(runs))
+    rows = [[row["model"], row["group"], row["n"], _mean(row), f"{row['median']:.3f}"] for row in table.to_dict("records")]
+    return markdown(["Model", "Patients", "n", "Volume Dice, mean", "Median"], rows)
+
+
+def breakdown(runs: Mapping[str, Evaluation]) -> str:
+    """Where both stages lose and invent pixels of the test patients."""
+    pixels = error_breakdown(runs[FLAGSHIP].slices, runs[FLAGSHIP].gate)
+    rows = [
+        [name.replace("_", " ").capitalize(), f"{count:,}", f"{count / pixels['tumour']:.1%}"] for name, count in pixels.items()
+    ]
+    return markdown(["Pixels", "Count", "Of all tumour pixels"], rows)
+
+
+def _mean(row: Mapping[Any, Any]) -> str:
+    return f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def _with_interval(figure: Mapping[Any, Any]) -> str:
+    if pd.isna(figure["value"]):
+        return "not measured"
+    return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"

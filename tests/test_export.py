@@ -1,0 +1,127 @@
+"""The exported graph: one file without weights that computes what the network computes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from resunet.artifacts import GRAPH_FILE, WEIGHTS_FILE, ModelFolder
+from resunet.data.slices import load
+from resunet.data.sources import open_splits
+from resunet.errors import InputError
+from resunet.files import file_sha256
+from resunet.hub import FLAGSHIP, STAGE_1, find_model, list_models
+from resunet.inference.runtime import Network
+from resunet.inference.stages import Stage2
+from resunet.models import MODELS, SEGMENTATION, load_network
+from resunet.models.classifier import ExplainedClassifier
+from resunet.models.export import export_graph, stored_tensors
+from resunet.training.state import disk_tensors, save_tensors
+from tests.conftest import model_config
+from tests.test_models import lively
+
+ALONE = [name for name in list_models() if name not in (STAGE_1, "cnn_unet")]  # the ensemble runs its members
+
+
+@pytest.fixture(params=MODELS)
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> ModelFolder:
+    """Each architecture with weights, stored and exported."""
+    name, folder = request.param, ModelFolder(tmp_path / request.param)
+    save_tensors(folder.weights_path, disk_tensors(lively(name)))
+    task = "segmentation" if name in SEGMENTATION else "classification"
+    digests = {WEIGHTS_FILE: file_sha256(folder.weights_path)}
+    folder.write_config(model_config(name=name, architecture=name, task=task, input_size=96, sha256=digests))
+    export_graph(folder)
+    return folder
+
+
+def network_of(folder: ModelFolder) -> torch.nn.Module:
+    network = load_network(folder)
+    return ExplainedClassifier(network).eval() if folder.config().task == "classification" else network
+
+
+def test_the_graph_computes_what_the_network_computes(folder: ModelFolder):
+    image = np.random.default_rng(0).standard_normal((96, 96, 3), np.float32)
+    with torch.no_grad():
+        expected = network_of(folder)(torch.from_numpy(image.transpose(2, 0, 1)[None].copy()))
+    outputs = Network(folder, 96, "float32")(image)
+    for ours, theirs in zip(outputs, expected if isinstance(expected, tuple) else (expected,), strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours, theirs[0].numpy(), atol=1e-4 * float(theirs.abs().max()))
+
+
+def test_the_graph_holds_no_weights_and_names_every_tensor_as_the_state_dict(folder: ModelFolder):
+    graph = onnx.load(folder.graph_path, load_external_data=False).graph
+    stored = stored_tensors(folder.weights_path)
+    assert folder.graph_path.stat().st_size < 200_000
+    assert {tensor.name for tensor in graph.initializer} == {name for name in stored if "num_batches" not in name}
+    for tensor in graph.initializer:
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        assert place["location"] == WEIGHTS_FILE and not tensor.raw_data
+        assert (int(place["offset"]), int(place["length"])) == (stored[tensor.name].offset, stored[tensor.name].length)
+
+
+def test_another_runtime_reads_the_pair_for_any_batch(folder: ModelFolder):
+    session = onnxruntime.InferenceSession(str(folder.graph_path), providers=["CPUExecutionProvider"])
+    images = np.random.default_rng(1).standard_normal((2, 3, 96, 96), np.float32)
+    both = session.run(None, {"image": images})[0]
+    for image, logits in zip(images, both, strict=True):
+        ours = Network(folder, 96, "float32")(image.transpose(1, 2, 0))[0]
+        np.testing.assert_allclose(logits, ours, atol=1e-3 * float(np.abs(ours).max()))
+
+
+def test_a_damaged_or_missing_graph_is_named(tmp_path: Path):
+    folder = ModelFolder(tmp_path / "mine")
+    save_tensors(folder.weights_path, lively("resunet").state_dict())
+    folder.write_config(model_config(sha256={WEIGHTS_FILE: file_sha256(folder.weights_path)}))
+    with pytest.raises(InputError, match="has no model.onnx; run resunet export .*mine"):
+        Stage2(folder)
+    export_graph(folder)
+    whole = folder.graph_path.read_bytes()
+    folder.graph_path.write_bytes(whole[:-1] + b"x")
+    with pytest.raises(InputError, match="model.onnx is damaged: its SHA-256"):
+        Stage2(folder)
+    folder.graph_path.write_bytes(b"no graph")
+    folder.write_config(replace(folder.config(), sha256={**folder.config().sha256, GRAPH_FILE: file_sha256(folder.graph_path)}))
+    with pytest.raises(InputError, match="cannot be run .*resunet export"):
+        Stage2(folder)
+
+
+def test_exporting_again_gives_the_bundled_graph(tmp_path: Path):
+    bundled, copy = find_model(FLAGSHIP), ModelFolder(tmp_path / FLAGSHIP)
+    copy.path.mkdir()
+    copy.weights_path.write_bytes(bundled.weights_path.read_bytes())
+    copy.write_config(bundled.config())
+    export_graph(copy)
+    assert copy.graph_path.read_bytes() == bundled.graph_path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_bundled_masks_agree_with_pytorch(name: str, kaggle: Path):
+    assert agreement(name, kaggle) >= 0.999
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif("not os.environ.get('LGG_DATA')", reason="needs the LGG set")
+@pytest.mark.parametrize("name", ALONE)
+def test_masks_of_all_test_slices_agree_with_pytorch(name: str):
+    assert agreement(name, None) >= 0.999
+
+
+def agreement(name: str, data: Path | None) -> float:
+    """Dice between the masks of the runtime and those of PyTorch in float32, test slices pooled."""
+    stage_2, network = Stage2(find_model(name)), load_network(find_model(name))
+    both = total = 0
+    for record in open_splits(data).test:
+        image = load(record, stage_2.size).image
+        with torch.no_grad():
+            logits = network(torch.from_numpy(image.transpose(2, 0, 1)[None].copy()))[0, 0]
+        theirs = torch.sigmoid(logits).numpy() >= stage_2.threshold
+        ours = stage_2(image).mean >= stage_2.threshold
+        both, total = both + int((ours & theirs).sum()), total + int(ours.sum() + theirs.sum())
+    return 2 * both / total if total else 1.0

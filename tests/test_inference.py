@@ -1,0 +1,223 @@
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from openvino import Core
+
+from resunet.data.samples import load_samples
+from resunet.data.scan import ONE_CHANNEL
+from resunet.data.transforms import normalise
+from resunet.errors import InputError
+from resunet.hub import FLAGSHIP, STAGE_1, find_model
+from resunet.inference import hardware
+from resunet.inference.pipeline import TumourPipeline
+from resunet.inference.stages import Stage1, Stage2, sigmoid
+from resunet.reports.case_report import score_slice, verdict
+from tests.conftest import REPOSITORY
+
+SAMPLES = {sample.name: sample for sample in load_samples()}
+LARGE = SAMPLES["large_1"]
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> TumourPipeline:
+    return TumourPipeline.load()
+
+
+def test_a_plain_tumour_is_found_and_outlined(pipeline: TumourPipeline):
+    plain = [sample for sample in SAMPLES.values() if sample.kind in ("large", "typical")]
+    predictions = [pipeline.predict(sample.image) for sample in plain]
+    assert all(not prediction.gated for prediction in predictions)
+    assert np.mean([score_slice(p.mask, s.mask).dice for p, s in zip(predictions, plain, strict=True)]) > 0.8
+
+
+def test_a_prediction_is_plain_numpy_in_the_sizes_of_the_input(pipeline: TumourPipeline):
+    prediction = pipeline.predict(LARGE.image[20:220, 10:250])
+    assert prediction.mask.shape == prediction.probability.shape == prediction.grad_cam.shape == (200, 240)
+    assert prediction.mask.dtype == bool and prediction.probability.dtype == np.float32
+    assert prediction.probability.min() >= 0 and prediction.probability.max() <= 1
+    assert 0 <= prediction.p_tumour <= 1 and prediction.grad_cam.max() <= 1
+    assert set(prediction.seconds) == {"prepare", "stage_1", "stage_2"} and min(prediction.seconds.values()) > 0
+    assert prediction.uncertainty is None
+
+
+def test_a_volume_is_its_slices(pipeline: TumourPipeline):
+    names = ("none_1", "large_1", "none_2")
+    volume = list(pipeline.predict_volume(np.stack([SAMPLES[name].image for name in names])))
+    for name, prediction in zip(names, volume, strict=True):
+        alone = pipeline.predict(SAMPLES[name].image)
+        assert prediction.p_tumour == alone.p_tumour
+        np.testing.assert_array_equal(prediction.mask, alone.mask)
+
+
+def test_the_gate_stops_and_can_be_moved(pipeline: TumourPipeline):
+    prediction = pipeline.predict(LARGE.image, segment_all=True)
+    stopped = prediction.with_thresholds(gate=1.0)
+    assert stopped.gated and not stopped.mask.any() and "No tumour found" in verdict(stopped)
+    assert not stopped.with_thresholds(gate=0.0).gated
+    assert stopped.with_thresholds(gate=0.0).mask.sum() == prediction.with_thresholds(gate=0.0).mask.sum()
+
+
+def test_a_stopped_slice_was_not_segmented(pipeline: TumourPipeline):
+    empty = min(SAMPLES.values(), key=lambda sample: pipeline.predict(sample.image).p_tumour)
+    strict = TumourPipeline(pipeline.stage_2, pipeline.stage_1)
+    strict.gate = 0.999999
+    prediction = strict.predict(empty.image)
+    assert prediction.gated and prediction.probability is None and "stage_2" not in prediction.seconds
+    with pytest.raises(InputError, match="segment_all=True"):
+        prediction.with_thresholds(gate=0.0)
+
+
+def test_a_higher_threshold_never_grows_the_mask(pipeline: TumourPipeline):
+    prediction = pipeline.predict(LARGE.image, segment_all=True)
+    areas = [int(prediction.with_thresholds(threshold, 0.0).mask.sum()) for threshold in (0.05, 0.3, 0.6, 0.95)]
+    assert areas == sorted(areas, reverse=True) and areas[0] > areas[-1] > 0
+
+
+def test_flips_agree_with_the_mean_and_give_uncertainty(pipeline: TumourPipeline):
+    prediction = pipeline.predict(LARGE.image, segment_all=True, tta=True)
+    mirrored = pipeline.predict(LARGE.image[:, ::-1], segment_all=True, tta=True)
+    assert prediction.uncertainty is not None and prediction.uncertainty.max() > 0
+    assert np.abs(mirrored.probability[:, ::-1] - prediction.probability).mean() < 1e-3
+
+
+def test_one_channel_is_used_for_three(pipeline: TumourPipeline):
+    prediction = pipeline.predict(LARGE.image[..., 1])
+    assert prediction.notes == (ONE_CHANNEL,)
+    tripled = pipeline.predict(np.repeat(LARGE.image[..., 1:2], 3, axis=-1))
+    assert tripled.p_tumour == prediction.p_tumour and tripled.notes == ()
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 64, 64, 3), (64, 64, 5), (8, 8, 3)])
+def test_what_is_no_slice_is_refused(pipeline: TumourPipeline, shape: tuple[int, ...]):
+    with pytest.raises(InputError, match="The image"):
+        pipeline.predict(np.ones(shape))
+
+
+def test_the_default_formats_outline_what_float32_outlines(pipeline: TumourPipeline):
+    exact = TumourPipeline.load(precision="float32")
+    hits = totals = 0
+    for sample in SAMPLES.values():
+        a, b = exact.predict(sample.image), pipeline.predict(sample.image)
+        hits += 2 * int((a.mask & b.mask).sum())
+        totals += int(a.mask.sum() + b.mask.sum())
+        assert a.p_tumour == pytest.approx(b.p_tumour, abs=0.05)
+    assert hits / totals >= 0.999
+
+
+def test_threads_share_one_pipeline(pipeline: TumourPipeline):
+    names = ["large_1", "typical_1", "none_1", "cavity_1"]
+    alone = {name: pipeline.predict(SAMPLES[name].image).p_tumour for name in names}
+    together: dict[str, float] = {}
+    threads = [
+        threading.Thread(target=lambda name=name: together.update({name: pipeline.predict(SAMPLES[name].image).p_tumour}))
+        for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
+
+
+def test_models_load_while_others_load_and_predict(pipeline: TumourPipeline):
+    alone = pipeline.predict(LARGE.image).p_tumour
+    results: list[float] = []
+
+    def load_and_predict() -> None:
+        results.append(TumourPipeline.load("resunet").predict(LARGE.image).p_tumour)
+
+    threads = [threading.Thread(target=load_and_predict) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    results.extend(pipeline.predict(LARGE.image).p_tumour for _ in range(8))
+    for thread in threads:
+        thread.join()
+    assert results == [alone] * 12
+
+
+def test_without_stage_1_everything_is_segmented():
+    prediction = TumourPipeline.load(classifier=None).predict(LARGE.image)
+    assert prediction.p_tumour == 1.0 and not prediction.gated and prediction.mask.any()
+
+
+def test_models_of_the_wrong_kind_are_refused():
+    with pytest.raises(InputError, match="not a stage 2 model"):
+        Stage2(find_model(STAGE_1))
+    with pytest.raises(InputError, match="not a stage 1 model"):
+        Stage1(find_model(FLAGSHIP))
+    with pytest.raises(InputError, match="no model 'nonsense'.*resnet50"):
+        TumourPipeline.load("nonsense")
+
+
+def test_an_ensemble_averages_its_members_by_share():
+    ensemble, image = Stage2(find_model("cnn_unet")), normalise(LARGE.image)
+    members = [Stage2(find_model(name))(image).mean for name in ("cnn", "unet")]
+    first, second = find_model("cnn_unet").config().fusion.shares
+    np.testing.assert_allclose(ensemble(image).mean, first * members[0] + second * members[1], atol=1e-6)
+
+
+def test_sigmoid_neither_overflows_nor_loses_its_ends():
+    values = sigmoid(np.float32([-200, -2, 0, 2, 200]))
+    np.testing.assert_allclose(values, [0, 1 / (1 + np.exp(2)), 0.5, 1 / (1 + np.exp(-2)), 1], atol=1e-7)
+
+
+def test_stage_1_runs_in_bfloat16_where_the_processor_has_it():
+    native = "BF16" in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    image = np.ones((256, 256, 3), np.float32) * np.linspace(-1, 2, 256, dtype=np.float32)[:, None, None]
+    default, exact = (Stage1(find_model(STAGE_1), precision)(image)[0] for precision in (None, "float32"))
+    assert (default != exact) == native and default == pytest.approx(exact, abs=0.05)
+
+
+@pytest.mark.parametrize(("quota", "threads"), [("150000 100000", 2), ("50000 100000", 1), ("max 100000", None)])
+def test_threads_follow_the_quota_of_the_container(
+    quota: str, threads: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(hardware, "CGROUP_V2", tmp_path / "cpu.max")
+    (tmp_path / "cpu.max").write_text(quota)
+    cores = len(os.sched_getaffinity(0))
+    assert hardware.thread_count() == min(cores, threads or cores)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert hardware.thread_count() == 7
+
+
+BLOCKED = """
+import sys
+sys.modules["torch"] = None  # any import of it fails
+from resunet.inference.pipeline import TumourPipeline
+from resunet.data.samples import load_samples
+prediction = TumourPipeline.load().predict(load_samples()[3].image)
+print(prediction.mask.sum() > 0, sorted(name for name in sys.modules if name.startswith("torch") and sys.modules[name]))
+"""
+
+# What the import of OpenVINO would report is sent in a process of its own: every socket that is opened is seen from outside.
+SILENT = """
+import socket, subprocess, sys
+called = []
+sys.addaudithook(lambda event, arguments: called.append(event) if event in WATCHED else None)
+WATCHED = {"socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.fork", "os.posix_spawn"}
+from resunet.inference.pipeline import TumourPipeline
+TumourPipeline.load()
+print(called, sys.modules["openvino_telemetry"])
+"""
+
+
+def run_alone(code: str, home: Path) -> str:
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    return done.stdout.strip()
+
+
+def test_inference_works_where_torch_cannot_be_imported(tmp_path: Path):
+    assert run_alone(BLOCKED, tmp_path) == "True []"
+
+
+def test_openvino_reports_to_nobody(tmp_path: Path):
+    assert run_alone(SILENT, tmp_path) == "[] None"
+    assert not list(tmp_path.iterdir())  # nor does it note anything in the home folder

@@ -1,0 +1,49 @@
+"""The slideshow: what is on its slides, and that it plays by itself."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from resunet.data.samples import load_samples
+from resunet.evaluation.evaluation import Evaluation
+from resunet.hub import FLAGSHIP, find_model
+from resunet.inference.pipeline import TumourPipeline
+from resunet.reports.slideshow import Slide, case_slide, comparison_slide, finding_slides, slideshow_html
+from tests.test_app import fresh_caches, open_screen  # noqa: F401 (fixture)
+
+
+def slides_in(page: str) -> list[dict]:
+    match = re.search(r"const slides = (.*);\n", page)
+    assert match is not None
+    return json.loads(match[1])
+
+
+def test_the_page_holds_its_slides_and_asks_for_nothing_else():
+    page = slideshow_html([Slide("One", "</script><b>"), Slide("Two")])
+    assert [slide["title"] for slide in slides_in(page)] == ["One", "Two"] and page.count("</script>") == 1
+    assert not re.search(r"(src|href)=|https?://|@import|url\(", page)
+
+
+def test_findings_are_the_summary():
+    evaluation = Evaluation.stored(find_model(FLAGSHIP), "test")
+    dice = evaluation.summary["metrics"]["volume_dice_mean"]["value"]
+    assert finding_slides(evaluation)[0].figure == f"{dice:.2f}"
+    bars = comparison_slide({FLAGSHIP: evaluation}).bars
+    assert [(bar.label, bar.value) for bar in bars] == [("ResUNet-Lite", dice)]
+
+
+@pytest.mark.parametrize(("name", "steps"), [("large_1", 3), ("none_1", 3)])
+def test_a_case_is_told_in_steps(name: str, steps: int):
+    sample = next(sample for sample in load_samples() if sample.name == name)
+    prediction = TumourPipeline.load().predict(np.asarray(sample.image))
+    told = case_slide(sample, prediction).steps
+    assert len(told) == steps and all(picture.startswith("data:image/jpeg;base64,") for picture, _ in told)
+    assert ("Dice with the truth" in told[-1][1]) == bool(sample.mask.any()) and "simulated" in told[0][1]
+
+
+def test_the_screen_offers_the_slideshow_as_a_file():
+    app = open_screen("slideshow")
+    assert len(app.get("iframe")) == 1
+    assert [button.label for button in app.get("download_button")] == ["Download the slideshow (HTML)"]

@@ -1,0 +1,58 @@
+"""What is committed under weights/: complete, re-derivable, honest about its splits."""
+
+import pytest
+
+from resunet.artifacts import GRAPH_FILE, WEIGHTS_FILE
+from resunet.hub import find_model, list_models, list_runs
+from resunet.reports.model_card import model_card
+from resunet.reports.tables import document_tables, with_tables
+from tests.conftest import assert_rederived
+
+
+@pytest.mark.parametrize("name", list_runs())
+def test_every_bundled_summary_follows_from_its_slices(name: str):
+    folder = find_model(name)
+    assert {"test", "val"} <= set(folder.evaluations())
+    for evaluation in folder.evaluations():
+        assert_rederived(folder, evaluation)
+
+
+@pytest.mark.parametrize("name", list_runs())
+def test_every_bundled_run_is_complete_and_honest(name: str):
+    folder = find_model(name)
+    config, history = folder.config(), folder.history()
+    assert config.threshold_split == "val" and folder.card_path.exists() and config.name == name
+    if config.split_scheme != "slice":
+        assert not set(config.patients["train"]) & set(config.patients["val"])
+        assert not set(folder.slices("test")["patient"]) & {*config.patients["train"], *config.patients["val"]}
+    if config.fusion:
+        assert not folder.weights_path.exists() and set(config.fusion.members) <= set(list_models())
+        return
+    assert config.best_epoch in set(history["epoch"])
+    assert folder.snapshots_path.exists() == (config.task == "segmentation")
+    if config.keeps_weights:
+        assert folder.path.parent.name == "weights" and folder.check(WEIGHTS_FILE) and folder.check(GRAPH_FILE)
+    else:
+        assert folder.path.parent.name == "studies" and not list(folder.path.glob("model.*"))
+        assert "weights are not kept" in folder.card_path.read_text(encoding="utf-8")
+
+
+def test_display_names_are_told_apart():
+    names = [find_model(name).config().display_name for name in list_runs()]
+    assert len(set(names)) == len(names) and not any("_" in name for name in names)
+
+
+def test_cards_and_documents_are_what_the_files_say():
+    for name in list_runs():
+        folder = find_model(name)
+        assert folder.card_path.read_text(encoding="utf-8") == model_card(folder), "run: resunet cards"
+    for path, tables in document_tables().items():
+        text = path.read_text(encoding="utf-8")
+        assert text == with_tables(text, tables), "run: resunet cards"
+
+
+def test_all_rows_of_a_comparison_come_from_the_same_data_and_split():
+    configs = [find_model(name).config() for name in list_runs()]
+    for scheme in {config.split_scheme for config in configs}:
+        same = [config for config in configs if config.split_scheme == scheme]
+        assert len({config.data_fingerprint for config in same}) == len({config.split_hash for config in same}) == 1
