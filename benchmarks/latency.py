@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from resunet.artifacts import GRAPH_FILE
 from resunet.data.samples import load_samples
 from resunet.hub import FLAGSHIP, STAGE_1, find_model
 from resunet.inference.hardware import thread_count
@@ -26,7 +27,6 @@ from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.runtime import Network, Precision, has_bfloat16
 from resunet.models import load_network
 from resunet.models.classifier import ExplainedClassifier, ResNet50Classifier
-from resunet.training.devices import configure_threads
 
 Contender = Callable[[], object]
 FOLDERS = [find_model(STAGE_1), find_model(FLAGSHIP)]
@@ -74,7 +74,7 @@ def onnx_runtime(images: list[np.ndarray], threads: int) -> Contender:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     providers = ["CPUExecutionProvider"]
-    sessions = [onnxruntime.InferenceSession(str(folder.graph_path), options, providers=providers) for folder in FOLDERS]
+    sessions = [onnxruntime.InferenceSession(str(folder.path / GRAPH_FILE), options, providers=providers) for folder in FOLDERS]
     feeds = [{"image": np.ascontiguousarray(image.transpose(2, 0, 1)[None])} for image in images]
     return lambda: [session.run(None, feed) for session, feed in zip(sessions, feeds, strict=True)]
 
@@ -97,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=30)
     options = parser.parse_args()
-    configure_threads()
+    torch.set_num_threads(thread_count())
     threads, native = thread_count(), has_bfloat16()
     rates = {"float32": matrix_rate(torch.float32), "bfloat16": matrix_rate(torch.bfloat16)}
     own: tuple[Precision, Precision] = ("bfloat16" if native else "float32", "float32")

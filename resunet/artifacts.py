@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,7 +21,9 @@ from resunet.files import PackedMasks, file_sha256, write_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WEIGHTS_FILE, GRAPH_FILE, CONFIG_FILE = "model.safetensors", "model.onnx", "config.json"
-SLICES, SUMMARY, SWEEP, MASKS = "slices.csv", "summary.json", "sweep.npz", "masks.npz"
+HISTORY, SNAPSHOTS, CARD = "history.csv", "snapshots.npz", "README.md"
+CHECKPOINT = "checkpoint.safetensors"  # state for an exact resume; it stays in the run folder
+SLICES, SUMMARY, SWEEP, MASKS = "slices.csv", "summary.json", "sweep.npz", "masks.npz"  # of an evaluation
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,11 @@ class ModelConfig:
         """False for an ablation: it keeps everything but its weights."""
         return self.recipe is None or bool(self.recipe["keep_weights"])
 
+    @property
+    def held_out(self) -> tuple[str, str]:
+        """Models with equal values can be compared: the same slices were held out from them."""
+        return self.split_scheme, self.split_hash
+
     def split_of(self, patient: str) -> str | None:
         """'train' or 'val' where this model saw the patient in training or in choosing; None elsewhere."""
         return next((split for split, names in self.patients.items() if patient in names), None)
@@ -116,12 +124,15 @@ class ModelConfig:
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> ModelConfig:
         """From the JSON object. Raises KeyError, TypeError or ValueError where it is not one that this version writes."""
+        if not re.fullmatch(r"\w[\w.-]*", str(content["name"])):
+            raise ValueError(f"'{content['name']}' is no name for a model")  # it becomes a folder's
         nested: dict[str, Any] = {
             "data_set": DataSetDescription.parse(content["data_set"]),
             "patients": {split: tuple(names) for split, names in content["patients"].items()},
+            "input_size": int(content["input_size"]),
             "threshold": float(content["threshold"]),
             "postprocessing": CleanUp(**content["postprocessing"]),
-            "calibration": Calibration(**content["calibration"]),
+            "calibration": Calibration(**{name: float(value) for name, value in content["calibration"].items()}),
             "gate": Gate(**content["gate"]) if content["gate"] else None,
         }
         if fusion := content["fusion"]:
@@ -133,7 +144,7 @@ class ModelConfig:
 class ModelFolder:
     """One model with its evidence (weights, graph, configuration, history, snapshots, evaluations, card).
 
-    Reading a file that is not there gives None; reading a damaged one raises InputError.
+    Reading an optional file that is missing gives None; reading a damaged one raises InputError.
     """
 
     path: Path
@@ -141,35 +152,6 @@ class ModelFolder:
     @property
     def name(self) -> str:
         return self.path.name
-
-    @property
-    def weights_path(self) -> Path:
-        return self.path / WEIGHTS_FILE
-
-    @property
-    def graph_path(self) -> Path:
-        return self.path / GRAPH_FILE
-
-    @property
-    def config_path(self) -> Path:
-        return self.path / CONFIG_FILE
-
-    @property
-    def history_path(self) -> Path:
-        return self.path / "history.csv"
-
-    @property
-    def snapshots_path(self) -> Path:
-        return self.path / "snapshots.npz"
-
-    @property
-    def card_path(self) -> Path:
-        return self.path / "README.md"
-
-    @property
-    def checkpoint_path(self) -> Path:
-        """State for an exact resume; it stays in the run folder."""
-        return self.path / "checkpoint.safetensors"
 
     def evaluation_path(self, evaluation: str, file: str) -> Path:
         """Where SLICES, SUMMARY, SWEEP or MASKS of an evaluation lies."""
@@ -181,17 +163,17 @@ class ModelFolder:
 
     def config(self) -> ModelConfig:
         """config.json. Raises InputError when it is missing, damaged or of another version."""
-        if not self.config_path.exists():
+        if not (self.path / CONFIG_FILE).exists():
             raise InputError(f"{self.path} is not a model folder: {CONFIG_FILE} is missing.")
-        content = self._json(self.config_path)
+        content = self._json(self.path / CONFIG_FILE)
         try:
             return ModelConfig.parse(content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{self.config_path} is not a configuration that this version writes ({error}).") from error
+            raise InputError(f"{self.path / CONFIG_FILE} is not a configuration that this version writes ({error}).") from error
 
     def write_config(self, config: ModelConfig) -> None:
         """Replace config.json."""
-        write_json(self.config_path, asdict(config))
+        write_json(self.path / CONFIG_FILE, asdict(config))
 
     def summary(self, evaluation: str) -> dict[str, Any] | None:
         """The aggregates of one evaluation, or None when it has not been run."""
@@ -211,13 +193,13 @@ class ModelFolder:
         if not path.exists():
             return None
         try:
-            return pd.read_csv(path)
+            return pd.read_csv(path, dtype={"patient": str})
         except (OSError, ValueError, pd.errors.ParserError) as error:
             raise InputError(f"{path} cannot be read as a table ({error}).") from error
 
     def history(self) -> pd.DataFrame | None:
         """One row per epoch, or None."""
-        return self._table(self.history_path)
+        return self._table(self.path / HISTORY)
 
     def slices(self, evaluation: str) -> pd.DataFrame | None:
         """One row per slice of one evaluation, or None."""
@@ -235,7 +217,7 @@ class ModelFolder:
 
     def snapshots(self) -> tuple[list[str], PackedMasks] | None:
         """Names of the bundled samples and their masks (epochs, samples, H, W), or None."""
-        arrays = self.arrays(self.snapshots_path)
+        arrays = self.arrays(self.path / SNAPSHOTS)
         return None if arrays is None else (arrays["names"].tolist(), PackedMasks.of(arrays))
 
     def check(self, file: str) -> Path:
@@ -245,5 +227,6 @@ class ModelFolder:
             advice = f"run resunet export {self.path}" if file == GRAPH_FILE else "fetch the folder again, or train the model"
             raise InputError(f"{self.path} has no {file}; {advice}.")
         if self.config().sha256.get(file) != file_sha256(path):
-            raise InputError(f"{path} is damaged: its SHA-256 is not the one in {CONFIG_FILE}; fetch it again.")
+            advice = "fetch it again" + (f", or run resunet export {self.path}" if file == GRAPH_FILE else "")
+            raise InputError(f"{path} is damaged: its SHA-256 is not the one in {CONFIG_FILE}; {advice}.")
         return path

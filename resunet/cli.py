@@ -46,7 +46,7 @@ def _add_study(commands: Any) -> None:
     which.add_argument("--all", action="store_true", help="run or resume the whole study and write weights/")
     _add_data(train)
     train.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/NAME)")
-    train.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    train.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
     train.add_argument("--seed", type=int)
     train.set_defaults(run=_train)
 
@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"resunet: {error.strerror or error}{target}; nothing that was complete has been changed.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("resunet: stopped; finished files are whole and a training goes on with --resume.", file=sys.stderr)
+        print("resunet: stopped; finished files are whole and training continues with --resume.", file=sys.stderr)
         return 130
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from resunet.artifacts import GRAPH_FILE, WEIGHTS_FILE, ModelFolder
+from resunet.artifacts import CARD, CONFIG_FILE, GRAPH_FILE, WEIGHTS_FILE, ModelFolder
 from resunet.data.slices import SliceRecord
 from resunet.data.sources import all_records, open_splits
 from resunet.errors import BusyError, InputError
-from resunet.evaluation.cross_validation import fold_table, out_of_fold
+from resunet.evaluation.cross_validation import cross_validation_table, out_of_fold
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.measure import (
@@ -44,9 +44,18 @@ STUDY_SPLITS = ("val", "test")
 def evaluate(
     model: str, data: Path | None, split: str, out: Path | None = None, choices: Choices | None = None
 ) -> tuple[dict[str, Any], Path]:
-    """Measure a model on a split of the data, write slices.csv and summary.json; returns the summary and their folder."""
+    """Measure a model on a split of the data and write the evaluation; returns its summary and its folder.
+
+    Raises:
+        InputError: no such model or slices; or another threshold or gate than the model's without `out`, which would
+            replace the model's own evaluation.
+    """
     choices, folder = choices or Choices(), find_model(model)
     config = folder.config()
+    if out is None and (choices.threshold, choices.gate) != (None, None):
+        raise InputError("Another threshold or gate than the model's own needs a folder of its own; add --out DIR.")
+    if choices != Choices(choices.threshold) and config.task == "classification":
+        raise InputError(f"{config.display_name} is a classifier, which has neither a gate nor flips; leave them out.")
     records = _records(data, split, config.split_scheme)
     name = f"{split}_tta" if choices.tta else split
     out = out or folder.path / "evaluation" / name
@@ -66,7 +75,7 @@ def evaluate(
 
 
 def _chosen(settings: Settings, choices: Choices) -> Settings:
-    """A gate is only moved where there is one."""
+    """The settings with what was chosen otherwise; where there is no stage 1, there is no gate to move."""
     gate = settings.gate if choices.gate is None or settings.gate is None else choices.gate
     return replace(settings, threshold=settings.threshold if choices.threshold is None else choices.threshold, gate=gate)
 
@@ -89,15 +98,15 @@ def _gate_model(folder: ModelFolder) -> Stage1 | None:
 
 def _renew_card(folder: ModelFolder) -> None:
     """Let the card of a promoted model say what its files say now."""
-    if folder.card_path.exists():
-        write_text(folder.card_path, model_card(folder))
+    if (folder.path / CARD).exists():
+        write_text(folder.path / CARD, model_card(folder))
 
 
 def tune(model: str, data: Path | None) -> dict[str, Any]:
-    """Choose what is chosen on validation, write it to config.json; returns the choices as plain values."""
+    """Choose threshold, clean-up, gate and calibration on validation; returns what was written to config.json."""
     folder = find_model(model)
     config = folder.config()
-    records = open_splits(data, config.split_scheme).val
+    records = _records(data, "val", config.split_scheme)
     if config.task == "classification":
         chosen = tune_stage_1(folder, records)
     else:
@@ -124,14 +133,14 @@ def promote(run: Path, to: Path | None = None) -> Path:
     keeps_weights = source.config().keeps_weights
     target = to or (WEIGHTS if keeps_weights else WEIGHTS / STUDIES) / run.resolve().name
     left_behind = [CHECKPOINTS, ".*"] + ([] if keeps_weights else [WEIGHTS_FILE, GRAPH_FILE])
-    with atomic_folder(target) as temporary:
+    with atomic_folder(target, CONFIG_FILE) as temporary:
         shutil.copytree(run, temporary, ignore=shutil.ignore_patterns(*left_behind), dirs_exist_ok=True)
         promoted = ModelFolder(temporary)
         if keeps_weights:
             export(str(temporary))
         else:
             promoted.write_config(replace(promoted.config(), sha256={}))
-        write_text(promoted.card_path, model_card(promoted, target.name))
+        write_text(promoted.path / CARD, model_card(promoted, target.name))
     return target
 
 
@@ -141,7 +150,7 @@ def renew_cards() -> int:
 
     folders = [find_model(name) for name in list_runs()]
     for folder in folders:
-        write_text(folder.card_path, model_card(folder))
+        write_text(folder.path / CARD, model_card(folder))
     for path, tables in document_tables().items():
         write_text(path, with_tables(path.read_text(encoding="utf-8"), tables))
     return len(folders)
@@ -164,8 +173,8 @@ def compare(evaluation: str, out: Path | None) -> dict[str, pd.DataFrame]:
     tables = {"metrics": comparison.metric_table({name: measured.summary for name, measured in evaluations.items()})}
     masks = {name: measured for name, measured in evaluations.items() if measured.segments}
     if FLAGSHIP in masks:
-        scheme = folders[FLAGSHIP].config().split_scheme
-        same = {name: masks[name].slices for name in masks if folders[name].config().split_scheme == scheme}
+        held_out = folders[FLAGSHIP].config().held_out
+        same = {name: masks[name].slices for name in masks if folders[name].config().held_out == held_out}
         tables["paired"] = comparison.paired_table(same, FLAGSHIP)
     breakdowns = {name: error_breakdown(measured.slices, measured.gate) for name, measured in masks.items()}
     tables["error_breakdown"] = pd.DataFrame(breakdowns).T.rename_axis("model").reset_index()
@@ -173,7 +182,7 @@ def compare(evaluation: str, out: Path | None) -> dict[str, pd.DataFrame]:
         threshold = folders[STAGE_1].config().threshold
         tables["stage_1_against_masks"] = pd.DataFrame([comparison.stage_1_against_masks(masks[FLAGSHIP].slices, threshold)])
     if unions := out_of_fold(masks):
-        tables["cross_validated"] = fold_table(unions)
+        tables["cross_validated"] = cross_validation_table(unions)
     if out is not None:
         for name, table in tables.items():
             write_csv(out / f"{name}.csv", table)
@@ -186,16 +195,18 @@ def run_study(data: Path | None, runs: Path = Path("runs")) -> Iterator[str]:
     A promoted model with its evaluations is left alone. Several processes that do this at once divide the runs among
     themselves.
     """
-    from resunet.training.ensemble import ENSEMBLE, write_ensemble
+    from resunet.training.ensemble import ENSEMBLE, MEMBERS, write_ensemble
     from resunet.training.recipes import ABLATIONS, ARCHITECTURES, PIPELINE
 
     for recipe in (*PIPELINE, *ARCHITECTURES):
         yield _run_if_missing(recipe, data, runs)
-    ensemble = ModelFolder(WEIGHTS / ENSEMBLE)
-    if not is_complete(ensemble):
-        write_ensemble(ensemble, data)
-        _tune_and_measure(ensemble.path, data)
-        write_text(ensemble.card_path, model_card(ensemble))
+    if all(is_complete(ModelFolder(WEIGHTS / member)) for member in MEMBERS):
+        ensemble = ModelFolder(WEIGHTS / ENSEMBLE)
+        if not is_complete(ensemble):
+            write_ensemble(ensemble, data)
+            _tune_and_measure(ensemble.path, data)
+            write_text(ensemble.path / CARD, model_card(ensemble))
+        yield f"{ENSEMBLE}: complete in {ensemble.path}"
     for recipe in ABLATIONS:
         yield _run_if_missing(recipe, data, runs)
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from resunet.errors import BusyError
+from resunet.errors import BusyError, InputError
 
 
 @contextmanager
@@ -44,8 +44,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a new, empty neighbour folder that takes the place of `path` when the block succeeds."""
+def atomic_folder(path: Path, mark: str) -> Iterator[Path]:
+    """Yield a new, empty neighbour folder that takes the place of `path` when the block succeeds.
+
+    Raises:
+        InputError: `path` holds files, but none called `mark`: not the kind of folder that may be replaced.
+    """
+    if path.exists() and not (path / mark).exists() and (path.is_file() or any(path.iterdir())):
+        raise InputError(f"{path} is in use for something else; name a new folder or one that holds {mark}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     retired = temporary.with_name(f"{temporary.name}.old")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from resunet.artifacts import GRAPH_FILE, REPOSITORY, WEIGHTS_FILE, ModelFolder
+from resunet.artifacts import CONFIG_FILE, GRAPH_FILE, REPOSITORY, WEIGHTS_FILE, ModelFolder
 from resunet.data.samples import INDEX, SAMPLES, load_samples
 from resunet.errors import InputError
 from resunet.files import atomic_folder
@@ -34,7 +34,7 @@ SETTING = "RESUNET_HUB"
 PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 SAMPLE_SET = "samples"  # the name in RESUNET_HUB that means a data set, not a model
 SAMPLE_FILES = [INDEX, "images/*.png", "masks/*.png", "README.md"]
-FILES = ["config.json", WEIGHTS_FILE, GRAPH_FILE, "history.csv", "snapshots.npz", "evaluation/**", "README.md"]
+FILES = [CONFIG_FILE, WEIGHTS_FILE, GRAPH_FILE, "history.csv", "snapshots.npz", "evaluation/**", "README.md"]
 TIMEOUT = 10.0  # seconds until an unanswered request to the Hub counts as failed
 Progress = Callable[[int, int], None]  # bytes downloaded, bytes in all
 
@@ -69,11 +69,11 @@ def find_model(name: str | Path, weights: Path | None = None) -> ModelFolder:
     Raises:
         InputError: none is there; the message lists the names that are, or says how to fetch a pinned one.
     """
-    if (Path(name) / "config.json").exists():
+    if (Path(name) / CONFIG_FILE).exists():
         return ModelFolder(Path(name))
     weights = weights or WEIGHTS
     for folder in (ModelFolder(weights / str(name)), ModelFolder(weights / STUDIES / str(name))):
-        if folder.config_path.exists():
+        if (folder.path / CONFIG_FILE).exists():
             return folder
     pin = pins().get(str(name))
     if pin is None:
@@ -86,7 +86,7 @@ def find_model(name: str | Path, weights: Path | None = None) -> ModelFolder:
 
 def list_models(weights: Path | None = None) -> list[str]:
     """Names of the models that can be run, sorted; what a killed write has left behind begins with a dot."""
-    names = (path.parent.name for path in (weights or WEIGHTS).glob("*/config.json"))
+    names = (path.parent.name for path in (weights or WEIGHTS).glob(f"*/{CONFIG_FILE}"))
     return sorted(name for name in names if not name.startswith("."))
 
 
@@ -99,7 +99,11 @@ def cached(pin: Pin) -> ModelFolder | None:
     """The folder of a pinned commit where it is in the Hub's cache, complete; nothing is asked of the network."""
     path = _cached(pin, FILES)
     folder = ModelFolder(path) if path else None
-    return _without_links(folder) if folder and folder.config_path.exists() and folder.weights_path.exists() else None
+    return (
+        _without_links(folder)
+        if folder and (folder.path / CONFIG_FILE).exists() and (folder.path / WEIGHTS_FILE).exists()
+        else None
+    )
 
 
 def fetch(pin: Pin, on_progress: Progress | None = None) -> ModelFolder:
@@ -117,7 +121,7 @@ def fetch(pin: Pin, on_progress: Progress | None = None) -> ModelFolder:
 
 def _without_links(folder: ModelFolder) -> ModelFolder:
     """Turn the cache's symbolic links to weights and graph into hard links: OpenVINO follows none out of the graph's folder."""
-    for path in (folder.weights_path, folder.graph_path):
+    for path in (folder.path / WEIGHTS_FILE, folder.path / GRAPH_FILE):
         if path.is_symlink():
             link = path.with_name(f".{os.getpid()}.{path.name}")
             os.link(path.resolve(), link)
@@ -150,8 +154,8 @@ def pull(name: str, to: Path | None = None) -> Path:
     """Fetch a pinned model by name, or 'owner/name@commit', and copy it to weights/ (or `to`). Raises InputError."""
     pin = pins().get(name) or Pin.parse(name)
     folder = fetch(pin)
-    target = to or WEIGHTS / Path(folder.config().name).name  # a name from outside is no path
-    with atomic_folder(target) as temporary:
+    target = to or WEIGHTS / folder.config().name
+    with atomic_folder(target, CONFIG_FILE) as temporary:
         shutil.copytree(folder.path, temporary, dirs_exist_ok=True)  # follows the cache's links
     return target
 
@@ -176,20 +180,16 @@ def push_samples(folder: Path, repo: str, private: bool = False) -> Pin:
 def _upload(folder: Path, repo: str, private: bool, files: list[str], repo_type: str) -> Pin:
     with _in_one_sentence(repo):
         _api().create_repo(repo, private=private, exist_ok=True, repo_type=repo_type)
-        message = f"Upload {folder.name}"
-        commit = _api().upload_folder(
-            repo_id=repo, folder_path=folder, allow_patterns=files, commit_message=message, repo_type=repo_type
-        )
+        commit = _api().upload_folder(repo_id=repo, folder_path=folder, allow_patterns=files, repo_type=repo_type)
     return Pin(repo, str(commit.oid))
 
 
 def _cached(pin: Pin, files: list[str], repo_type: str = "model") -> Path | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    try:
+    with _in_one_sentence(pin.repo), suppress(LocalEntryNotFoundError):
         return _snapshot(pin, files, repo_type, local_files_only=True)
-    except LocalEntryNotFoundError:
-        return None
+    return None
 
 
 def _download(pin: Pin, files: list[str], on_progress: Progress | None, repo_type: str = "model") -> Path:

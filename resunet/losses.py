@@ -31,7 +31,7 @@ def tversky_index(
         logits: (B, 1, H, W), before the sigmoid.
         target: (B, 1, H, W) in [0, 1].
         pool: sum the counts over the whole batch (over all processes, when training is distributed), so that false
-            positives on slices with an empty target weigh against the batch's tumours; otherwise one index a slice.
+            positives on slices with an empty target weigh against the batch's tumours; otherwise one index per slice.
 
     Returns:
         Index in (0, 1], a scalar with `pool`, else (B,).

@@ -25,8 +25,8 @@ from resunet.evaluation.cross_validation import (
     FOLDS,
     REPORTED_MEAN,
     REPORTED_READERS,
+    cross_validation_table,
     fold_finding,
-    fold_table,
     out_of_fold,
 )
 from resunet.evaluation.evaluation import Evaluation
@@ -70,7 +70,7 @@ def test_a_difference_is_paired_and_signed():
     gain = difference(better, worse, "recall")
     values = [summarise_segmentation(table)["recall"]["value"] for table in (better, worse)]
     assert gain.value == pytest.approx(values[0] - values[1]) and gain.low < gain.value < gain.high
-    assert gain.is_real and str(gain).startswith("+")
+    assert gain.excludes_zero and str(gain).startswith("+")
     nothing = difference(better, better, "recall")
     assert nothing[:3] == (0.0, 0.0, 0.0) and "not shown" in str(nothing)
 
@@ -157,7 +157,7 @@ def test_folds_are_put_together_and_divided_by_site_and_size():
     runs = fold_evaluations()
     assert out_of_fold({name: runs[name] for name in list(runs)[:4]}) == {}
     unions = out_of_fold(runs)
-    table = fold_table(unions).set_index("group")
+    table = cross_validation_table(unions).set_index("group")
     slices = unions["unet"].slices
     dice = list(2 * slices["tp"] / (2 * slices["tp"] + slices["fp"]))
     assert unions["unet"].summary["metrics"]["volume_dice_mean"]["value"] == pytest.approx(np.mean(dice))

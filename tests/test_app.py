@@ -69,7 +69,7 @@ def test_overview_shows_the_figures_of_the_model_folders():
     assert len(app.get("plotly_chart")) == 1
 
 
-def test_a_sample_is_judged_at_once():
+def test_a_sample_gets_its_verdict_at_once():
     app = open_screen("single_image")
     expected = verdict(TumourPipeline.load().predict(LARGE.image, segment_all=True))
     finding, _, figures = expected.partition(". ")
@@ -123,7 +123,7 @@ def upload(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
     return app
 
 
-def test_an_upload_is_judged_and_keeps_its_notes():
+def test_an_upload_gets_its_verdict_and_keeps_its_notes():
     app = upload(open_screen("single_image"), ("grey.png", picture(RGB.convert("L"), "PNG")))
     assert "One channel: it is used for all three" in text_of(app)
     assert "grey.png" in text_of(app) and not app.error

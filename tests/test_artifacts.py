@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from resunet.artifacts import GRAPH_FILE, WEIGHTS_FILE, ModelFolder
+from resunet.artifacts import CONFIG_FILE, GRAPH_FILE, HISTORY, WEIGHTS_FILE, ModelFolder
 from resunet.errors import InputError
 from resunet.files import (
     PackedMasks,
@@ -44,11 +44,11 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path):
     target = tmp_path / "model"
     target.mkdir()
     (target / "old").touch()
-    with pytest.raises(RuntimeError), atomic_folder(target) as temporary:
+    with pytest.raises(RuntimeError), atomic_folder(target, "old") as temporary:
         (temporary / "new").touch()
         raise RuntimeError
     assert names(target) == ["old"]
-    with atomic_folder(target) as temporary:
+    with atomic_folder(target, "old") as temporary:
         (temporary / "new").touch()
     assert names(target) == ["new"] and names(tmp_path) == ["model"]
 
@@ -84,20 +84,20 @@ def test_masks_survive_packing():
 
 def model_folder(path: Path) -> ModelFolder:
     folder = ModelFolder(path)
-    save_tensors(folder.weights_path, {"weight": torch.ones(3)})
-    folder.write_config(model_config(sha256={WEIGHTS_FILE: file_sha256(folder.weights_path)}))
+    save_tensors(folder.path / WEIGHTS_FILE, {"weight": torch.ones(3)})
+    folder.write_config(model_config(sha256={WEIGHTS_FILE: file_sha256(folder.path / WEIGHTS_FILE)}))
     return folder
 
 
 def test_weights_are_checked_against_their_checksum(tmp_path: Path):
     folder = model_folder(tmp_path / "model")
-    assert folder.check(WEIGHTS_FILE) == folder.weights_path
-    content = bytearray(folder.weights_path.read_bytes())
+    assert folder.check(WEIGHTS_FILE) == folder.path / WEIGHTS_FILE
+    content = bytearray((folder.path / WEIGHTS_FILE).read_bytes())
     content[-1] ^= 1
-    folder.weights_path.write_bytes(bytes(content))
+    (folder.path / WEIGHTS_FILE).write_bytes(bytes(content))
     with pytest.raises(InputError, match="is damaged: its SHA-256"):
         folder.check(WEIGHTS_FILE)
-    folder.weights_path.unlink()
+    (folder.path / WEIGHTS_FILE).unlink()
     with pytest.raises(InputError, match="has no model.safetensors; fetch the folder again, or train the model"):
         folder.check(WEIGHTS_FILE)
     with pytest.raises(InputError, match="has no model.onnx; run resunet export"):
@@ -115,10 +115,10 @@ def test_missing_and_damaged_files_are_told_apart(tmp_path: Path):
     assert folder.evaluations() == []
     with pytest.raises(InputError, match="config.json is missing"):
         folder.config()
-    folder.config_path.write_text("{")
+    (folder.path / CONFIG_FILE).write_text("{")
     with pytest.raises(InputError, match="cannot be read as JSON"):
         folder.config()
-    folder.history_path.write_text('a,b\n1,"2\n3')
+    (folder.path / HISTORY).write_text('a,b\n1,"2\n3')
     with pytest.raises(InputError, match="cannot be read as a table"):
         folder.history()
 
@@ -149,7 +149,7 @@ def test_a_configuration_survives_the_file(tmp_path: Path):
 )
 def test_a_configuration_of_another_version_is_named(change: dict[str, object], words: str, tmp_path: Path):
     folder = ModelFolder(tmp_path)
-    write_json(folder.config_path, asdict(model_config()) | change)
+    write_json(folder.path / CONFIG_FILE, asdict(model_config()) | change)
     with pytest.raises(InputError, match=f"not a configuration that this version writes .*{words}"):
         folder.config()
 

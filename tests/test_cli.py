@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from resunet.data.samples import SAMPLES, load_samples
-from resunet.hub import FLAGSHIP, WEIGHTS
+from resunet.hub import FLAGSHIP, STAGE_1, WEIGHTS
 from tests.hostile import BAD, dicom
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -46,6 +46,26 @@ def test_predict_takes_a_folder(command: Command, tmp_path: Path):
     done = command("predict", SAMPLES / "images", "--out", tmp_path)
     assert done.returncode == 0
     assert len(lines(done)) == len(list(tmp_path.glob("*_mask.png"))) == 24
+
+
+def test_predict_overwrites_no_mask_of_another_file(command: Command, tmp_path: Path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").write_bytes(LARGE.png)
+    first, second = lines(command("predict", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out"))
+    assert "tumour_pixels" in first and "would overwrite the mask of another file" in second["error"]
+
+
+def test_a_volume_of_masks_in_a_folder_is_no_image(command: Command, tmp_path: Path):
+    (tmp_path / "one.png").write_bytes(LARGE.png)
+    (tmp_path / "one_mask.nii.gz").write_bytes(b"not read")
+    assert [Path(line["file"]).name for line in lines(command("predict", tmp_path, "--out", tmp_path / "out"))] == ["one.png"]
+
+
+def test_another_threshold_does_not_replace_the_evaluation_of_the_model(command: Command, kaggle: Path):
+    done = command("evaluate", FLAGSHIP, "--data", kaggle, "--threshold", "0.3")
+    assert done.returncode == 2 and "add --out DIR" in done.stderr
+    assert "neither a gate nor flips" in command("evaluate", STAGE_1, "--data", kaggle, "--tta").stderr
 
 
 def test_every_bad_file_gets_its_own_sentence(command: Command, tmp_path: Path):

@@ -166,8 +166,9 @@ def test_intervals_resample_patients():
     assert figure["value"] == pytest.approx(values.mean())
     assert figure["high"] - figure["low"] == pytest.approx(2 * 1.96 * error, rel=0.12)
     # The same slices under half as many patients give a wider interval: patients are what is drawn.
-    paired = summarise_segmentation(table.assign(patient=np.arange(40) // 20))["tumour_slice_dice"]
-    assert paired["high"] - paired["low"] < 0.2
+    alone, paired = (summarise_segmentation(table.assign(patient=np.arange(40) // n))["tumour_slice_dice"] for n in (1, 20))
+    assert paired["value"] == pytest.approx(alone["value"]) and paired["n"] == alone["n"] == 40
+    assert paired["high"] - paired["low"] != alone["high"] - alone["low"]
 
 
 def test_median_interval_equals_resampling_by_hand():
@@ -181,6 +182,15 @@ def test_median_interval_equals_resampling_by_hand():
     low, high = np.percentile(by_hand, (2.5, 97.5))
     figure = summarise_segmentation(table, resampling)["volume_dice_median"]
     assert (figure["value"], figure["low"], figure["high"]) == pytest.approx((0.6, low, high))
+
+
+def test_a_patient_without_tumour_and_prediction_has_no_place_in_the_median():
+    table = pd.DataFrame({"patient": range(3), "tumour_pixels": [9, 9, 0], "tp": [9, 5, 0], "fp": 0, "fn": [0, 4, 0], "tn": 1})
+    table = table.assign(hd95=np.nan, surface_dice=np.nan, lesions=["9+", "9+", ""])
+    figure = summarise_segmentation(table)["volume_dice_median"]
+    assert figure["n"] == 2 and figure["value"] == pytest.approx((1 + 10 / 14) / 2) and figure["high"] == 1
+    nobody = summarise_segmentation(table[2:])["volume_dice_median"]
+    assert nobody["n"] == 0 and np.isnan(nobody["value"])
 
 
 def test_stage_1_by_hand():

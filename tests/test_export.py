@@ -31,9 +31,9 @@ ALONE = [name for name in list_models() if name not in (STAGE_1, "cnn_unet")]  #
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> ModelFolder:
     """Each architecture with weights, stored and exported."""
     name, folder = request.param, ModelFolder(tmp_path / request.param)
-    save_tensors(folder.weights_path, disk_tensors(lively(name)))
+    save_tensors(folder.path / WEIGHTS_FILE, disk_tensors(lively(name)))
     task = "segmentation" if name in SEGMENTATION else "classification"
-    digests = {WEIGHTS_FILE: file_sha256(folder.weights_path)}
+    digests = {WEIGHTS_FILE: file_sha256(folder.path / WEIGHTS_FILE)}
     folder.write_config(model_config(name=name, architecture=name, task=task, input_size=96, sha256=digests))
     export_graph(folder)
     return folder
@@ -55,9 +55,9 @@ def test_the_graph_computes_what_the_network_computes(folder: ModelFolder):
 
 
 def test_the_graph_holds_no_weights_and_names_every_tensor_as_the_state_dict(folder: ModelFolder):
-    graph = onnx.load(folder.graph_path, load_external_data=False).graph
-    stored = stored_tensors(folder.weights_path)
-    assert folder.graph_path.stat().st_size < 200_000
+    graph = onnx.load(folder.path / GRAPH_FILE, load_external_data=False).graph
+    stored = stored_tensors(folder.path / WEIGHTS_FILE)
+    assert (folder.path / GRAPH_FILE).stat().st_size < 200_000
     assert {tensor.name for tensor in graph.initializer} == {name for name in stored if "num_batches" not in name}
     for tensor in graph.initializer:
         place = {entry.key: entry.value for entry in tensor.external_data}
@@ -66,7 +66,7 @@ def test_the_graph_holds_no_weights_and_names_every_tensor_as_the_state_dict(fol
 
 
 def test_another_runtime_reads_the_pair_for_any_batch(folder: ModelFolder):
-    session = onnxruntime.InferenceSession(str(folder.graph_path), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(folder.path / GRAPH_FILE), providers=["CPUExecutionProvider"])
     images = np.random.default_rng(1).standard_normal((2, 3, 96, 96), np.float32)
     both = session.run(None, {"image": images})[0]
     for image, logits in zip(images, both, strict=True):
@@ -76,17 +76,19 @@ def test_another_runtime_reads_the_pair_for_any_batch(folder: ModelFolder):
 
 def test_a_damaged_or_missing_graph_is_named(tmp_path: Path):
     folder = ModelFolder(tmp_path / "mine")
-    save_tensors(folder.weights_path, lively("resunet").state_dict())
-    folder.write_config(model_config(sha256={WEIGHTS_FILE: file_sha256(folder.weights_path)}))
+    save_tensors(folder.path / WEIGHTS_FILE, lively("resunet").state_dict())
+    folder.write_config(model_config(sha256={WEIGHTS_FILE: file_sha256(folder.path / WEIGHTS_FILE)}))
     with pytest.raises(InputError, match="has no model.onnx; run resunet export .*mine"):
         Stage2(folder)
     export_graph(folder)
-    whole = folder.graph_path.read_bytes()
-    folder.graph_path.write_bytes(whole[:-1] + b"x")
+    whole = (folder.path / GRAPH_FILE).read_bytes()
+    (folder.path / GRAPH_FILE).write_bytes(whole[:-1] + b"x")
     with pytest.raises(InputError, match="model.onnx is damaged: its SHA-256"):
         Stage2(folder)
-    folder.graph_path.write_bytes(b"no graph")
-    folder.write_config(replace(folder.config(), sha256={**folder.config().sha256, GRAPH_FILE: file_sha256(folder.graph_path)}))
+    (folder.path / GRAPH_FILE).write_bytes(b"no graph")
+    folder.write_config(
+        replace(folder.config(), sha256={**folder.config().sha256, GRAPH_FILE: file_sha256(folder.path / GRAPH_FILE)})
+    )
     with pytest.raises(InputError, match="cannot be run .*resunet export"):
         Stage2(folder)
 
@@ -94,10 +96,10 @@ def test_a_damaged_or_missing_graph_is_named(tmp_path: Path):
 def test_exporting_again_gives_the_bundled_graph(tmp_path: Path):
     bundled, copy = find_model(FLAGSHIP), ModelFolder(tmp_path / FLAGSHIP)
     copy.path.mkdir()
-    copy.weights_path.write_bytes(bundled.weights_path.read_bytes())
+    (copy.path / WEIGHTS_FILE).write_bytes((bundled.path / WEIGHTS_FILE).read_bytes())
     copy.write_config(bundled.config())
     export_graph(copy)
-    assert copy.graph_path.read_bytes() == bundled.graph_path.read_bytes()
+    assert (copy.path / GRAPH_FILE).read_bytes() == (bundled.path / GRAPH_FILE).read_bytes()
 
 
 @pytest.mark.parametrize("name", ALONE)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from resunet.artifacts import ModelFolder
+from resunet.artifacts import CARD, ModelFolder
 from resunet.charts.style import MODEL_COLOURS
 from resunet.data.samples import load_samples
 from tests.conftest import REPOSITORY
@@ -103,7 +103,7 @@ def test_a_loss_and_a_data_set_are_trained_on_and_the_card_speaks_of_them(tree: 
     for command in ("tune", "evaluate"):
         run(tree, "-m", "resunet", command, "shallow", "--data", "my_organ")
     folder = ModelFolder(tree / "weights" / "shallow")
-    config, card = folder.config(), folder.card_path.read_text()
+    config, card = folder.config(), (folder.path / CARD).read_text()
     assert (config.architecture, config.recipe["loss"], config.display_name) == ("shallow", "recall_first", "Shallow")
     assert config.gate is None and folder.summary("test")["gate"] is None  # the gate is the brain's
     for words in (

@@ -24,7 +24,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from resunet.artifacts import MASKS, WEIGHTS_FILE, ModelFolder
+from resunet.artifacts import CARD, CONFIG_FILE, HISTORY, MASKS, SNAPSHOTS, WEIGHTS_FILE, ModelFolder
 from resunet.cli import main
 from resunet.commands import evaluate, export, promote
 from resunet.files import PackedMasks, file_sha256
@@ -111,11 +111,11 @@ def model(kaggle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def check_run(run: ModelFolder) -> None:
     """Every file that is there is whole, and they belong together."""
     history = run.history()
-    if run.config_path.exists():
+    if (run.path / CONFIG_FILE).exists():
         run.check(WEIGHTS_FILE)
-    if run.snapshots_path.exists():
-        with np.load(run.snapshots_path) as arrays:
-            assert PackedMasks.of(dict(arrays))[:].any() in (True, False)
+    if (run.path / SNAPSHOTS).exists():
+        with np.load(run.path / SNAPSHOTS) as arrays:
+            assert PackedMasks.of(dict(arrays))[:].ndim == 4
     assert history is None or list(history["epoch"]) == list(range(1, len(history) + 1))
 
 
@@ -131,10 +131,10 @@ def test_training_killed_forty_times_ends_like_one_that_was_not(kaggle: Path, mo
         check_run(run)
         if process.exitcode == 0:  # begin again
             finished += 1
-            assert file_sha256(run.weights_path) == file_sha256(ModelFolder(model).weights_path)
+            assert file_sha256(run.path / WEIGHTS_FILE) == file_sha256(ModelFolder(model).path / WEIGHTS_FILE)
             shutil.rmtree(run.path)
     assert lifetime(start(train_job, kaggle, run.path)) > 0
-    assert file_sha256(run.weights_path) == file_sha256(ModelFolder(model).weights_path)
+    assert file_sha256(run.path / WEIGHTS_FILE) == file_sha256(ModelFolder(model).path / WEIGHTS_FILE)
     pd.testing.assert_frame_equal(run.history().drop(columns="seconds"), ModelFolder(model).history().drop(columns="seconds"))
 
 
@@ -152,7 +152,7 @@ def test_a_promotion_killed_fifteen_times_leaves_a_whole_model(model: Path, tmp_
     target = ModelFolder(tmp_path / "weights" / "smoke")
 
     def check() -> None:
-        assert target.check(WEIGHTS_FILE) and target.card_path.read_text().endswith("\n")
+        assert target.check(WEIGHTS_FILE) and (target.path / CARD).read_text().endswith("\n")
         assert list_models(target.path.parent) == ["smoke"]
 
     killed(15, check, lambda number: start(promote, model, target.path))
@@ -197,7 +197,7 @@ def test_a_killed_worker_ends_the_others_and_the_run_goes_on(kaggle: Path, model
     line = [*launcher, "-m", "resunet", "train", "--recipe", "smoke", "--data", str(kaggle), "--out", str(run.path)]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as launched:
-        while not run.history_path.exists() and launched.poll() is None:
+        while not (run.path / HISTORY).exists() and launched.poll() is None:
             time.sleep(0.02)
         psutil.Process(launched.pid).children()[-1].kill()
         assert launched.wait(60) != 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from resunet import hub
-from resunet.artifacts import GRAPH_FILE, SLICES, WEIGHTS_FILE, ModelFolder
+from resunet.artifacts import CARD, GRAPH_FILE, SLICES, WEIGHTS_FILE, ModelFolder
 from resunet.data.samples import SAMPLES, load_samples
 from resunet.errors import InputError
 from resunet.files import file_sha256, write_text
@@ -30,10 +30,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """A small folder as a user would push it."""
     folder = ModelFolder(tmp_path_factory.mktemp("hub") / "mine")
     torch.manual_seed(0)
-    save_tensors(folder.weights_path, build_model("resunet").state_dict())
-    folder.write_config(model_config(sha256={WEIGHTS_FILE: file_sha256(folder.weights_path)}))
+    save_tensors(folder.path / WEIGHTS_FILE, build_model("resunet").state_dict())
+    folder.write_config(model_config(sha256={WEIGHTS_FILE: file_sha256(folder.path / WEIGHTS_FILE)}))
     export_graph(folder)
-    write_text(folder.card_path, "# mine\n")
+    write_text(folder.path / CARD, "# mine\n")
     write_text(folder.evaluation_path("test", SLICES), "patient,slice\n")
     write_text(folder.path / "checkpoint.safetensors", "stays at home")
     return folder
@@ -68,7 +68,7 @@ def test_a_fetched_commit_needs_no_network_afterwards(server: Hub, pin: Pin):
     assert cached(pin) is None
     fetch(pin)
     asked = len(server.asked)
-    assert cached(pin) is not None and fetch(pin).weights_path.exists() and len(server.asked) == asked
+    assert cached(pin) is not None and (fetch(pin).path / WEIGHTS_FILE).exists() and len(server.asked) == asked
 
 
 def test_a_newer_commit_changes_nothing_for_who_pinned_the_old_one(server: Hub, pin: Pin):
@@ -105,9 +105,26 @@ def test_a_fetched_model_runs_from_the_cache(server: Hub, pin: Pin):
 
 def test_a_name_from_the_hub_is_no_path(server: Hub, pin: Pin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(hub, "WEIGHTS", tmp_path / "weights")
-    config = json.loads(server.commits[pin.revision]["config.json"]) | {"name": "../../escaped"}
-    commit = server.commit(server.commits[pin.revision] | {"config.json": json.dumps(config).encode()})
-    assert pull(f"{pin.repo}@{commit}") == tmp_path / "weights" / "escaped"
+    for name in ("../../escaped", "/etc", ".", ""):
+        config = json.loads(server.commits[pin.revision]["config.json"]) | {"name": name}
+        commit = server.commit(server.commits[pin.revision] | {"config.json": json.dumps(config).encode()})
+        with pytest.raises(InputError, match="no name for a model"):
+            pull(f"{pin.repo}@{commit}")
+    assert not any(tmp_path.glob("weights/*"))
+
+
+def test_a_folder_of_something_else_is_not_replaced(server: Hub, pin: Pin, tmp_path: Path):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "important.txt").write_text("keep")
+    with pytest.raises(InputError, match="in use for something else"):
+        pull(f"{pin.repo}@{pin.revision}", tmp_path / "letters")
+    assert (tmp_path / "letters" / "important.txt").read_text() == "keep"
+    assert pull(f"{pin.repo}@{pin.revision}", tmp_path / "new") == pull(f"{pin.repo}@{pin.revision}", tmp_path / "new")
+
+
+def test_a_name_that_no_repository_can_have_gets_a_sentence(server: Hub):
+    with pytest.raises(InputError, match="not a name of a Hub repository"):
+        pull(f"owner/a..b@{'0' * 40}")
 
 
 def test_the_bytes_that_come_are_told(server: Hub, pin: Pin, model: ModelFolder):

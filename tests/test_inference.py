@@ -1,13 +1,18 @@
+import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from openvino import Core
 
+from resunet.artifacts import ModelFolder
+from resunet.data.samples import SAMPLES as SAMPLE_FOLDER
 from resunet.data.samples import load_samples
 from resunet.data.scan import ONE_CHANNEL
 from resunet.data.transforms import normalise
@@ -15,8 +20,9 @@ from resunet.errors import InputError
 from resunet.hub import FLAGSHIP, STAGE_1, find_model
 from resunet.inference import hardware
 from resunet.inference.pipeline import TumourPipeline
+from resunet.inference.predict_files import Choices, predict_files
 from resunet.inference.stages import Stage1, Stage2, sigmoid
-from resunet.reports.case_report import score_slice, verdict
+from resunet.reports.case_report import report, score_slice, verdict
 from tests.conftest import REPOSITORY
 
 SAMPLES = {sample.name: sample for sample in load_samples()}
@@ -140,9 +146,15 @@ def test_models_load_while_others_load_and_predict(pipeline: TumourPipeline):
     assert results == [alone] * 12
 
 
-def test_without_stage_1_everything_is_segmented():
-    prediction = TumourPipeline.load(classifier=None).predict(LARGE.image)
-    assert prediction.p_tumour == 1.0 and not prediction.gated and prediction.mask.any()
+def test_a_model_without_a_gate_is_not_gated_by_a_classifier_of_other_data(tmp_path: Path):
+    folder = ModelFolder(shutil.copytree(find_model("resunet").path, tmp_path / "liver"))
+    folder.write_config(replace(folder.config(), gate=None))
+    prediction = TumourPipeline.load(folder.path).predict(LARGE.image)
+    assert np.isnan(prediction.p_tumour) and not prediction.gated and prediction.mask.any()
+    assert verdict(prediction).startswith("Tumour found. Stage 2 alone, ")
+    assert json.loads(report("a.png", prediction, "liver", None, None))["p_tumour"] is None
+    (line,) = predict_files([SAMPLE_FOLDER / "images" / "large_1.png"], tmp_path, str(folder.path), Choices())
+    assert line["p_tumour"] is None and line["tumour_pixels"] == prediction.mask.sum()
 
 
 def test_models_of_the_wrong_kind_are_refused():

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from resunet import files
-from resunet.artifacts import WEIGHTS_FILE, ModelFolder
+from resunet.artifacts import CHECKPOINT, SNAPSHOTS, WEIGHTS_FILE, ModelFolder
 from resunet.data.augmentation import AugmentationRanges
 from resunet.data.samples import load_samples
 from resunet.data.sources import open_splits
@@ -104,12 +104,12 @@ def test_a_run_leaves_a_complete_model_folder(finished: ModelFolder):
     assert history is not None
     assert list(history["epoch"]) == [1, 2]
     assert {"lr", "train_loss", "val_loss", "val_dice", "val_iou", "seconds"} <= set(history.columns)
-    assert config.sha256 == {WEIGHTS_FILE: files.file_sha256(finished.weights_path)}
+    assert config.sha256 == {WEIGHTS_FILE: files.file_sha256(finished.path / WEIGHTS_FILE)}
     assert config.best_epoch == int(history.loc[history["val_dice"].idxmax(), "epoch"])
     assert len(config.patients["train"]) == 4 and config.slices == {"train": 12, "val": 6}
     assert len(config.data_fingerprint) == len(config.split_hash) == 64
     assert load_network(finished)(torch.zeros(1, 3, 64, 64)).shape == (1, 1, 64, 64)
-    with np.load(finished.snapshots_path) as arrays:
+    with np.load(finished.path / SNAPSHOTS) as arrays:
         assert PackedMasks.of(dict(arrays)).shape == (2, len(load_samples()), 64, 64)
 
 
@@ -142,12 +142,12 @@ def test_killed_and_resumed_equals_uninterrupted(
 ):
     run_killed_at(step, kaggle, tmp_path / "smoke", monkeypatch)
     resumed = train(SMOKE, kaggle, tmp_path / "smoke", resume=True)
-    for path in ("weights_path", "checkpoint_path"):
-        expected, got = load_file(getattr(finished, path)), load_file(getattr(resumed, path))
+    for file in (WEIGHTS_FILE, CHECKPOINT):
+        expected, got = load_file(finished.path / file), load_file(resumed.path / file)
         assert expected.keys() == got.keys()
         assert all(torch.equal(expected[name], got[name]) for name in expected)
     pd.testing.assert_frame_equal(resumed.history().drop(columns="seconds"), finished.history().drop(columns="seconds"))
-    assert resumed.snapshots_path.read_bytes() == finished.snapshots_path.read_bytes()
+    assert (resumed.path / SNAPSHOTS).read_bytes() == (finished.path / SNAPSHOTS).read_bytes()
 
 
 @pytest.mark.slow
@@ -160,7 +160,7 @@ def test_a_process_killed_by_the_system_resumes_to_the_same_weights(finished: Mo
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     subprocess.run([*line, "--resume"], env=env, check=True, stderr=subprocess.DEVNULL)
-    got, expected = load_file(out / "model.safetensors"), load_file(finished.weights_path)
+    got, expected = load_file(out / "model.safetensors"), load_file(finished.path / WEIGHTS_FILE)
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
 
@@ -173,7 +173,7 @@ def test_ctrl_c_leaves_a_usable_run(kaggle: Path, tmp_path: Path, monkeypatch: p
 
 def test_a_full_disk_leaves_the_old_checkpoint(kaggle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run_killed_at(3, kaggle, tmp_path / "smoke", monkeypatch)
-    checkpoint = ModelFolder(tmp_path / "smoke").checkpoint_path
+    checkpoint = ModelFolder(tmp_path / "smoke").path / CHECKPOINT
     before = checkpoint.read_bytes()
 
     def no_space(*_: object) -> None:
@@ -207,7 +207,7 @@ def test_early_stopping_waits_for_the_last_phase(kaggle: Path, tmp_path: Path, m
 def test_stage_1_trains_on_the_masks_too(kaggle: Path, tmp_path: Path):
     run = train(find_recipe("smoke_stage1"), kaggle, tmp_path / "stage1")
     assert {"val_accuracy", "val_auroc"} <= set(run.history().columns)
-    names = set(load_file(run.weights_path))
+    names = set(load_file(run.path / WEIGHTS_FILE))
     assert names and all(name.startswith("backbone.") for name in names)  # the mask heads are dropped
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from resunet.artifacts import GRAPH_FILE, WEIGHTS_FILE
+from resunet.artifacts import CARD, GRAPH_FILE, SNAPSHOTS, WEIGHTS_FILE
 from resunet.hub import find_model, list_models, list_runs
 from resunet.reports.model_card import model_card
 from resunet.reports.tables import document_tables, with_tables
@@ -21,20 +21,20 @@ def test_every_bundled_summary_follows_from_its_slices(name: str):
 def test_every_bundled_run_is_complete_and_honest(name: str):
     folder = find_model(name)
     config, history = folder.config(), folder.history()
-    assert config.threshold_split == "val" and folder.card_path.exists() and config.name == name
+    assert config.threshold_split == "val" and (folder.path / CARD).exists() and config.name == name
     if config.split_scheme != "slice":
         assert not set(config.patients["train"]) & set(config.patients["val"])
         assert not set(folder.slices("test")["patient"]) & {*config.patients["train"], *config.patients["val"]}
     if config.fusion:
-        assert not folder.weights_path.exists() and set(config.fusion.members) <= set(list_models())
+        assert not (folder.path / WEIGHTS_FILE).exists() and set(config.fusion.members) <= set(list_models())
         return
     assert config.best_epoch in set(history["epoch"])
-    assert folder.snapshots_path.exists() == (config.task == "segmentation")
+    assert (folder.path / SNAPSHOTS).exists() == (config.task == "segmentation")
     if config.keeps_weights:
         assert folder.path.parent.name == "weights" and folder.check(WEIGHTS_FILE) and folder.check(GRAPH_FILE)
     else:
         assert folder.path.parent.name == "studies" and not list(folder.path.glob("model.*"))
-        assert "weights are not kept" in folder.card_path.read_text(encoding="utf-8")
+        assert "weights are not kept" in (folder.path / CARD).read_text(encoding="utf-8")
 
 
 def test_display_names_are_told_apart():
@@ -45,7 +45,7 @@ def test_display_names_are_told_apart():
 def test_cards_and_documents_are_what_the_files_say():
     for name in list_runs():
         folder = find_model(name)
-        assert folder.card_path.read_text(encoding="utf-8") == model_card(folder), "run: resunet cards"
+        assert (folder.path / CARD).read_text(encoding="utf-8") == model_card(folder), "run: resunet cards"
     for path, tables in document_tables().items():
         text = path.read_text(encoding="utf-8")
         assert text == with_tables(text, tables), "run: resunet cards"

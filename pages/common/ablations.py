@@ -19,7 +19,7 @@ from resunet.evaluation.ablations import (
     tversky_finding,
 )
 from resunet.evaluation.averaging import averaging_table
-from resunet.evaluation.cross_validation import fold_finding, fold_table, out_of_fold
+from resunet.evaluation.cross_validation import cross_validation_table, fold_finding, out_of_fold
 from resunet.evaluation.evaluation import Evaluation
 
 MISSING = "Not measured yet. Run: resunet train --all"
@@ -87,7 +87,7 @@ def cross_validation(name: str) -> None:
     if not unions:
         st.info(MISSING)
         return
-    table = computed(fold_table, unions)
+    table = computed(cross_validation_table, unions)
     st.markdown(fold_finding(table))
     colours = {union.display_name: model_colour(run) for run, union in unions.items()}
     chart(computed(charts.cross_validation, table, colours), "folds", "Volume Dice of patients that the network never saw")

@@ -21,7 +21,7 @@ KEYS: dict[str | type, Callable[[Any], Any]] = {
 
 
 def computed(build: Callable[..., T], *arguments: Any) -> T:
-    """What a function of the package makes of its arguments; nobody may change it.
+    """The result of a function of the package; callers must not change it.
 
     It is kept for all visitors who ask for the same, unless a private evaluation is among the arguments.
     """

@@ -15,9 +15,9 @@ from resunet.hub import FLAGSHIP, find_model, list_runs
 KEPT_EVALUATIONS = 128
 SESSION_KEY = "uploaded_evaluations"
 NAMES = {
-    "test": "Test, 20 patients",
+    "test": "Test",
     "test_tta": "Test, with test-time augmentation",
-    "val": "Validation, 10 patients",
+    "val": "Validation",
     "val_tta": "Validation, with test-time augmentation",
     "buda10": "The ten test patients with a published Dice",
     "buda10_tta": "The ten, with test-time augmentation",
@@ -65,12 +65,10 @@ def measured_runs(task: str | None = None) -> dict[str, ModelConfig]:
 
 
 def compared_models(with_ablations: bool = False) -> list[str]:
-    """Measured segmentation models trained on the committed split: the same slices were held out from all of them."""
-    return [
-        name
-        for name, config in measured_runs("segmentation").items()
-        if config.split_scheme == "patient" and (with_ablations or config.keeps_weights)
-    ]
+    """Measured segmentation models from which the same slices were held out as from the first, the flagship if it is here."""
+    runs = measured_runs("segmentation")
+    held_out = [config.held_out for config in runs.values()][:1]
+    return [name for name, config in runs.items() if config.held_out in held_out and (with_ablations or config.keeps_weights)]
 
 
 def of_all(models: list[str], name: str) -> dict[str, Evaluation]:

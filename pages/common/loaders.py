@@ -1,4 +1,4 @@
-"""Cached doors from the screens to the files: samples, patients, configurations and histories, read once for all visitors.
+"""Cached access of the screens to the files: samples, patients, configurations and histories, read once for all visitors.
 
 Everybody gets the same objects, which nobody may change.
 """
@@ -13,7 +13,7 @@ from typing import TypeVar
 import pandas as pd
 import streamlit as st
 
-from resunet.artifacts import ModelConfig, ModelFolder
+from resunet.artifacts import CONFIG_FILE, HISTORY, SNAPSHOTS, ModelConfig, ModelFolder
 from resunet.charts import overlay
 from resunet.data import lgg
 from resunet.data.samples import Sample, load_samples
@@ -79,7 +79,7 @@ def stamp(path: Path) -> float:
 def model_config(name: str) -> ModelConfig:
     """config.json of a model. Raises InputError."""
     folder = find_model(name)
-    return _read(folder, ModelFolder.config, stamp(folder.config_path))
+    return _read(folder, ModelFolder.config, stamp(folder.path / CONFIG_FILE))
 
 
 def display_name(name: str) -> str:
@@ -89,12 +89,12 @@ def display_name(name: str) -> str:
 
 def history(folder: ModelFolder) -> pd.DataFrame | None:
     """history.csv of a model folder, or None. Raises InputError when it is damaged."""
-    return _read(folder, ModelFolder.history, stamp(folder.history_path))
+    return _read(folder, ModelFolder.history, stamp(folder.path / HISTORY))
 
 
 def snapshots(folder: ModelFolder) -> tuple[list[str], PackedMasks] | None:
     """Names and masks of the sample slices by epoch, or None."""
-    return _read(folder, ModelFolder.snapshots, stamp(folder.snapshots_path))
+    return _read(folder, ModelFolder.snapshots, stamp(folder.path / SNAPSHOTS))
 
 
 @lru_cache(maxsize=KEPT_FILES)

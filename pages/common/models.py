@@ -16,7 +16,7 @@ from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.runtime import FORWARD_PASSES
 from resunet.inference.stages import Stage2
 
-REFRESH_SECONDS = 0.3  # between two looks at how far a download has come
+REFRESH_SECONDS = 0.3  # between two checks of how far a download has come
 KEPT_TIMINGS = 64
 
 
@@ -57,7 +57,7 @@ def _show_download(loading: Future[TumourPipeline]) -> None:
 
 @st.cache_resource(show_spinner=False)
 def start_loading() -> Future[TumourPipeline]:
-    """Start to load the pipeline in the background, once a server."""
+    """Start to load the pipeline in the background, once per server."""
     return ThreadPoolExecutor(1).submit(_load)
 
 
@@ -88,14 +88,15 @@ def _stage_2(folder: str, digests: str) -> Stage2:
 
 
 def latency_ms(name: str) -> float:
-    """Median milliseconds per slice of a model on this machine, measured once a server. Raises InputError."""
+    """Median milliseconds per slice of a model on this machine, measured once per server. Raises InputError."""
     return _latency_ms(name, _digests(name))
 
 
 @st.cache_data(max_entries=KEPT_TIMINGS, show_spinner="Timing the models on this machine")
 def _latency_ms(name: str, digests: str) -> float:
+    model = stage_2(name)
     with FORWARD_PASSES.hold():  # nobody else's passes between those that are timed
-        return measure_latency(stage_2(name))
+        return measure_latency(model)
 
 
 def _digests(name: str) -> str:

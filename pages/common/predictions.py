@@ -21,7 +21,7 @@ from resunet.inference.fair_lock import FairLock
 from resunet.inference.pipeline import Prediction, TumourPipeline
 from resunet.inference.runtime import FORWARD_PASSES
 
-SCANS, PREDICTIONS = 128 << 20, 16 << 20  # bytes kept for all visitors together
+SCANS, PREDICTIONS = 64 << 20, 16 << 20  # bytes kept for all visitors together
 ROWS = 1024  # of tables of files
 EVALUATIONS = FairLock(limit=20)  # one visitor's evaluation at a time; its forward passes take turns with other visitors'
 
@@ -105,7 +105,7 @@ def _figures(prediction: Prediction) -> tuple[float, int, bool]:
 def _joined(figures: list[tuple[float, int, bool]]) -> dict[str, Any]:
     p_tumour, pixels, gated = zip(*figures, strict=True)
     return {
-        "verdict": "No tumour found" if all(gated) else "Tumour found",
+        "verdict": "No tumour found" if all(gated) else "Tumour found" if sum(pixels) else "Suspicious, nothing outlined",
         "p_tumour": max(p_tumour),
         "tumour_pixels": sum(pixels),
         "slices": len(figures),

@@ -28,7 +28,8 @@ def choose_evaluation(task: str | None = None) -> Evaluation | None:
         name = _choose("Evaluated on", names, start, "evaluation", evaluations.name_of)
     evaluation = evaluations.find(model, name)
     if evaluation is None:
-        st.info(f"{model} is not evaluated on {name} yet. Run: resunet evaluate {model} --data DIR --split {name}")
+        command = f"resunet evaluate {model} --data DIR --split {name}"
+        st.info(f"{loaders.display_name(model)} has no evaluation on {evaluations.name_of(name)} yet. Run: {command}")
     return evaluation
 
 

@@ -81,17 +81,12 @@ def choose_upload() -> Case | None:
     if table.loc[row, "problem"]:
         st.error(escape_markdown(str(table.loc[row, "problem"])))
         return None
-    scan = predictions.decode(file)
-    number = _choose_slice(len(scan.slices))
+    scan, title, number = predictions.decode(file), file.name, 0
+    if (count := len(scan.slices)) > 1:
+        number = st.slider("Slice", 1, count, value=(count + 1) // 2, key=f"slice_of_{count}") - 1
+        title = f"{file.name}, slice {number + 1} of {count}"
     image = scan.slices[number]
-    title = file.name if len(scan.slices) == 1 else f"{file.name}, slice {number + 1} of {len(scan.slices)}"
     return Case(title, file.digest, number, image, patient=find_patient(image), spacing=scan.spacing, notes=scan.notes)
-
-
-def _choose_slice(count: int) -> int:
-    if count == 1:
-        return 0
-    return st.slider("Slice", 1, count, value=(count + 1) // 2, key=f"slice_of_{count}") - 1
 
 
 def _table_of(images: list[ImageFile]) -> pd.DataFrame:
@@ -134,7 +129,7 @@ def choose_patient() -> Case:
     """Patient and slice of the LGG set, with its true mask."""
     patients = loaders.lgg_patients()
     left, right = st.columns([2, 3], vertical_alignment="bottom")
-    patient = left.selectbox("Patient", sorted(patients), format_func=_patient_label, key="patient")
+    patient = left.selectbox("Patient", sorted(patients), format_func=lambda name: f"{name} ({site(name)})", key="patient")
     records = patients[patient]
     numbers = [record.number for record in records]
     number = right.select_slider("Slice", numbers, value=loaders.largest_slice(patient), key=f"slice_{patient}")
@@ -145,7 +140,3 @@ def choose_patient() -> Case:
 @st.cache_data(max_entries=1024, show_spinner=False)
 def _record_digest(record: SliceRecord) -> str:
     return hashlib.sha256(record.image_path.read_bytes()).hexdigest()
-
-
-def _patient_label(patient: str) -> str:
-    return f"{patient} ({site(patient)})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
@@ -29,6 +29,12 @@ MEMBERSHIP: dict[str | None, tuple[str, Any]] = {
     None: ("Held out from training", "blue"),
 }
 STYLES = {"Outline": "outline", "Fill": "fill", "Heat": "heat", "None": "none"}
+SCORES = {  # as the fields of `Scores`
+    "Dice": "Dice of this slice: twice the overlap over the sum of both areas",
+    "IoU": "Overlap over union of both areas in this slice",
+    "Precision": "Share of the outlined pixels that are tumour",
+    "Recall": "Share of the tumour's pixels that are outlined",
+}
 REGION_LABELS = {
     "region": "Region",
     "area_px": "Area, px",
@@ -61,7 +67,8 @@ def show(case: Case) -> None:
     headline = st.container(gap="xsmall")
     left, right = st.columns([5, 6], gap="medium")
     with st.spinner("Predicting"):
-        original = predictions.predict(case.digest, case.number, case.image, st.session_state.get("tta", False))
+        predicted = predictions.predict(case.digest, case.number, case.image, st.session_state.get("tta", False))
+    original = replace(predicted, notes=tuple(dict.fromkeys((*case.notes, *predicted.notes))))
     with right:
         scores = st.container()
         prediction = original.with_thresholds(*_threshold_controls(original))
@@ -93,7 +100,7 @@ def _headline(case: Case, prediction: Prediction) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.header(finding, anchor=False, width="content")
         st.markdown(f"##### {figures}", width="content")
-    for note in dict.fromkeys((*case.notes, *prediction.notes)):
+    for note in prediction.notes:
         st.caption(note)
 
 
@@ -195,16 +202,9 @@ def _maps(case: Case, prediction: Prediction, display: Display) -> None:
 
 
 def _scores(scores: Scores) -> None:
-    meaning = {
-        "dice": "Dice of this slice: twice the overlap over the sum of both areas",
-        "iou": "Overlap over union of both areas in this slice",
-        "precision": "Share of the outlined pixels that are tumour",
-        "recall": "Share of the tumour's pixels that are outlined",
-    }
-    labels = {"dice": "Dice", "iou": "IoU", "precision": "Precision", "recall": "Recall"}
-    for column, (name, value) in zip(st.columns(4), scores._asdict().items(), strict=True):
+    for column, (label, meaning), value in zip(st.columns(4), SCORES.items(), scores, strict=True):
         shown = f"{value:.3f}" if value == value else "undefined"
-        column.metric(labels[name], shown, help=f"{meaning[name]}; undefined where nothing is there to count", border=True)
+        column.metric(label, shown, help=f"{meaning}; undefined where there is nothing to count", border=True)
 
 
 def _regions(case: Case, prediction: Prediction) -> None:

@@ -40,19 +40,19 @@ def position_of(table: pd.DataFrame, evaluation: Evaluation) -> int:
         return 0
     wanted = table[(table["patient"] == where["patient"]) & (table["slice"].astype(str) == where.get("slice", ""))]
     if wanted.empty:
-        where = f"{evaluation.display_name}, {evaluations.name_of(evaluation.name)}"
-        st.warning(f"This slice is not part of {where}; showing the worst one.")
+        shown = f"{evaluation.display_name}, {evaluations.name_of(evaluation.name)}"
+        st.warning(f"This slice is not part of {shown}; showing the worst one.")
         return 0
     return int(wanted.index[0])
 
 
 def go_to(row: pd.Series) -> None:
-    """Put a case into the address."""
+    """Write the case into the address."""
     st.query_params.update(patient=str(row["patient"]), slice=str(row["slice"]))
 
 
 def steps(table: pd.DataFrame, position: int) -> None:
-    """Previous and next by error, and the neighbours in the head."""
+    """Buttons to the previous and next slice by error, and to the slices above and below."""
     row = table.iloc[position]
     same = table[table["patient"] == row["patient"]].sort_values("slice", ignore_index=True)
     at = int(same.index[same["slice"] == row["slice"]][0])
@@ -90,6 +90,7 @@ def pictures(evaluation: Evaluation, row: pd.Series) -> None:
     """With the data: slice with both outlines, and hits and misses. Without: the predicted mask alone."""
     masks = evaluation.masks()
     predicted = None if masks is None or row["row"] >= len(masks) else masks[int(row["row"])]
+    data = loaders.model_config(evaluation.model).data_set
     record = record_of(evaluation, row["patient"], int(row["slice"]))
     left, right = st.columns(2)
     if record is None:
@@ -99,16 +100,20 @@ def pictures(evaluation: Evaluation, row: pd.Series) -> None:
             left.image(predicted.astype(np.uint8) * 255, width="stretch", alt="Predicted mask")
             left.caption("Predicted mask.")
         right.info(
-            "The slice itself is not shown: the LGG set is not part of this repository (CC BY-NC-SA 4.0). Download it from "
-            "kaggle.com/datasets/mateuszbuda/lgg-mri-segmentation and set LGG_DATA to the folder that holds kaggle_3m."
+            f"The slice itself is not shown: {data.name} is not part of this repository ({data.licence}). "
+            "To see it, download the data and set LGG_DATA to their folder."
         )
         return
     truth, plain = record.mask(), overlay.render(record.image(), "FLAIR", overlay.Window(), PICTURE)
-    outlined = np.zeros_like(truth) if predicted is None else predicted
-    both = overlay.outline(overlay.outline(plain, truth, overlay.TRUTH), outlined, overlay.PREDICTED)
+    both = overlay.outline(plain, truth, overlay.TRUTH)
+    if predicted is None:
+        left.image(both, width="stretch", alt="FLAIR with the true outline")
+        left.caption("FLAIR. Blue: true outline. The predicted masks of this evaluation were not kept.")
+        return
+    both = overlay.outline(both, predicted, overlay.PREDICTED)
     left.image(both, width="stretch", alt="FLAIR with the true and the predicted outline")
     left.caption("FLAIR. Blue: true outline, orange: predicted.")
-    right.image(overlay.error_map(plain, outlined, truth), width="stretch", alt="Hits, misses and false positives")
+    right.image(overlay.error_map(plain, predicted, truth), width="stretch", alt="Hits, misses and false positives")
     right.caption("Green hit, blue missed, red false positive.")
 
 

@@ -19,7 +19,7 @@ from resunet.evaluation.evaluation import Evaluation
 from resunet.hub import FLAGSHIP
 
 SHOWN = ["volume_dice_mean", "volume_dice_median", "tumour_slice_dice", "precision", "recall", "empty_slice_fp_rate"]
-LEVEL = 0.05  # below this p, after Holm's correction, a difference is called one
+LEVEL = 0.05  # up to this p, after Holm's correction, a difference is called one
 
 
 Measured = dict[str, Evaluation]
@@ -32,8 +32,8 @@ def table_of(measured: Measured, figures: list[str], best: str) -> pd.DataFrame:
     table = cells.reindex(figures).rename(index=LABELS).T.loc[list(measured)]
     p_values = of_slices(paired_table, measured, best).set_index("model")["p_holm"]
     verdicts = {name: "significant difference" if p <= LEVEL else "no significant difference" for name, p in p_values.items()}
-    table["against the best"] = [({best: "best"} | verdicts).get(name, "") for name in measured]
-    table.insert(0, "model", [evaluation.display_name for evaluation in measured.values()])
+    table["Compared with the best"] = [({best: "best"} | verdicts).get(name, "") for name in measured]
+    table.insert(0, "Model", [evaluation.display_name for evaluation in measured.values()])
     return table.reset_index(drop=True)
 
 
@@ -74,7 +74,7 @@ def reported() -> None:
 
 
 def costs(names: list[str], cost: str) -> dict[str, float]:
-    """What each model costs; latency is measured on this machine when it is asked for, once a server."""
+    """What each model costs; latency is measured on this machine when it is asked for, once per server."""
     if cost == "parameters":
         return {name: loaders.model_config(name).parameters / 1e6 for name in names}
     if cost == "gflop":

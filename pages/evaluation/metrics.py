@@ -43,8 +43,9 @@ STAGE_1_TITLES = {
 
 
 def headlines(figures: dict[str, Any], wanted: Sequence[str], evaluation: Evaluation, options: str) -> None:
-    """Eight cards, four a row; `options` are what a command needs to give the same figures."""
+    """Eight cards, four per row; `options` are what a command needs to give the same figures."""
     split = "all" if evaluation.is_private else evaluation.name.removesuffix("_tta")
+    options = (" --tta" if evaluation.name.endswith("_tta") else "") + (options and f"{options} --out DIR")
     command = f"resunet evaluate {evaluation.model} --data DIR --split {split}{options}"
     names = [name for name in wanted if name in figures]
     for start in range(0, len(names), 4):
@@ -53,12 +54,19 @@ def headlines(figures: dict[str, Any], wanted: Sequence[str], evaluation: Evalua
                 metric_card(LABELS[name], name, figures[name], command)
 
 
+def start_sliders(evaluation: Evaluation, **values: float) -> None:
+    """Let sliders begin at what validation chose, again whenever another evaluation is shown."""
+    if st.session_state.get("explored") != evaluation.key or not values.keys() <= set(st.session_state):
+        st.session_state.update(explored=evaluation.key, **values)
+
+
 def explorer(evaluation: Evaluation) -> tuple[Evaluation, float | None, str]:
     """Threshold and gate; returns the evaluation at that threshold, the gate, and the options that re-derive them."""
     start, left, right, options = evaluation.threshold, *st.columns(2), ""
     has_sweep, note = evaluation.sweep() is not None, f"Chosen on validation: {start}"
+    start_sliders(evaluation, explore_threshold=start, explore_gate=float(evaluation.gate or 0))
     threshold = left.select_slider(
-        "Threshold", sorted({*THRESHOLDS, start}), start, key="explore_threshold", disabled=not has_sweep, help=note
+        "Threshold", sorted({*THRESHOLDS, start}), key="explore_threshold", disabled=not has_sweep, help=note
     )
     moved = evaluation
     if has_sweep and threshold != start:
@@ -67,7 +75,7 @@ def explorer(evaluation: Evaluation) -> tuple[Evaluation, float | None, str]:
         right.caption("No gate: stage 1 was not run beside this evaluation.")
         return moved, None, options
     start_gate = float(evaluation.gate)
-    gate = right.slider("Gate", 0.0, 1.0, start_gate, 0.01, key="explore_gate", help=f"Chosen on validation: {start_gate}")
+    gate = right.slider("Gate", 0.0, 1.0, step=0.01, key="explore_gate", help=f"Chosen on validation: {start_gate}")
     return moved, gate, options + (f" --gate {gate}" if gate != start_gate else "")
 
 
@@ -134,7 +142,9 @@ def classification(evaluation: Evaluation) -> None:
     from resunet.charts import stage_1  # scikit-learn takes 58 MB, and most visitors look at masks
 
     start = evaluation.threshold
-    threshold = st.slider("Threshold", 0.01, 0.99, start, 0.01, key="stage_1_threshold", help=f"Chosen on validation: {start}")
+    start_sliders(evaluation, stage_1_threshold=start)
+    help_text = f"Chosen on validation: {start}"
+    threshold = st.slider("Threshold", 0.01, 0.99, step=0.01, key="stage_1_threshold", help=help_text)
     changed = f" --threshold {threshold}" if threshold != start else ""
     headlines(of_slices(summarise_classification, evaluation, threshold), CLASSIFICATION, evaluation, changed)
     for row in (("confusion", "reliability"), ("roc", "precision_recall")):

@@ -10,7 +10,7 @@ from pages.common import loaders
 from pages.common.chart import chart
 from pages.common.downloads import download
 from pages.common.messages import show_error
-from resunet.artifacts import REPOSITORY, ModelFolder
+from resunet.artifacts import HISTORY, REPOSITORY, SNAPSHOTS, ModelFolder
 from resunet.charts import replay
 from resunet.charts.export import safe_csv
 from resunet.charts.masks_replay import masks_animation
@@ -28,7 +28,7 @@ def folders() -> dict[str, ModelFolder]:
     """Bundled runs and those in training that have a history, by name, the flagship first."""
     runs = {name: find_model(name) for name in sorted(list_runs(), key=lambda name: (name != FLAGSHIP, name))}
     runs |= {f"runs/{path.parent.name}": ModelFolder(path.parent) for path in sorted(RUNS.glob("*/history.csv"))}
-    return {name: folder for name, folder in runs.items() if folder.history_path.exists()}
+    return {name: folder for name, folder in runs.items() if (folder.path / HISTORY).exists()}
 
 
 def label_of(name: str) -> str:
@@ -46,14 +46,14 @@ def replayed(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -
     histories = histories_of(chosen)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        runs = tuple((name, str(chosen[name].path), loaders.stamp(chosen[name].history_path)) for name in histories)
+        runs = tuple((name, str(chosen[name].path), loaders.stamp(chosen[name].path / HISTORY)) for name in histories)
         chart(curves_animation(runs, smoothing, log_loss), "curves", "Curves (dotted: training, solid: validation)")
     with right:
-        first = next((name for name, folder in chosen.items() if folder.snapshots_path.exists()), None)
+        first = next((name for name, folder in chosen.items() if (folder.path / SNAPSHOTS).exists()), None)
         if first is None:
             st.info("These runs kept no snapshots of the sample slices: a classifier outlines nothing.")
             return
-        animation = masks_of_run(chosen[first].path, loaders.stamp(chosen[first].snapshots_path))
+        animation = masks_of_run(chosen[first].path, loaders.stamp(chosen[first].path / SNAPSHOTS))
         chart(animation, "masks", f"What {label_of(first)} outlined after each epoch (simulated slices)")
     table = next(iter(histories.values()))
     download("History as CSV", lambda: safe_csv(table), "history.csv")

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
+from resunet.charts.comparison import QUARTERS
 from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, finish, whiskers
 from resunet.evaluation.ablations import FALSE_POSITIVES, LOSS_LABELS, SMALLEST
 from resunet.evaluation.cross_validation import REPORTED_MEAN
 
 LOSS_COLOURS = dict(zip(LOSS_LABELS.values(), (GREY, BLUE, ORANGE, RED, GREEN), strict=True))
 SCHEME_COLOURS = (BLUE, PURPLE)
-QUARTERS = tuple(f"lesion_sensitivity_q{quarter}" for quarter in range(1, 5))
 REPORTED_DICE = 0.98
 
 
@@ -35,7 +35,7 @@ def sensitivity_by_loss(table: pd.DataFrame) -> go.Figure:
 
 
 def price_by_loss(table: pd.DataFrame) -> go.Figure:
-    """What is found against what it costs: small lesions found over false alarms on empty slices, one point per loss."""
+    """What is found against what it costs: small lesions found over false positives on empty slices, one point per loss."""
     wide = table.pivot_table(index="loss", columns="metric", values=["value", "low", "high"], sort=False)
     figure = go.Figure()
     for loss, row in wide.iterrows():

@@ -14,7 +14,7 @@ FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")  # as sprea
 
 
 def chart_table(figure: go.Figure) -> pd.DataFrame:
-    """One row per point: series, x, y, z and text where the chart has them, low and high where it draws intervals.
+    """One row per point: series, x, y and text where the chart has them, low and high where it draws intervals.
 
     Where it draws them both ways, they are x_low, x_high, y_low and y_high.
     """
@@ -22,12 +22,6 @@ def chart_table(figure: go.Figure) -> pd.DataFrame:
 
 
 def _trace_table(trace: Any) -> pd.DataFrame:
-    if getattr(trace, "z", None) is not None:
-        z = np.asarray(trace.z)
-        rows, columns = np.indices(z.shape)
-        x = np.asarray(trace.x)[columns.ravel()] if trace.x is not None else columns.ravel()
-        y = np.asarray(trace.y)[rows.ravel()] if trace.y is not None else rows.ravel()
-        return pd.DataFrame({"series": trace.name, "x": x, "y": y, "z": z.ravel()})
     values = {name: _column(getattr(trace, name, None)) for name in ("x", "y", "text")}
     table = pd.DataFrame({name: column for name, column in values.items() if column is not None})
     table.insert(0, "series", trace.name)

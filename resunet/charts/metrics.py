@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, finish, whiskers
-from resunet.data.splits import BUDA_TEN, site
+from resunet.data.splits import BUDA_TEN
 from resunet.evaluation.aggregate import segmentation_ratios
 from resunet.evaluation.metrics import ratio, table_dice, volumes
 
@@ -24,12 +24,11 @@ AGGREGATIONS = {
 
 
 def patient_table(slices: pd.DataFrame) -> pd.DataFrame:
-    """One row per patient: dice of the volume, tumour_pixels, site, worst_slice (its number, for drilling down)."""
+    """One row per patient: dice of the volume, tumour_pixels, worst_slice (its number, for drilling down)."""
     patients = volumes(slices)
     table = pd.DataFrame({"dice": table_dice(patients), "tumour_pixels": patients["tp"] + patients["fn"]}, index=patients.index)
     errors = slices.assign(wrong=slices["fp"] + slices["fn"])
     worst = errors.loc[errors.groupby("patient")["wrong"].idxmax()].set_index("patient")["slice"]
-    table["site"] = [site(name) for name in table.index]
     return table.assign(worst_slice=worst).rename_axis("patient").reset_index()
 
 
@@ -69,25 +68,25 @@ def patient_dice(slices: pd.DataFrame) -> go.Figure:
     return finish(figure, "Tumour volume, pixels (log scale)", "Volume Dice", 380)
 
 
-def aggregations(slices: pd.DataFrame, figures: dict[str, dict[str, Any]]) -> go.Figure:
+def aggregations(slices: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> go.Figure:
     """The same masks under every aggregation of Dice, with what predicting nothing would score as the floor.
 
     Args:
-        figures: what `summarise_segmentation` makes of the slices.
+        metrics: what `summarise_segmentation` makes of the slices.
     """
     floor = segmentation_ratios(slices.assign(tp=0, fp=0, fn=slices["tumour_pixels"], lesions=None))
     names = list(AGGREGATIONS)
-    values = np.array([figures[name]["value"] for name in names])
+    values = np.array([metrics[name]["value"] for name in names])
     figure = go.Figure()
     figure.add_bar(
-        x=[f"{AGGREGATIONS[name]}<br>n = {figures[name]['n']:,} {figures[name]['unit']}s" for name in names],
+        x=[f"{AGGREGATIONS[name]}<br>n = {metrics[name]['n']:,} {metrics[name]['unit']}s" for name in names],
         y=values,
         marker_color=BLUE,
         text=[f"{value:.3f}" for value in values],
         textposition="inside",
         insidetextanchor="start",
         name="this model",
-        error_y=whiskers(values, *([figures[name][end] for name in names] for end in ("low", "high"))),
+        error_y=whiskers(values, *([metrics[name][end] for name in names] for end in ("low", "high"))),
         hovertemplate="%{x}<br>%{y:.3f}<extra></extra>",
     )
     figure.add_scatter(

@@ -24,7 +24,7 @@ def _truth_and_p(slices: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def confusion(slices: pd.DataFrame, threshold: float) -> go.Figure:
-    """Slices by truth and prediction as four squares (scatter markers, so that they can be clicked)."""
+    """Slices by truth and prediction as four squares."""
     truth, p_tumour = _truth_and_p(slices)
     positive = p_tumour >= threshold
     cells = [
@@ -41,7 +41,6 @@ def confusion(slices: pd.DataFrame, threshold: float) -> go.Figure:
         marker={"symbol": "square", "size": 96, "color": colours, "opacity": 0.85},
         text=[f"<b>{count}</b><br>{CELLS[predicted, actual]}" for predicted, actual, count in cells],
         textfont={"color": "white", "size": 14},
-        customdata=[[int(predicted), int(actual)] for predicted, actual, _ in cells],
         hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
     )
     figure.update_xaxes(range=[-0.6, 1.6])
@@ -59,9 +58,8 @@ def roc(slices: pd.DataFrame, threshold: float) -> go.Figure:
     label = f"AUROC {roc_auc_score(truth, p_tumour):.3f}"
     figure.add_scatter(x=false_rate, y=true_rate, mode="lines", line={"color": BLUE, "width": 3}, name=label)
     _operating_point(figure, float(positive[~truth].mean()), float(positive[truth].mean()), threshold)
-    return finish(
-        figure, f"False positives, share of {int((~truth).sum())} empty slices", f"Found, share of {int(truth.sum())}"
-    )
+    label = f"False positives, share of {int((~truth).sum())} empty slices"
+    return finish(figure, label, f"Found, share of {int(truth.sum())}")
 
 
 def precision_recall(slices: pd.DataFrame, threshold: float) -> go.Figure:

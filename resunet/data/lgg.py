@@ -35,7 +35,7 @@ CLINICAL = {
     "histological_type": ("Histology", {1.0: "astrocytoma", 2.0: "oligoastrocytoma", 3.0: "oligodendroglioma"}),
     "neoplasm_histologic_grade": ("Grade", {1.0: "grade II", 2.0: "grade III"}),
 }
-PATIENT_LETTERS = len("TCGA_CS_4941")
+PATIENT_ID_LENGTH = len("TCGA_CS_4941")
 HOW_TO_GET = (
     "Download 'mateuszbuda/lgg-mri-segmentation' from Kaggle and pass the folder that holds kaggle_3m with --data "
     "or in the environment variable LGG_DATA."
@@ -70,7 +70,7 @@ def clinical(root: Path, names: Iterable[str]) -> dict[str, dict[str, str]]:
     except (OSError, ValueError, KeyError):
         return {}
     rows = table.to_dict("index")
-    codes = {name: rows[name[:PATIENT_LETTERS]] for name in names if name[:PATIENT_LETTERS] in rows}
+    codes = {name: rows[name[:PATIENT_ID_LENGTH]] for name in names if name[:PATIENT_ID_LENGTH] in rows}
     return {
         label: {name: words.get(row[column], "not known") for name, row in codes.items()}
         for column, (label, words) in CLINICAL.items()

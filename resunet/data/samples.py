@@ -78,13 +78,13 @@ def load_samples(folder: Path = SAMPLES) -> tuple[Sample, ...]:
             return tuple(_load(folder, row["name"], row["kind"], row["seed"] != "") for row in csv.DictReader(file))
     except FileNotFoundError as error:
         raise InputError(f"{error.filename} is missing; the bundled samples are made with: resunet simulate.") from None
-    except (KeyError, ValueError):
+    except (KeyError, UnicodeDecodeError):
         raise InputError(f"{folder / INDEX} must have the columns name, kind and seed, names being plain words.") from None
 
 
 def _load(folder: Path, name: str, kind: str, simulated: bool) -> Sample:
     if NAME.fullmatch(name) is None:
-        raise ValueError
+        raise KeyError(name)
     image_path = folder / "images" / f"{name}.png"
     png, scan, mask = image_path.read_bytes(), read_scan(image_path), read_mask(folder / "masks" / f"{name}.png")
     image = scan.slices[0]

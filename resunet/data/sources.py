@@ -12,11 +12,12 @@ from resunet.data import folder, lgg, splits
 from resunet.data.description import DataSetDescription
 from resunet.data.slices import SliceRecord
 from resunet.errors import InputError
+from resunet.files import file_sha256
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The slices of each split, what the data show, and what fixed the splits: the scheme, and its SHA-256."""
+    """The slices of each split, what the data show, and the scheme and a text that changes when the splits do."""
 
     train: list[SliceRecord]
     val: list[SliceRecord]
@@ -59,7 +60,7 @@ def open_splits(data: str | Path | None = None, scheme: str = "patient") -> Spli
         raise InputError(f"None of the patients of the split file is in {root}.")
     if scheme.startswith("fold"):
         table = splits.fold_table(table, int(scheme.removeprefix("fold")))
-    return _by_patient(lgg.records(root, patients), table, lgg.DESCRIPTION, scheme, splits.split_hash())
+    return _by_patient(lgg.records(root, patients), table, lgg.DESCRIPTION, scheme, file_sha256(splits.SPLIT_FILE))
 
 
 def _by_patient(

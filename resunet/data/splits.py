@@ -10,7 +10,6 @@ import pandas as pd
 
 from resunet.data.slices import SliceRecord
 from resunet.errors import InputError
-from resunet.files import file_sha256
 
 SPLIT_FILE = Path(__file__).with_name("lgg_split.csv")
 SPLITS = ("train", "val", "test")
@@ -57,18 +56,13 @@ def draw_by_site(patients: Sequence[str], count: int, rng: np.random.Generator) 
 def read_split(path: Path = SPLIT_FILE) -> pd.DataFrame:
     """The split table. Raises InputError when a column is missing or a patient is listed twice."""
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, dtype={"patient": str}, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise InputError(f"The split file {path} cannot be read ({error}).") from error
     missing = {"patient", "split"} - set(table.columns)
     if missing or table["patient"].duplicated().any() or not table["split"].isin(SPLITS).all():
         raise InputError(f"{path} must list each patient once, with columns patient and split ({', '.join(SPLITS)}).")
     return table
-
-
-def split_hash(path: Path = SPLIT_FILE) -> str:
-    """SHA-256 of the split file."""
-    return file_sha256(path)
 
 
 def fold_table(table: pd.DataFrame, fold: int, seed: int = 2025) -> pd.DataFrame:

@@ -44,12 +44,12 @@ class Difference(NamedTuple):
     high: float
 
     @property
-    def is_real(self) -> bool:
+    def excludes_zero(self) -> bool:
         """Whether the interval leaves out zero."""
         return self.low > 0 or self.high < 0
 
     def __str__(self) -> str:
-        words = "" if self.is_real else ", not shown to be more than chance"
+        words = "" if self.excludes_zero else ", not shown to be more than chance"
         return f"{self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f}{words})"
 
 
@@ -78,12 +78,12 @@ def loss_table(slices: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def difference(first: pd.DataFrame, second: pd.DataFrame, name: str) -> Difference:
     """Figure `name` of the first minus the second. Both must cover the same patients; each resample draws the same ones."""
     one, other = segmentation_ratios(first)[name], segmentation_ratios(second)[name]
-    weights = Resampling.of_patients(first["patient"].nunique())
-    draws = ratio(weights.weights @ one.part, weights.weights @ one.whole) - ratio(
-        weights.weights @ other.part, weights.weights @ other.whole
+    resampling = Resampling.of_patients(first["patient"].nunique())
+    draws = ratio(resampling.weights @ one.part, resampling.weights @ one.whole) - ratio(
+        resampling.weights @ other.part, resampling.weights @ other.whole
     )
     value = one.part.sum() / one.whole.sum() - other.part.sum() / other.whole.sum()
-    return Difference(float(value), *weights.interval(draws))
+    return Difference(float(value), *resampling.interval(draws))
 
 
 def tversky_finding(slices: Mapping[str, pd.DataFrame]) -> str | None:
@@ -133,8 +133,8 @@ def split_scheme_finding(table: pd.DataFrame) -> str | None:
     if table["scheme"].nunique() < len(SPLIT_SCHEME_RUNS):
         return None
     values = {scheme: rows["value"].tolist() for scheme, rows in table.groupby("scheme", sort=False)}
-    apart, mixed = (values[scheme] for scheme in SPLIT_SCHEME_RUNS)
+    by_patient, by_slice = (values[scheme] for scheme in SPLIT_SCHEME_RUNS)
     return (
-        f"Mixing a patient's slices moves the mean volume Dice from {apart[0]:.3f} to {mixed[0]:.3f}; with patients kept "
-        f"apart, the choice of averaging alone moves it between {min(apart):.3f} and {max(apart):.3f}."
+        f"Mixing a patient's slices moves the mean volume Dice from {by_patient[0]:.3f} to {by_slice[0]:.3f}; with patients "
+        f"kept apart, the choice of averaging alone moves it between {min(by_patient):.3f} and {max(by_patient):.3f}."
     )

@@ -40,7 +40,7 @@ class Resampling:
     def of_patients(cls, patients: int, resamples: int = RESAMPLES, seed: int = SEED) -> Resampling:
         """Draw `patients` patients with replacement, `resamples` times."""
         rng = np.random.default_rng(seed)
-        return cls(rng.multinomial(patients, np.full(patients, 1 / patients), size=resamples).astype(np.float64))
+        return cls(rng.multinomial(patients, np.full(patients, 1 / max(1, patients)), size=resamples).astype(np.float64))
 
     def interval(self, values: FloatArray) -> tuple[float, float]:
         """2.5 % and 97.5 % quantiles, resamples without a value left out."""
@@ -68,7 +68,7 @@ def summarise_segmentation(slices: pd.DataFrame, resampling: Resampling | None =
     """Metrics by name for a table with patient, tumour_pixels, tp, fp, fn, tn, hd95, surface_dice, lesions."""
     patients = slices["patient"].nunique()
     resampling = resampling or Resampling.of_patients(patients)
-    figures = {name: _figure(ratio_, resampling) for name, ratio_ in segmentation_ratios(slices).items()}
+    figures = {name: _figure(figure, resampling) for name, figure in segmentation_ratios(slices).items()}
     figures["volume_dice_median"] = _median(table_dice(volumes(slices)), resampling)
     return {name: figures[name] for name in DEFINITIONS if name in figures}
 
@@ -152,7 +152,7 @@ def summarise_classification(
     patients = _numbered(slices)
 
     def share(part: Array, whole: Array) -> Ratio:
-        return Ratio(_sums(patients, part), _sums(patients, whole), len(slices), "slice")
+        return Ratio(_sums(patients, part), _sums(patients, whole), int(np.count_nonzero(whole)), "slice")
 
     hits = truth & positive
     ratios = {
@@ -162,7 +162,7 @@ def summarise_classification(
         "precision": share(hits, positive),
         "f1": share(2.0 * hits, truth.astype(float) + positive),
     }
-    figures = {name: _figure(ratio_, resampling) for name, ratio_ in ratios.items()}
+    figures = {name: _figure(figure, resampling) for name, figure in ratios.items()}
     for name, score in (("auroc", roc_auc_score), ("auprc", average_precision_score), ("ece", calibration_error)):
         draws = [
             float(score(truth, probability, sample_weight=weights)) if 0 < weights[truth].sum() < weights.sum() else np.nan
@@ -182,19 +182,23 @@ def calibration_error(truth: Array, probability: Array, sample_weight: Array | N
     return float(np.abs(gaps).sum() / weights.sum())
 
 
-def _figure(ratio_: Ratio, resampling: Resampling) -> dict[str, Any]:
-    value = float(ratio(ratio_.part.sum(), ratio_.whole.sum()))
-    low, high = resampling.interval(ratio(resampling.weights @ ratio_.part, resampling.weights @ ratio_.whole))
-    return {"value": value, "low": low, "high": high, "n": ratio_.n, "unit": ratio_.unit}
+def _figure(figure: Ratio, resampling: Resampling) -> dict[str, Any]:
+    value = float(ratio(figure.part.sum(), figure.whole.sum()))
+    low, high = resampling.interval(ratio(resampling.weights @ figure.part, resampling.weights @ figure.whole))
+    return {"value": value, "low": low, "high": high, "n": figure.n, "unit": figure.unit}
 
 
 def _median(values: FloatArray, resampling: Resampling) -> dict[str, Any]:
-    """Median over patients; a resample repeats each value as often as its patient was drawn."""
-    order = np.argsort(values)
+    """Median over patients with a value; a resample repeats each value as often as its patient was drawn."""
+    order = np.argsort(values)[: np.isfinite(values).sum()]  # NaN sorts last
+    nothing = {"value": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0, "unit": "patient"}
+    if not order.size:
+        return nothing
     counts = resampling.weights[:, order].cumsum(axis=1)
+    counts = counts[counts[:, -1] > 0]
     total = counts[:, -1:]
     lower = (counts > (total - 1) // 2).argmax(axis=1)
     upper = (counts > total // 2).argmax(axis=1)
     ranked = values[order]
     low, high = resampling.interval((ranked[lower] + ranked[upper]) / 2)
-    return {"value": float(np.nanmedian(values)), "low": low, "high": high, "n": int(values.size), "unit": "patient"}
+    return nothing | {"value": float(np.median(ranked)), "low": low, "high": high, "n": len(ranked)}

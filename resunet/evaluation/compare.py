@@ -15,6 +15,7 @@ from scipy.stats import rankdata, wilcoxon
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from resunet.errors import InputError
 from resunet.evaluation.aggregate import Resampling
 from resunet.evaluation.metrics import FloatArray, ratio, table_dice, volumes
 
@@ -87,10 +88,10 @@ def paired_row(model: str, table: pd.DataFrame, reference: pd.DataFrame) -> dict
 
 
 def check_same_slices(model: str, table: pd.DataFrame, reference: pd.DataFrame) -> None:
-    """Raise ValueError unless both tables hold the same slices with the same truth, in order."""
+    """Raise InputError unless both tables hold the same slices with the same truth, in order."""
     keys = ["patient", "slice", "tumour_pixels"]
     if not table[keys].reset_index(drop=True).equals(reference[keys].reset_index(drop=True)):
-        raise ValueError(f"{model} was measured on other slices than the reference; a paired comparison needs the same.")
+        raise InputError(f"{model} was measured on other slices than the reference; a paired comparison needs the same.")
 
 
 def signed_rank_p(differences: FloatArray) -> float:
@@ -118,13 +119,16 @@ def stage_1_against_masks(slices: pd.DataFrame, threshold: float) -> dict[str, A
         n, accuracy_stage_1, accuracy_masks, only_stage_1 and only_masks (slices that one of them alone got right), p.
     """
     truth = slices["tumour_pixels"].to_numpy() > 0
-    by_gate = (slices["p_tumour"].to_numpy() >= threshold) == truth
-    by_mask = ((slices["tp"] + slices["fp"]).to_numpy() > 0) == truth
-    table = [[np.sum(by_gate & by_mask), np.sum(by_gate & ~by_mask)], [np.sum(~by_gate & by_mask), np.sum(~by_gate & ~by_mask)]]
+    stage_1_right = (slices["p_tumour"].to_numpy() >= threshold) == truth
+    masks_right = ((slices["tp"] + slices["fp"]).to_numpy() > 0) == truth
+    table = [
+        [np.sum(stage_1_right & masks_right), np.sum(stage_1_right & ~masks_right)],
+        [np.sum(~stage_1_right & masks_right), np.sum(~stage_1_right & ~masks_right)],
+    ]
     return {
         "n": len(slices),
-        "accuracy_stage_1": float(by_gate.mean()),
-        "accuracy_masks": float(by_mask.mean()),
+        "accuracy_stage_1": float(stage_1_right.mean()),
+        "accuracy_masks": float(masks_right.mean()),
         "only_stage_1": int(table[0][1]),
         "only_masks": int(table[1][0]),
         "p": float(mcnemar(np.array(table), exact=True).pvalue),

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resunet.data.splits import site
+from resunet.data.splits import FOLDS, site
+from resunet.errors import InputError
 from resunet.evaluation.aggregate import Resampling, summarise_segmentation
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.metrics import ratio, table_dice, volumes
 
-FOLDS = 5
 CROSS_VALIDATED = "cross_validated"  # the name of an evaluation over all folds
 FOLD_RUN = re.compile(r"(?P<base>.+)_fold(?P<fold>[0-9])")
 EVERYBODY = "All patients"
@@ -29,7 +29,7 @@ def out_of_fold(evaluations: Mapping[str, Evaluation]) -> dict[str, Evaluation]:
         evaluations: of the test split, by run; a fold's run is called <run>_fold<k>.
 
     Raises:
-        ValueError: a patient was tested in two folds.
+        InputError: a patient was tested in two folds.
     """
     folds: dict[str, list[Evaluation]] = {}
     for name in sorted(evaluations):
@@ -41,7 +41,7 @@ def out_of_fold(evaluations: Mapping[str, Evaluation]) -> dict[str, Evaluation]:
 def _union(run: str, folds: list[Evaluation]) -> Evaluation:
     patients = pd.concat([fold.slices["patient"].drop_duplicates() for fold in folds])
     if patients.duplicated().any():
-        raise ValueError(f"{patients[patients.duplicated()].iloc[0]} is in the test split of two folds.")
+        raise InputError(f"{patients[patients.duplicated()].iloc[0]} is in the test split of two folds.")
     slices = pd.concat([fold.slices for fold in folds], ignore_index=True)
     summary = {
         "model": run,
@@ -57,7 +57,7 @@ def _union(run: str, folds: list[Evaluation]) -> Evaluation:
     return Evaluation(run, display_name, CROSS_VALIDATED, tuple(fold.key for fold in folds), summary, slices)
 
 
-def fold_table(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
+def cross_validation_table(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
     """Volume Dice of all patients, of each site, and of each quarter of tumour volume.
 
     Returns:

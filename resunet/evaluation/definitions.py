@@ -18,8 +18,8 @@ DEFINITIONS = {
     "hd95_px": "95th percentile Hausdorff distance in pixels, mean over slices where truth and prediction both exist",
     "surface_dice_2px": "share of both outlines within 2 pixels of the other, mean over the same slices",
     "accuracy": "share of slices that stage 1 classified correctly",
-    "sensitivity": "share of slices with tumour that stage 1 passed on",
-    "specificity": "share of slices without tumour that stage 1 stopped",
+    "sensitivity": "share of slices with tumour that stage 1 calls tumour",
+    "specificity": "share of slices without tumour that stage 1 calls empty",
     "f1": "harmonic mean of stage 1's precision and sensitivity",
     "auroc": "area under stage 1's ROC curve over slices",
     "auprc": "average precision of stage 1 over slices",
@@ -50,4 +50,7 @@ LABELS = {
     "auprc": "Average precision",
     "ece": "Calibration error",
 }
-EMPTY_RULE = {"all_slice_dice": "1 when truth and prediction are both empty", "others": "slices without tumour are left out"}
+EMPTY_RULE = {
+    "all_slice_dice": "1 where truth and prediction are both empty",
+    "tumour_slice_dice, tumour_slice_iou, hd95_px, surface_dice_2px": "slices without tumour are left out",
+}

@@ -10,7 +10,7 @@ from resunet.evaluation.lesions import read_lesions
 
 
 def error_breakdown(slices: pd.DataFrame, gate: float | None) -> dict[str, int]:
-    """Where the two stages lose and invent pixels; the shares add up to all false pixels.
+    """Pixels by cause; the last five add up to all false pixels.
 
     Returns:
         pixels: tumour, found, lost_at_gate, lost_lesions (lesions of which nothing was outlined), lost_at_border (the
@@ -20,13 +20,13 @@ def error_breakdown(slices: pd.DataFrame, gate: float | None) -> dict[str, int]:
     final = slices if gate is None else gate_slices(slices, gate)
     empty = final["tumour_pixels"].to_numpy() == 0
     missed, false = final["fn"].to_numpy(), final["fp"].to_numpy()
-    whole = np.array([sum(hit.pixels for hit in read_lesions(text) if not hit.found) for text in final["lesions"]])
+    missed_lesions = np.array([sum(hit.pixels for hit in read_lesions(text) if not hit.found) for text in final["lesions"]])
     return {
         "tumour": int(final["tumour_pixels"].sum()),
         "found": int(final["tp"].sum()),
         "lost_at_gate": int(missed[stopped].sum()),
-        "lost_lesions": int(whole[~stopped].sum()),
-        "lost_at_border": int((missed - whole)[~stopped].sum()),
+        "lost_lesions": int(missed_lesions[~stopped].sum()),
+        "lost_at_border": int((missed - missed_lesions)[~stopped].sum()),
         "false_on_empty_slices": int(false[empty].sum()),
         "false_on_tumour_slices": int(false[~empty].sum()),
     }

@@ -33,7 +33,7 @@ def select_slices(
         sites: hospital codes.
         sizes: keys of SIZES; bounds are the tumour's pixels in the slice, both included.
         shows: a key of SHOWS.
-        worst: keep the patients with the lowest volume Dice only.
+        worst: how many patients to keep, lowest volume Dice first.
     """
     pixels = slices["tumour_pixels"]
     least, most = SHOWS[shows]

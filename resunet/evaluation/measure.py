@@ -15,7 +15,7 @@ from resunet.artifacts import MASKS, SLICES, SUMMARY, SWEEP, CleanUp
 from resunet.data.scan import BoolMask
 from resunet.data.slices import Slice, read_pair
 from resunet.data.transforms import FloatImage, fit_back, normalise
-from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
+from resunet.evaluation.aggregate import RESAMPLES, gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.definitions import EMPTY_RULE
 from resunet.evaluation.lesions import write_lesions
 from resunet.evaluation.metrics import soft_counts
@@ -24,7 +24,7 @@ from resunet.files import PackedMasks, atomic_files, write_arrays, write_csv, wr
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.stages import Stage1, Stage2
 
-KEPT_MASKS = 64 << 20  # bytes, packed
+MAX_MASK_BYTES = 64 << 20  # packed
 OnProgress = Callable[[int], None]  # slices done
 
 
@@ -71,7 +71,7 @@ class Measurements:
             soft_tp, soft_fp, soft_fn of the probabilities.
         sweep: the same figures under every threshold, rows as in `slices`.
         masks: predicted masks (N, H, W), ungated, rows as in `slices`; None where slices differ in size, or all together
-            are more than KEPT_MASKS.
+            are more than MAX_MASK_BYTES.
     """
 
     slices: pd.DataFrame
@@ -107,7 +107,7 @@ def measure_segmentation(
 
 def _together(packed: list[PackedMasks]) -> PackedMasks | None:
     """Masks of (H, W) as one of (N, H, W); None where they differ in size or are too many to keep."""
-    if len({mask.shape for mask in packed}) != 1 or sum(mask.bits.nbytes for mask in packed) > KEPT_MASKS:
+    if len({mask.shape for mask in packed}) != 1 or sum(mask.bits.nbytes for mask in packed) > MAX_MASK_BYTES:
         return None
     return PackedMasks(np.stack([mask.bits for mask in packed]), packed[0].width)
 
@@ -138,7 +138,7 @@ def summarise(slices: pd.DataFrame, model: str, settings: Settings) -> dict[str,
         "postprocessing": asdict(settings.clean_up),
         "test_time_augmentation": settings.tta,
         "empty_masks": EMPTY_RULE,
-        "confidence": "95 %, 2000 bootstrap resamples of patients",
+        "confidence": f"95 %, {RESAMPLES} bootstrap resamples of patients",
         "n_patients": int(slices["patient"].nunique()),
         "n_slices": len(slices),
         "n_tumour_slices": int((slices["tumour_pixels"] > 0).sum()),
@@ -155,6 +155,9 @@ def write_evaluation(out: Path, measured: pd.DataFrame | Measurements, model: st
             write_arrays(new / SWEEP, measured.sweep._asdict())
             if measured.masks is not None:
                 write_arrays(new / MASKS, measured.masks.arrays())
-        summary = summarise(pd.read_csv(new / SLICES), model, settings)  # from the file, so that it is re-derivable
+        summary = summarise(
+            pd.read_csv(new / SLICES, dtype={"patient": str}), model, settings
+        )  # from the file, so that it is re-derivable
         write_json(new / SUMMARY, summary)
+        (out / MASKS).unlink(missing_ok=True)  # of the measurement before, where this one keeps none
     return summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from resunet.artifacts import CleanUp
 from resunet.data.scan import check_size, checked_scan
 from resunet.data.transforms import FloatImage, fit_back, normalise
 from resunet.errors import InputError
-from resunet.hub import FLAGSHIP, STAGE_1, find_model
+from resunet.hub import FLAGSHIP, find_model
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.runtime import Precision
 from resunet.inference.stages import FRAME, Stage1, Stage2
@@ -25,12 +26,12 @@ class Prediction:
     """What the pipeline says about one slice of H x W pixels.
 
     Attributes:
-        p_tumour: stage 1's calibrated probability that the slice shows a tumour, in [0, 1].
+        p_tumour: stage 1's calibrated probability that the slice shows a tumour, in [0, 1]; NaN without stage 1.
         gate: below this p_tumour the slice is taken as empty.
         threshold: pixels of at least this probability are tumour.
         clean_up: which components stay.
         probability: (H, W) float32 in [0, 1], or None where the gate stopped the slice before stage 2.
-        grad_cam: (H, W) float32 in [0, 1], stage 1's Grad-CAM scaled to its maximum.
+        grad_cam: (H, W) float32 in [0, 1], stage 1's Grad-CAM scaled to its maximum; 0 without stage 1.
         uncertainty: (H, W) float32, standard deviation over test-time augmentations, or None.
         seconds: time by step.
         notes: sentences about what was done to the input.
@@ -83,22 +84,24 @@ class TumourPipeline:
     def __init__(self, stage_2: Stage2, stage_1: Stage1 | None) -> None:
         self.stage_1, self.stage_2 = stage_1, stage_2
         self.threshold, self.clean_up = stage_2.threshold, stage_2.clean_up
-        self.gate = stage_2.gate if stage_1 else 0.0
+        self.gate = stage_2.gate or 0.0
 
     @classmethod
     def load(
-        cls, segmenter: str | Path = FLAGSHIP, classifier: str | Path | None = STAGE_1, precision: Precision | None = None
+        cls, segmenter: str | Path = FLAGSHIP, classifier: str | Path | None = None, precision: Precision | None = None
     ) -> TumourPipeline:
-        """Load both stages by model name or folder; `classifier` None leaves stage 1 out.
+        """Load both stages by model name or folder.
 
         Args:
+            classifier: by default the one that the segmenter's gate was chosen with; a segmenter without a gate runs alone.
             precision: number format of both stages; by default each one's own choice.
 
         Raises:
             InputError: a model is missing, damaged or of the wrong kind.
         """
-        stage_1 = None if classifier is None else Stage1(find_model(classifier), precision)
-        return cls(Stage2(find_model(segmenter), precision or "float32"), stage_1)
+        stage_2 = Stage2(find_model(segmenter), precision)
+        name = classifier or (stage_2.config.gate.model if stage_2.config.gate else None)
+        return cls(stage_2, Stage1(find_model(name), precision) if name else None)
 
     def predict(self, image: npt.NDArray[np.generic], segment_all: bool = False, tta: bool = False) -> Prediction:
         """Both stages on one slice.
@@ -116,11 +119,11 @@ class TumourPipeline:
         height, width = image.shape[:2]
         normalised = normalise(image)
         prepared = time.perf_counter()
-        p_tumour, cam = self.stage_1(normalised) if self.stage_1 else (1.0, np.zeros((FRAME, FRAME), np.float32))
+        p_tumour, cam = self.stage_1(normalised) if self.stage_1 else (math.nan, np.zeros((FRAME, FRAME), np.float32))
         classified = time.perf_counter()
         seconds = {"prepare": prepared - started, "stage_1": classified - prepared}
         probability = uncertainty = None
-        if segment_all or p_tumour >= self.gate:
+        if segment_all or not p_tumour < self.gate:  # NaN passes
             maps = self.stage_2(normalised, tta)
             probability = fit_back(maps.mean, height, width)
             uncertainty = None if maps.deviation is None else fit_back(maps.deviation, height, width)

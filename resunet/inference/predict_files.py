@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from resunet.inference.pipeline import TumourPipeline
 
 @dataclass(frozen=True)
 class Choices:
-    """What somebody may choose otherwise than validation did; None leaves its choice."""
+    """Overrides of what validation chose; None keeps it."""
 
     threshold: float | None = None
     gate: float | None = None
@@ -29,13 +30,13 @@ def predict_files(images: Sequence[Path], out: Path, model: str | None, choices:
 
     A single slice gives <stem>_mask.png, slice n of a volume <stem>_<n>_mask.png, at the input's size, 0 or 255.
     """
-    files = _image_files(images)
+    files, written = _image_files(images), set[Path]()
     pipeline = TumourPipeline.load(model or FLAGSHIP)
     pipeline.threshold = pipeline.threshold if choices.threshold is None else choices.threshold
     pipeline.gate = pipeline.gate if choices.gate is None else choices.gate
     for file in files:
         try:
-            yield _predict_file(pipeline, file, out, choices.tta)
+            yield _predict_file(pipeline, file, out, choices.tta, written)
         except InputError as error:
             yield {"file": str(file), "error": str(error)}
 
@@ -48,26 +49,32 @@ def _image_files(images: Sequence[Path]) -> list[Path]:
             files.append(path)
             continue
         inside = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
-        inside = [file for file in inside if not file.stem.endswith("_mask")]
+        inside = [file for file in inside if not stem_of(file.name).endswith("_mask")]
         if not inside:
             raise InputError(f"The folder {path} holds no image file.")
         files += inside
     return files
 
 
-def _predict_file(pipeline: TumourPipeline, file: Path, out: Path, tta: bool) -> dict[str, Any]:
+def _predict_file(pipeline: TumourPipeline, file: Path, out: Path, tta: bool, written: set[Path]) -> dict[str, Any]:
     started = time.perf_counter()
     scan = read_scan(file)
     stem, count = stem_of(file.name), len(scan.slices)
-    p_tumour, gated, pixels = 0.0, True, 0
-    for number, prediction in enumerate(pipeline.predict_volume(scan.slices, tta), start=1):
+    paths = [out / (f"{stem}_mask.png" if count == 1 else f"{stem}_{number + 1}_mask.png") for number in range(count)]
+    if written.intersection(paths):
+        raise InputError(f"{file} would overwrite the mask of another file of that name; give them different --out folders.")
+    written.update(paths)
+    p_tumour, gated, pixels = list[float](), True, 0
+    for path, prediction in zip(paths, pipeline.predict_volume(scan.slices, tta), strict=True):
         mask = prediction.mask
-        with atomic_path(out / (f"{stem}_mask.png" if count == 1 else f"{stem}_{number}_mask.png")) as temporary:
+        with atomic_path(path) as temporary:
             temporary.write_bytes(encode_mask(mask))
-        p_tumour, gated = max(p_tumour, prediction.p_tumour), gated and prediction.gated
+        p_tumour.append(prediction.p_tumour)
+        gated = gated and prediction.gated
         pixels += int(mask.sum())
     seconds = round(time.perf_counter() - started, 4)
-    return {"file": str(file), "p_tumour": round(p_tumour, 6), "gated": gated, "tumour_pixels": pixels, "seconds": seconds}
+    highest = None if math.isnan(p_tumour[0]) else round(max(p_tumour), 6)  # NaN throughout, without stage 1
+    return {"file": str(file), "p_tumour": highest, "gated": gated, "tumour_pixels": pixels, "seconds": seconds}
 
 
 def stem_of(name: str) -> str:

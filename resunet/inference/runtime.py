@@ -28,7 +28,7 @@ FORWARD_PASSES = FairLock(WAITING)
 
 @cache
 def core() -> Core:
-    """OpenVINO, once a process.
+    """OpenVINO, once per process.
 
     Importing the package reports to its makers over the network where openvino-telemetry can be imported. An import that is
     blocked (a None in sys.modules) makes OpenVINO use its own stub, which reports nothing.

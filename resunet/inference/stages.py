@@ -62,23 +62,23 @@ class Stage2:
     Attributes:
         size: side of the model's grid in pixels.
         threshold, clean_up: how a map becomes a mask; chosen on validation.
-        gate: p_tumour below which a slice is taken as empty; chosen on validation for the two stages together.
+        gate: p_tumour below which a slice is taken as empty; chosen on validation for the two stages together, or None.
 
     Args:
         precision: float32 by default: in bfloat16 the flagship's masks agree with those of float32 at Dice 0.998 only.
     """
 
-    def __init__(self, folder: ModelFolder, precision: Precision = "float32") -> None:
+    def __init__(self, folder: ModelFolder, precision: Precision | None = None) -> None:
         self.config = folder.config()
         if self.config.task != "segmentation":
             raise InputError(f"{folder.path} is not a stage 2 model; give a folder whose task is segmentation.")
         self.size = self.config.input_size
         self.threshold, self.clean_up = self.config.threshold, self.config.postprocessing
-        self.gate = self.config.gate.threshold if self.config.gate else 0.5
+        self.gate = self.config.gate.threshold if self.config.gate else None
         fusion = self.config.fusion
         members = [find_model(name, folder.path.parent) for name in fusion.members] if fusion else [folder]
         self._shares = fusion.shares if fusion else (1.0,)
-        self._networks = [Network(member, self.size, precision) for member in members]
+        self._networks = [Network(member, self.size, precision or "float32") for member in members]
 
     def __call__(self, image: FloatImage, tta: bool = False) -> ProbabilityMap:
         """Probability map of a normalised slice (H, W, 3) on the model's grid; `tta` averages over four flips."""

@@ -74,7 +74,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class UpConcat(nn.Module):
-    """Double the coarse map (nearest neighbour), concatenate the skip, apply `block` to both."""
+    """Upsample the coarse map to the skip's size (nearest neighbour), concatenate the skip, apply `block` to both."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()

@@ -20,6 +20,7 @@ from onnx.external_data_helper import set_external_data
 from torch import nn
 
 from resunet.artifacts import GRAPH_FILE, WEIGHTS_FILE, ModelFolder
+from resunet.errors import InputError
 from resunet.files import atomic_path, file_sha256
 from resunet.models import load_network
 from resunet.models.classifier import ExplainedClassifier, ResNet50Classifier
@@ -42,22 +43,25 @@ class StoredTensor(NamedTuple):
 def export_graph(folder: ModelFolder) -> Path:
     """Write model.onnx of a folder with weights, and its SHA-256 into config.json; returns its path.
 
-    An ensemble has no graph of its own: its members' are run.
-
     Raises:
-        InputError: configuration or weights are missing, damaged or do not belong together.
+        InputError: configuration or weights are missing, damaged or do not belong together; or the folder is an ensemble's,
+            which runs its members' graphs.
     """
     config = folder.config()
+    if config.fusion:
+        raise InputError(
+            f"{config.name} is an ensemble without a graph of its own; export {' and '.join(config.fusion.members)}."
+        )
     network = load_network(folder)
     if isinstance(network, ResNet50Classifier):
         network = ExplainedClassifier(network).eval()
     model = trace(network, config.input_size, OUTPUTS[config.task])
-    point_to_weights(model.graph, stored_tensors(folder.weights_path))
-    with atomic_path(folder.graph_path) as temporary:
+    point_to_weights(model.graph, stored_tensors(folder.path / WEIGHTS_FILE))
+    with atomic_path(folder.path / GRAPH_FILE) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
         onnx.checker.check_model(temporary)
-    folder.write_config(replace(config, sha256={**config.sha256, GRAPH_FILE: file_sha256(folder.graph_path)}))
-    return folder.graph_path
+    folder.write_config(replace(config, sha256={**config.sha256, GRAPH_FILE: file_sha256(folder.path / GRAPH_FILE)}))
+    return folder.path / GRAPH_FILE
 
 
 def trace(network: nn.Module, size: int, outputs: list[str]) -> ModelProto:
@@ -110,7 +114,7 @@ def point_to_weights(graph: GraphProto, stored: dict[str, StoredTensor]) -> None
         initialiser.CopyFrom(reference(name, tensor))
         used_as = f"{name}.float32" if is_half else name
         for node in graph.node:
-            node.input[:] = [used_as if wanted == traced else wanted for wanted in node.input]
+            node.input[:] = [used_as if input_name == traced else input_name for input_name in node.input]
         if is_half:
             casts.append(helper.make_node("Cast", [name], [used_as], to=TensorProto.FLOAT))
     nodes = [*casts, *graph.node]

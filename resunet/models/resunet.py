@@ -24,10 +24,10 @@ class ResUNet(EncoderDecoder):
 class ResUNetDeep(Pretrained, nn.Module):
     """A deeper ResUNet that sees 2x2 pixels at a time (our design).
 
-    Each 2x2 patch of the image becomes one position with four times the channels, so that all but the ends works on a
-    half-size grid, where a processor multiplies large matrices instead of moving large maps. The blocks have two 3x3
+    Each 2x2 patch of the image becomes one position with four times the channels, so that all but the first and last layers
+    work on a half-size grid, where a processor multiplies large matrices instead of moving large maps. The blocks have two 3x3
     convolutions, and coarse levels have two blocks: the 8x8 bottleneck sees the whole head, and a false alarm far from
-    the tumour can be told from one near it. A 3x3 head writes 2x2 logits a position.
+    the tumour can be told from one near it. A 3x3 head writes 2x2 logits per position.
     """
 
     WIDTHS = (32, 64, 128, 256, 256)

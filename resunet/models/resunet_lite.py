@@ -68,7 +68,7 @@ class InvertedResidual(nn.Module):
 
 
 class ResUNetLite(Pretrained, nn.Module):
-    """EfficientNet-Lite0 down, basic residual blocks up, a 3x3 head that writes 2x2 logits a position (our design).
+    """EfficientNet-Lite0 down, basic residual blocks up, a 3x3 head that writes 2x2 logits per position (our design).
 
     3.5 M parameters, 3.0 M of them in the encoder. Lite0 is EfficientNet-B0 without squeeze and excitation and
     with ReLU6, which is what a processor runs fast.

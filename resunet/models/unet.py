@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -11,7 +11,7 @@ from resunet.models.blocks import UpConcat, double_conv
 from resunet.models.pretrained import Pretrained
 
 Block = Callable[[int, int], nn.Module]
-LINEAGE_WIDTHS = (16, 32, 64, 128, 256)
+LINEAGE_WIDTHS = (16, 32, 64, 128, 256)  # channels of each level, finest first; the last is the bottleneck
 
 
 def down_and_up(features: Tensor, pool: nn.Module, encoder: nn.ModuleList, decoder: nn.ModuleList) -> Tensor:
@@ -28,17 +28,16 @@ def down_and_up(features: Tensor, pool: nn.Module, encoder: nn.ModuleList, decod
 class EncoderDecoder(Pretrained, nn.Module):
     """Max-pooling encoder, upsampling decoder with concatenated skips, 1x1 output.
 
-    Any side that is at least 2 ** (levels - 1) pixels works; odd sides are met by upsampling to the skip's size.
+    Any side of at least 16 pixels works; odd sides are met by upsampling to the skip's size.
 
     Args:
         block: makes a block from (input channels, output channels).
-        widths: channels of each level, finest first; the last is the bottleneck.
-        channels: input channels.
     """
 
-    def __init__(self, block: Block, widths: Sequence[int] = LINEAGE_WIDTHS, channels: int = 3) -> None:
+    def __init__(self, block: Block) -> None:
         super().__init__()
-        self.stem = double_conv(channels, widths[0])
+        widths = LINEAGE_WIDTHS
+        self.stem = double_conv(3, widths[0])
         self.pool = nn.MaxPool2d(2)
         self.encoder = nn.ModuleList(block(finer, coarser) for finer, coarser in itertools.pairwise(widths))
         self.decoder = nn.ModuleList(
@@ -46,13 +45,9 @@ class EncoderDecoder(Pretrained, nn.Module):
         )
         self.head = nn.Conv2d(widths[0], 1, 1)
 
-    def features(self, image: Tensor) -> Tensor:
-        """Maps (B, widths[0], H, W) before the head."""
-        return down_and_up(self.stem(image), self.pool, self.encoder, self.decoder)
-
     def forward(self, image: Tensor) -> Tensor:
-        """Logits (B, 1, H, W) of a normalised image (B, C, H, W)."""
-        return self.head(self.features(image))  # type: ignore[no-any-return]
+        """Logits (B, 1, H, W) of a normalised image (B, 3, H, W)."""
+        return self.head(down_and_up(self.stem(image), self.pool, self.encoder, self.decoder))  # type: ignore[no-any-return]
 
 
 class UNet(EncoderDecoder):

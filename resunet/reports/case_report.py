@@ -32,14 +32,14 @@ def score_slice(predicted: BoolMask, truth: BoolMask) -> Scores:
 
 def verdict(prediction: Prediction) -> str:
     """One line: whether a tumour was found, how sure stage 1 is, and how large it is."""
-    p_tumour = f"P(tumour) {prediction.p_tumour:.1%}"
+    p_tumour = "Stage 2 alone" if np.isnan(prediction.p_tumour) else f"P(tumour) {prediction.p_tumour:.1%}"
     if prediction.gated:
         return f"No tumour found. {p_tumour}, below the gate of {prediction.gate:.0%}."
     area = int(prediction.mask.sum())
     if area == 0:
-        return (
-            f"Suspicious, but nothing outlined. {p_tumour}, yet no pixel reaches the threshold of {prediction.threshold:.2f}."
-        )
+        reached = prediction.probability is not None and prediction.probability.max() >= prediction.threshold
+        reason = "clean-up removed every region" if reached else f"no pixel reaches the threshold of {prediction.threshold:.2f}"
+        return f"Suspicious, but nothing outlined. {p_tumour}, yet {reason}."
     return f"Tumour found. {p_tumour}, {area:,} pixels, {area / prediction.mask.size:.1%} of the slice."
 
 
@@ -50,7 +50,7 @@ def report(name: str, prediction: Prediction, model: str, spacing: tuple[float, 
         "file": name,
         "model": model,
         "research_use_only": True,
-        "p_tumour": round(prediction.p_tumour, 6),
+        "p_tumour": None if np.isnan(prediction.p_tumour) else round(prediction.p_tumour, 6),
         "gate": prediction.gate,
         "gated": prediction.gated,
         "threshold": prediction.threshold,

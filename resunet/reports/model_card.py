@@ -68,7 +68,7 @@ def _training(config: ModelConfig) -> str:
     phases = ", then ".join(f"{phase['epochs']} epochs at {phase['size']} pixels" for phase in recipe["phases"])
     auxiliary = " Its feature maps were also trained to find the masks." if recipe["auxiliary_masks"] else ""
     unaided = "" if recipe["imagenet"] else ", no ImageNet pre-training"
-    kept = "" if config.keeps_weights else " The weights are not kept; the command makes them again."
+    kept = "" if config.keeps_weights else " The weights are not kept; the command reproduces them."
     return (
         f"`resunet train --recipe {recipe['name']}`. {config.data_set.name}: {len(config.patients['train'])} patients "
         f"({config.slices['train']} slices) for training, {len(config.patients['val'])} for validation, split by "

@@ -22,14 +22,14 @@ from resunet.evaluation.ablations import (
 )
 from resunet.evaluation.averaging import averaging_table
 from resunet.evaluation.compare import paired_table
-from resunet.evaluation.cross_validation import fold_table, out_of_fold
+from resunet.evaluation.cross_validation import cross_validation_table, out_of_fold
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import Evaluation
 from resunet.hub import FLAGSHIP, find_model, list_models, list_runs
 
 TEST = "test"
-ARCHITECTURE_FIGURES = ("volume_dice_mean", "volume_dice_median", "tumour_slice_dice", SMALLEST, FALSE_POSITIVES)
+ARCHITECTURE_FIGURES = ("volume_dice_mean", "tumour_slice_dice", SMALLEST, FALSE_POSITIVES)
 LOSS_FIGURES = ("volume_dice_mean", "recall", "precision", SMALLEST, FALSE_POSITIVES)
 
 
@@ -70,12 +70,11 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def architectures(runs: Mapping[str, Evaluation]) -> str:
     """Every segmentation model that keeps its weights, best mean volume Dice first."""
     rows = []
-    for name in list_models():
-        if name in runs and runs[name].segments:
-            metrics = runs[name].summary["metrics"]
-            size = f"{find_model(name).config().parameters / 1e6:.1f} M"
-            cells = [_with_interval(metrics[figure]) for figure in ARCHITECTURE_FIGURES]
-            rows.append((-metrics["volume_dice_mean"]["value"], [runs[name].display_name, size, *cells]))
+    for name in _segmentation_models(runs):
+        metrics = runs[name].summary["metrics"]
+        size = f"{find_model(name).config().parameters / 1e6:.1f} M"
+        cells = [_with_interval(metrics[figure]) for figure in ARCHITECTURE_FIGURES]
+        rows.append((-metrics["volume_dice_mean"]["value"], [runs[name].display_name, size, *cells]))
     return markdown(
         ["Model", "Parameters", *(LABELS[figure] for figure in ARCHITECTURE_FIGURES)], [row for _, row in sorted(rows)]
     )
@@ -83,7 +82,8 @@ def architectures(runs: Mapping[str, Evaluation]) -> str:
 
 def differences(runs: Mapping[str, Evaluation]) -> str:
     """Every model against the flagship, paired over patients."""
-    models = {name: runs[name].slices for name in list_models() if name in runs and runs[name].segments}
+    held_out = find_model(FLAGSHIP).config().held_out
+    models = {name: runs[name].slices for name in _segmentation_models(runs) if find_model(name).config().held_out == held_out}
     table = paired_table(models, FLAGSHIP).sort_values("difference", ascending=False)
     rows = [
         [
@@ -141,8 +141,11 @@ def stage_1(runs: Mapping[str, Evaluation]) -> str:
 
 def cross_validation(runs: Mapping[str, Evaluation]) -> str:
     """Out-of-fold volume Dice by group of patients."""
-    table = fold_table(out_of_fold(runs))
-    rows = [[row["model"], row["group"], row["n"], _mean(row), f"{row['median']:.3f}"] for row in table.to_dict("records")]
+    table = cross_validation_table(out_of_fold(runs))
+    rows = [
+        [row["model"], row["group"], row["n"], _with_interval({**row, "value": row["mean"]}), f"{row['median']:.3f}"]
+        for row in table.to_dict("records")
+    ]
     return markdown(["Model", "Patients", "n", "Volume Dice, mean", "Median"], rows)
 
 
@@ -155,8 +158,8 @@ def breakdown(runs: Mapping[str, Evaluation]) -> str:
     return markdown(["Pixels", "Count", "Of all tumour pixels"], rows)
 
 
-def _mean(row: Mapping[Any, Any]) -> str:
-    return f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+def _segmentation_models(runs: Mapping[str, Evaluation]) -> list[str]:
+    return [name for name in list_models() if name in runs and runs[name].segments]
 
 
 def _with_interval(figure: Mapping[Any, Any]) -> str:

@@ -19,16 +19,17 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from resunet.artifacts import ModelConfig, ModelFolder
+from resunet.artifacts import CHECKPOINT, HISTORY, ModelConfig, ModelFolder
 from resunet.data.slices import SliceCache
 from resunet.data.sources import open_splits
 from resunet.files import sole_writer, write_csv
+from resunet.inference.hardware import thread_count
 from resunet.losses import Loss, build_loss
 from resunet.models import build_model
 from resunet.models.classifier import AuxiliaryMaskHeads, ResNet50Classifier
 from resunet.models.resunet_lite import ResUNetLite
 from resunet.models.unet_plus_plus import DeepSupervision
-from resunet.training.devices import compute_dtype, configure_threads, default_device, mixed_precision
+from resunet.training.devices import compute_dtype, default_device, mixed_precision
 from resunet.training.distributed import mean_over_processes, rank, wait_for_all, with_whole_batch_norm, world
 from resunet.training.publish import describe_run, publish_best
 from resunet.training.recipes import Recipe
@@ -76,7 +77,7 @@ def prefetched(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 @dataclass
 class Trainer:
-    """The objects of one run on this process. `Trainer.run` does the work."""
+    """The objects of one run on this process. `Trainer.fit` does the work."""
 
     recipe: Recipe
     run: ModelFolder
@@ -85,7 +86,7 @@ class Trainer:
     val: SliceCache
 
     def __post_init__(self) -> None:
-        configure_threads()
+        torch.set_num_threads(thread_count())  # OpenMP alone ignores container quotas
         self.device = default_device()
         self.dtype = compute_dtype(self.device)
         torch.manual_seed(self.recipe.seed)
@@ -111,12 +112,12 @@ class Trainer:
 
     def resume(self) -> None:
         """Go back to the last checkpoint of the run folder, if there is one."""
-        if self.run.checkpoint_path.exists():
-            self.progress = load_checkpoint(self.run.checkpoint_path, self.model, self.average, self.optimiser)
+        if (self.run.path / CHECKPOINT).exists():
+            self.progress = load_checkpoint(self.run.path / CHECKPOINT, self.model, self.average, self.optimiser)
 
     def fit(self) -> None:
         """Train from where `progress` stands to the last epoch or to early stopping."""
-        simulated = simulated_slices(self.recipe)
+        simulated = simulated_slices(self.recipe) if self.config.data_set.anatomy == "brain" else []
         examples = TrainingSet(self.train, simulated, self.recipe)
         segments = self.recipe.task == "segmentation" and rank() == 0
         snapshots = SnapshotRecorder(self.run, self.recipe.input_size, self.progress.epoch) if segments else None
@@ -176,13 +177,9 @@ class Trainer:
         logits, cells = outputs
         if self.recipe.task == "segmentation":
             return torch.stack([self.loss(side, masks) for side in cells]).mean()
-        auxiliary_loss = sum(
-            (self.loss(cell, nn.functional.adaptive_max_pool2d(masks, cell.shape[-2:])) for cell in cells),
-            start=torch.zeros((), device=logits.device),
-        )
-        return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels) + AUXILIARY_WEIGHT * auxiliary_loss / len(
-            cells
-        )
+        smaller = [nn.functional.adaptive_max_pool2d(masks, cell.shape[-2:]) for cell in cells]
+        auxiliary = torch.stack([self.loss(cell, mask) for cell, mask in zip(cells, smaller, strict=True)]).mean()
+        return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels) + AUXILIARY_WEIGHT * auxiliary
 
     def _end_epoch(self, snapshots: SnapshotRecorder | None, bar: tqdm[Any]) -> None:
         """Validate the averaged weights, keep them if they are the best, write the row and the checkpoint."""
@@ -216,7 +213,7 @@ class Trainer:
     def _write_history(self, row: dict[str, float]) -> None:
         table = self.run.history() if row["epoch"] > 1 else None
         earlier = [] if table is None else table[table["epoch"] < row["epoch"]].to_dict("records")
-        write_csv(self.run.history_path, pd.DataFrame([*earlier, row]))
+        write_csv(self.run.path / HISTORY, pd.DataFrame([*earlier, row]))
 
     def _out_of_patience(self) -> bool:
         """Whether the last phase has gone `patience` epochs without improvement."""
@@ -226,7 +223,7 @@ class Trainer:
 
     def _checkpoint(self) -> None:
         if rank() == 0:
-            save_checkpoint(self.run.checkpoint_path, self.progress, self.model, self.average, self.optimiser)
+            save_checkpoint(self.run.path / CHECKPOINT, self.progress, self.model, self.average, self.optimiser)
         wait_for_all()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import subprocess
 from dataclasses import replace
-from importlib.metadata import version
 
 import torch
 from torch import nn
@@ -39,12 +38,7 @@ def describe_run(name: str, recipe: Recipe, splits: Splits) -> ModelConfig:
         slices={split: len(records) for split, records in used.items()},
         parameters=count_parameters(model),
         gflop=round(count_gflop(model, recipe.input_size), 4),
-        versions={
-            "resunet": resunet.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": version("torchvision"),
-        },
+        versions={"resunet": resunet.__version__, "python": platform.python_version(), "torch": torch.__version__},
         git_commit=_git_commit(),
         sha256={},
         recipe=recipe.describe(),
@@ -57,9 +51,9 @@ def publish_best(run: ModelFolder, model: nn.Module, config: ModelConfig, row: d
     """Write model.safetensors and config.json for the epoch of history row `row`."""
     with atomic_files(run.path) as path:
         new = ModelFolder(path)
-        save_tensors(new.weights_path, disk_tensors(model))
+        save_tensors(new.path / WEIGHTS_FILE, disk_tensors(model))
         figures = {figure: value for figure, value in row.items() if figure.startswith("val_")}
-        digests = {WEIGHTS_FILE: file_sha256(new.weights_path)}
+        digests = {WEIGHTS_FILE: file_sha256(new.path / WEIGHTS_FILE)}
         new.write_config(replace(config, best_epoch=int(row["epoch"]), validation=figures, sha256=digests))
 
 

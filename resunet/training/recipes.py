@@ -27,8 +27,8 @@ class Recipe:
         display_name: what people read; `name` stands in paths and commands.
         task: "segmentation" or "classification".
         phases: run one after the other; the last one's size is the model's input size.
-        tumour_share: share of the draws that show a tumour.
-        simulated_share: share of the draws that come from the simulator.
+        tumour_share: share of the real draws that show a tumour.
+        simulated_share: share of the draws that come from the simulator; none for another organ than the brain.
         patience: epochs of the last phase without improvement on validation before training stops early.
         imagenet: start from ImageNet weights, where the architecture has some.
         auxiliary_masks: train the classifier's feature maps on the masks too.

@@ -32,7 +32,7 @@ class Draw(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """images (B, 3, S, S) float32, masks (B, 1, S, S) float32 in {0, 1}, labels (B, 1) float32 in {0, 1}."""
+    """images (B, 3, S, S) float32, masks (B, 1, S, S) float32 in [0, 1], labels (B, 1) float32 in {0, 1}."""
 
     images: Tensor
     masks: Tensor

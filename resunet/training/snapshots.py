@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from resunet.artifacts import ModelFolder
+from resunet.artifacts import SNAPSHOTS, ModelFolder
 from resunet.data.samples import load_samples
 from resunet.data.transforms import fit_to_grid, normalise
 from resunet.files import PackedMasks, write_arrays
@@ -20,7 +20,7 @@ class SnapshotRecorder:
     """Appends one set of masks (samples, S, S) an epoch to snapshots.npz; after a resume, later epochs are dropped."""
 
     def __init__(self, run: ModelFolder, size: int, epochs_done: int) -> None:
-        self._path = run.snapshots_path
+        self._path = run.path / SNAPSHOTS
         self._names = [sample.name for sample in load_samples()]
         self._images = _stack([fit_to_grid(normalise(sample.image), size) for sample in load_samples()])
         self._epochs: list[npt.NDArray[np.bool_]] = []

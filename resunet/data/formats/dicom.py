@@ -13,13 +13,15 @@ from resunet.errors import InputError
 
 def read_dicom(content: bytes, name: str) -> Scan:
     """A DICOM image, single or multi-frame. Raises InputError."""
-    import pydicom  # only when such a file comes, as nibabel
+    import pydicom  # slow, and only needed when such a file arrives
     from pydicom.pixels.processing import apply_rescale
     from pydicom.pixels.utils import pixel_array
 
     dataset = pydicom.dcmread(io.BytesIO(content))
     if "PixelData" not in dataset and "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
         raise InputError(f"{name} is a DICOM file without pixels; export the image series, not a report or a plan.")
+    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+        raise InputError(f"{name} holds numbers of palette colours, not grey values; export it as greyscale.")
     frames, samples = int(dataset.get("NumberOfFrames") or 1), int(dataset.SamplesPerPixel)
     check_size(name, frames, int(dataset.Rows), int(dataset.Columns), samples)
     try:

@@ -26,7 +26,7 @@ def read_nifti(content: bytes, name: str) -> Scan:
 
     Accepts 2-D and 3-D images, and 4-D ones whose fourth axis is one volume or the three channels. Raises InputError.
     """
-    import nibabel  # only when such a file comes, as pydicom
+    import nibabel  # only needed when such a file arrives, as pydicom
 
     content = _inflate(content, name)
     kind = (
