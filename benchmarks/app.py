@@ -45,7 +45,7 @@ def first_page(page: Page, address: str, started: float) -> float:
 
 
 def first_verdict(page: Page) -> float:
-    """Seconds from the click on the start page until the first slice is judged."""
+    """Seconds from the click on the start page until the first slice has its verdict."""
     started = time.perf_counter()
     page.get_by_role("button", name="Try it on a slice").click()
     expect(page.get_by_role("heading", name="Tumour found")).to_be_visible(timeout=SLOW)

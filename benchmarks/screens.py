@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 from benchmarks.browser import LANDMARKS, VIEWPORT, browsing, wait_until_drawn
 from benchmarks.server import serving
-from resunet.hub import list_models
+from resunet.hub import list_runs
 
 VISITS = 5
 ALONE = 6  # seconds
@@ -74,7 +74,7 @@ def seconds_to_move(page: Page, slider: str, watched: str) -> float:
 
 def main() -> None:
     """Print the tables."""
-    print(f"{len(list_models())} model folders\n\n| screen | just started s | first visit s | again s | by the menu s |")
+    print(f"{len(list_runs())} model folders\n\n| screen | just started s | first visit s | again s | by the menu s |")
     print("| --- | --- | --- | --- | --- |")
     with browsing() as browser:
         browser.new_page().close()  # the browser's own start is not the app's

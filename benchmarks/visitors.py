@@ -29,6 +29,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.server import Server, serving
+from pages.common.slice_sources import sample_label
 from resunet.data.samples import load_samples
 
 SOURCE = "Where the slice comes from"
@@ -101,7 +102,7 @@ class Visitor:
         await self.ask(screen or "overview", message)
 
     async def click_sample(self, label: str) -> None:
-        """Click a sample; its slice must come back judged."""
+        """Click a sample; its slice must come back with a verdict."""
         message = BackMsg()
         message.rerun_script.page_name = "single-image"
         message.rerun_script.widget_states.widgets.add(id=self.buttons[label], trigger_value=True)
@@ -125,7 +126,7 @@ class Visitor:
         return message
 
     async def upload(self, name: str, content: bytes) -> None:
-        """Upload a file in the place of the one before; its slice must come back judged, under its name."""
+        """Upload a file in the place of the one before; its slice must come back with a verdict, under its name."""
         token = {"X-Xsrftoken": self.http.cookies.get("_streamlit_xsrf")}
         if self.addresses is not None:
             remove = partial(self.http.delete, headers=token, timeout=PATIENCE)
@@ -160,7 +161,7 @@ def unseen_slice(visitor: int, number: int) -> bytes:
 async def visit(number: int, address: str, screens: tuple[str, ...], until: float, record: Record) -> None:
     """One visitor's whole stay."""
     rng, uploads = random.Random(number), 0
-    labels = [sample.name.replace("_", " ").capitalize() for sample in load_samples()]
+    labels = [sample_label(sample) for sample in load_samples()]
     await asyncio.sleep(rng.uniform(0, THINKING[1]))
     stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
     try:
@@ -170,8 +171,8 @@ async def visit(number: int, address: str, screens: tuple[str, ...], until: floa
                 screen = rng.choice(screens)
                 await visitor.open(screen)
                 await asyncio.sleep(rng.uniform(*THINKING))
-                there = [label for label in labels if label in visitor.buttons]
-                for label in rng.sample(there, min(3, len(there))):
+                offered = [label for label in labels if label in visitor.buttons]
+                for label in rng.sample(offered, min(3, len(offered))):
                     await visitor.click_sample(label)
                     await asyncio.sleep(rng.uniform(*THINKING))
                 if screen == "single-image":

@@ -116,14 +116,15 @@ def _points(curve: Curve, upto: float) -> dict[str, list[float]]:
 def _line(curve: Curve, label: str) -> go.Scatter:
     """The whole curve."""
     trained = curve.column.startswith("train")
+    name = f"{label}, {curve.column.replace('train_', 'training ').replace('val_', 'validation ')}"
     return go.Scatter(
         **_points(curve, curve.points.size),
         mode="lines",
         line={"color": model_colour(curve.run), "width": 3, "dash": "dot" if trained else "solid"},
-        name=f"{label}, {curve.column.replace('_', ' ')}",
+        name=name,
         legendgroup=curve.run,
         showlegend=curve.panel == "loss",
-        hovertemplate="epoch %{x}: %{y:.4g}<extra>" + f"{label}, {curve.column}</extra>",
+        hovertemplate="epoch %{x}: %{y:.4g}<extra>" + f"{name}</extra>",
     )
 
 
