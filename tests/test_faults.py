@@ -50,7 +50,7 @@ def train_job(data: Path, out: Path) -> None:
 
 
 def evaluate_job(model: Path, data: Path, threshold: float) -> None:
-    evaluate(str(model), data, "test", choices=Choices(threshold))
+    evaluate(str(model), data, "test", model / "evaluation" / "test", Choices(threshold))
 
 
 def push_job(model: Path, address: str) -> None:
