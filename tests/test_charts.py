@@ -94,7 +94,7 @@ def test_the_animation_grows_to_the_whole_history():
     figure = replay.animation({"resunet": HISTORY}, {"resunet": "ResUNet"})
     assert len(figure.frames) == 3 * animation.STEPS + 1
     lines = {trace.name: index for index, trace in enumerate(figure.data) if trace.name}
-    dice = lines["ResUNet, val dice"]
+    dice = lines["ResUNet, validation dice"]
     first, middle, last = (figure.frames[index].data[dice] for index in (0, animation.STEPS // 2, -1))
     assert list(first.y) == [0.2] and list(last.y) == [0.2, 0.6, 0.7, 0.65]
     assert middle.y[-1] == pytest.approx(0.4) and middle.x[-1] == pytest.approx(1.5)  # half way between two epochs
