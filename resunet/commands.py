@@ -207,6 +207,8 @@ def run_study(data: Path | None, runs: Path = Path("runs")) -> Iterator[str]:
             _tune_and_measure(ensemble.path, data)
             write_text(ensemble.path / CARD, model_card(ensemble))
         yield f"{ENSEMBLE}: complete in {ensemble.path}"
+    else:
+        yield f"{ENSEMBLE}: waits for its members, {' and '.join(MEMBERS)}, which another process trains"
     for recipe in ABLATIONS:
         yield _run_if_missing(recipe, data, runs)
 
