@@ -22,6 +22,7 @@ from resunet.files import PackedMasks, file_sha256, write_json
 REPOSITORY = Path(__file__).resolve().parents[1]
 WEIGHTS_FILE, GRAPH_FILE, CONFIG_FILE = "model.safetensors", "model.onnx", "config.json"
 HISTORY, SNAPSHOTS, CARD = "history.csv", "snapshots.npz", "README.md"
+FAMILIARITY = "familiarity.npz"  # what tells slices from other pictures, beside stage 1
 CHECKPOINT = "checkpoint.safetensors"  # state for an exact resume; it stays in the run folder
 SLICES, SUMMARY, SWEEP, MASKS = "slices.csv", "summary.json", "sweep.npz", "masks.npz"  # of an evaluation
 

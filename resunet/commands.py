@@ -17,6 +17,7 @@ from resunet.errors import BusyError, InputError
 from resunet.evaluation.cross_validation import cross_validation_table, out_of_fold
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import Evaluation
+from resunet.evaluation.familiarity import fit_familiarity
 from resunet.evaluation.measure import (
     Measurements,
     Settings,
@@ -109,6 +110,7 @@ def tune(model: str, data: Path | None) -> dict[str, Any]:
     records = _records(data, "val", config.split_scheme)
     if config.task == "classification":
         chosen = tune_stage_1(folder, records)
+        fit_familiarity(folder, _records(data, "train", config.split_scheme), records)
     else:
         chosen = tune_stage_2(folder, _gate_model(folder), records)
     _renew_card(folder)

@@ -18,3 +18,7 @@ class InputError(ValueError):
 
 class BusyError(InputError):
     """Another process is writing there."""
+
+
+class NoContrastError(InputError):
+    """A slice can be read, but shows nothing that could be judged."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from resunet.artifacts import CONFIG_FILE, GRAPH_FILE, REPOSITORY, WEIGHTS_FILE, ModelFolder
+from resunet.artifacts import CONFIG_FILE, FAMILIARITY, GRAPH_FILE, REPOSITORY, WEIGHTS_FILE, ModelFolder
 from resunet.data.samples import INDEX, SAMPLES, load_samples
 from resunet.errors import InputError
 from resunet.files import atomic_folder
@@ -34,7 +34,7 @@ SETTING = "RESUNET_HUB"
 PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 SAMPLE_SET = "samples"  # the name in RESUNET_HUB that means a data set, not a model
 SAMPLE_FILES = [INDEX, "images/*.png", "masks/*.png", "README.md"]
-FILES = [CONFIG_FILE, WEIGHTS_FILE, GRAPH_FILE, "history.csv", "snapshots.npz", "evaluation/**", "README.md"]
+FILES = [CONFIG_FILE, WEIGHTS_FILE, GRAPH_FILE, "history.csv", "snapshots.npz", FAMILIARITY, "evaluation/**", "README.md"]
 TIMEOUT = 10.0  # seconds until an unanswered request to the Hub counts as failed
 Progress = Callable[[int, int], None]  # bytes downloaded, bytes in all
 

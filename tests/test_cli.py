@@ -9,13 +9,17 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from resunet.data.samples import SAMPLES, load_samples
 from resunet.hub import FLAGSHIP, STAGE_1, WEIGHTS
-from tests.hostile import BAD, dicom
+from tests.hostile import BAD, dicom, picture
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 LARGE = next(sample for sample in load_samples() if sample.name == "large_1")
+
+
+LINE = {"file", "verdict", "p_tumour", "gated", "tumour_pixels", "slices", "unlike_training", "notes", "seconds"}
 
 
 def lines(done: subprocess.CompletedProcess[str]) -> list[dict]:
@@ -31,7 +35,8 @@ def test_predict_writes_masks_and_one_json_line_a_file(command: Command, tmp_pat
     done = command("predict", *files, "--out", tmp_path / "out", "--gate", "0")
     assert done.returncode == 2 and done.stderr.count("Traceback") == 0
     one, broken, volume = lines(done)
-    assert one["file"] == str(files[0]) and set(one) == {"file", "p_tumour", "gated", "tumour_pixels", "seconds"}
+    assert one["file"] == str(files[0]) and set(one) == LINE
+    assert one["verdict"] == "Tumour found" and not one["unlike_training"]
     assert set(broken) == {"file", "error"} and "damaged or incomplete" in broken["error"]
     mask = cv2.imread(str(tmp_path / "out" / "one_mask.png"), cv2.IMREAD_UNCHANGED)
     assert mask.shape == (256, 256) and set(np.unique(mask)) == {0, 255}
@@ -53,7 +58,40 @@ def test_predict_overwrites_no_mask_of_another_file(command: Command, tmp_path: 
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "1.png").write_bytes(LARGE.png)
     first, second = lines(command("predict", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out"))
-    assert "tumour_pixels" in first and "would overwrite the mask of another file" in second["error"]
+    assert first["tumour_pixels"] == second["tumour_pixels"] > 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["a_1.png_mask.png", "b_1.png_mask.png"]
+
+
+def test_files_of_one_stem_and_of_uids_keep_their_masks_apart(command: Command, tmp_path: Path):
+    content = dicom(LARGE.image[..., 1].astype(np.uint16))
+    for name in ("1.2.826.1", "1.2.826.2", "scan.png", "scan.dcm", "vol_1.png"):
+        (tmp_path / name).write_bytes(LARGE.png if name.endswith("png") else content)
+    (tmp_path / "vol.dcm").write_bytes(dicom(np.stack([LARGE.image[..., 1].astype(np.uint16)] * 2)))
+    done = command("predict", tmp_path, "--out", tmp_path / "out")
+    assert done.returncode == 0 and done.stderr == ""
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    singles = ["1.2.826.1_mask.png", "1.2.826.2_mask.png", "scan.dcm_mask.png", "scan.png_mask.png", "vol_1_mask.png"]
+    assert names == sorted([*singles, "vol_slice_1_mask.png", "vol_slice_2_mask.png"])
+
+
+def test_a_mask_beside_the_inputs_is_never_written_over(command: Command, tmp_path: Path):
+    (tmp_path / "one.png").write_bytes(LARGE.png)
+    (tmp_path / "two.png").write_bytes(LARGE.png)
+    (tmp_path / "two_mask.png").write_bytes(b"the truth")
+    done = command("predict", tmp_path, "--out", tmp_path)
+    assert done.returncode == 2 and "two_mask.png lies beside the inputs already" in done.stderr and done.stdout == ""
+    assert (tmp_path / "two_mask.png").read_bytes() == b"the truth" and not (tmp_path / "one_mask.png").exists()
+
+
+def test_a_picture_with_nothing_to_judge_gets_a_sentence_and_no_mask(command: Command, tmp_path: Path):
+    (tmp_path / "zeros.png").write_bytes(picture(Image.new("L", (64, 64)), "PNG"))
+    volume = np.stack([np.zeros((256, 256), np.uint16), LARGE.image[..., 1].astype(np.uint16)])
+    (tmp_path / "volume.dcm").write_bytes(dicom(volume))
+    volume_line, zeros = lines(command("predict", tmp_path, "--out", tmp_path / "out"))
+    assert set(zeros) == {"file", "error"} and "nothing with contrast" in zeros["error"]
+    assert "1 of 2 slices have no contrast and were not judged." in volume_line["notes"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["volume_1_mask.png", "volume_2_mask.png"]
 
 
 def test_a_volume_of_masks_in_a_folder_is_no_image(command: Command, tmp_path: Path):
@@ -76,7 +114,7 @@ def test_every_bad_file_gets_its_own_sentence(command: Command, tmp_path: Path):
     done = command("predict", folder, "--out", tmp_path / "out")
     assert done.returncode == 2 and done.stderr == ""
     told = {Path(line["file"]).name: line["error"] for line in lines(done)}
-    assert told.keys() == BAD.keys()
+    assert told.keys() == BAD.keys(), done.stdout
     assert all(told[name].startswith(name) and told[name].endswith(".") for name in BAD)
     assert not (tmp_path / "out").exists()
 

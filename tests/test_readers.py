@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resunet.data.formats.nifti import NO_UNIT, UNORIENTED
+from resunet.data.formats.pixels import TRANSPARENT
 from resunet.data.readers import read_mask, read_scan
 from resunet.data.scan import NO_SPACING, ONE_CHANNEL
 from resunet.errors import InputError
@@ -66,8 +68,10 @@ def test_sixteen_bits_keep_their_depth(kind: str):
 
 
 def test_sixteen_bit_colour_is_read():
-    encoded = cv2.imencode(".tif", SAMPLE.image[..., ::-1].astype(np.uint16) * 257)[1].tobytes()
-    np.testing.assert_array_equal(read_scan(encoded).slices[0], SAMPLE.image)
+    deep = SAMPLE.image.astype(np.uint16) * 257
+    for ending in (".tif", ".png"):
+        encoded = cv2.imencode(ending, deep[..., ::-1])[1].tobytes()
+        np.testing.assert_array_equal(read_scan(encoded).slices[0], deep)
 
 
 def test_pages_of_a_tiff_are_slices():
@@ -85,10 +89,15 @@ def test_pages_of_different_size_are_refused():
         read_scan(stream.getvalue())
 
 
-def test_transparency_is_left_out_and_palette_expanded():
+def test_transparency_counts_as_black_and_palettes_are_expanded():
     scan = read_scan(picture(RGB.convert("RGBA"), "PNG"))
     np.testing.assert_array_equal(scan.slices[0], SAMPLE.image)
-    assert "transparency" in scan.notes[0]
+    assert scan.notes == ()
+    half_hidden = np.dstack((SAMPLE.image, np.full((256, 256), 255, np.uint8)))
+    half_hidden[:128, :, 3] = 0
+    scan = read_scan(picture(Image.fromarray(half_hidden), "PNG"))
+    assert not scan.slices[0, :128].any() and scan.notes == (TRANSPARENT,)
+    np.testing.assert_array_equal(scan.slices[0, 128:], SAMPLE.image[128:])
     palette = read_scan(picture(GREY.convert("P"), "PNG"))
     assert palette.slices.shape == (1, 256, 256, 3) and "palette" in palette.notes[0]
 
@@ -169,6 +178,55 @@ def test_a_sentence_stays_one_short_line():
         read_scan(npy(np.zeros((1,) * 30)), "a\nb\u202e" + "c" * 5000)
     sentence = str(told.value)
     assert len(sentence) < 420 and sentence.isprintable() and sentence.startswith("a b c") and sentence.endswith("expected.")
+
+
+def with_header(changes: dict[str, object], volume: np.ndarray | None = None) -> bytes:
+    """A NIfTI volume with fields of its header written over as a careless program would."""
+    content = bytearray(nifti(np.ones((40, 50, 3), np.int16) if volume is None else volume, np.diag([0.9, 1.1, 5.0, 1.0])))
+    header = nibabel.Nifti1Header(bytes(content[:348]), check=False)
+    for name, value in changes.items():
+        header[name] = value
+    content[:348] = header.binaryblock
+    return bytes(content)
+
+
+ZERO = [0, 0, 0, 0]
+QFORM = {"qform_code": 1, "quatern_b": 0, "quatern_c": 0, "quatern_d": 0}
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor", "note"),
+    [(1, 1000.0, None), (2, 1.0, None), (3, 0.001, None), (0, 1.0, NO_UNIT)],
+    ids=["m", "mm", "um", "none"],
+)
+def test_nifti_units_are_turned_into_millimetres(unit: int, factor: float, note: str | None):
+    affine = np.diag([0.9 / factor, 1.1 / factor, 5.0, 1.0])
+    image = nibabel.Nifti1Image(np.ones((40, 50, 3), np.int16), affine)
+    image.header["xyzt_units"] = unit
+    scan = read_scan(image.to_bytes())
+    assert scan.spacing == pytest.approx((1.1, 0.9), rel=1e-5)
+    assert (NO_UNIT in scan.notes) == (note is not None)
+
+
+def test_a_spacing_of_zero_gives_no_millimetres(capfd: pytest.CaptureFixture[str]):
+    scan = read_scan(with_header({"pixdim": [1, 0, 0, 0, 0, 0, 0, 0], "sform_code": 0, **QFORM}))
+    assert scan.spacing is None and NO_SPACING in scan.notes
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_broken_sform_gives_way_to_the_qform(capfd: pytest.CaptureFixture[str]):
+    broken = {"srow_x": ZERO, "srow_y": ZERO, "srow_z": ZERO, "sform_code": 1, **QFORM}
+    volume = np.random.default_rng(0).integers(0, 900, (40, 50, 3)).astype(np.int16)
+    scan = read_scan(with_header(broken, volume))
+    np.testing.assert_array_equal(scan.slices, read_scan(nifti(volume, np.diag([0.9, 1.1, 5.0, 1.0]))).slices)
+    assert scan.spacing == pytest.approx((1.1, 0.9))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_without_orientation_claims_none():
+    scan = read_scan(with_header({"sform_code": 0, "qform_code": 0}))
+    assert UNORIENTED in scan.notes and not any("patient's right" in note for note in scan.notes)
+    assert scan.placement is not None and scan.placement.axes == ""
 
 
 def test_a_sagittal_volume_is_cut_into_axial_slices():

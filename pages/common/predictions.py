@@ -16,13 +16,15 @@ from pages.common import models
 from pages.common.uploads import ImageFile
 from resunet.data.sandbox import SandboxedDecoder
 from resunet.data.scan import Scan
-from resunet.errors import InputError
+from resunet.errors import InputError, NoContrastError
 from resunet.inference.fair_lock import FairLock
 from resunet.inference.pipeline import Prediction, TumourPipeline
 from resunet.inference.runtime import FORWARD_PASSES
+from resunet.inference.verdict import UNLIKE, ScanSummary
 
 SCANS, PREDICTIONS = 64 << 20, 16 << 20  # bytes kept for all visitors together
 ROWS = 1024  # of tables of files
+NOT_READABLE = "Not readable"
 EVALUATIONS = FairLock(limit=20)  # one visitor's evaluation at a time; its forward passes take turns with other visitors'
 
 
@@ -52,23 +54,31 @@ def decode(file: ImageFile) -> Scan:
     return decoder().read(file.content, file.name)
 
 
-def predict(digest: str, number: int, image: npt.NDArray[np.generic], tta: bool) -> Prediction:
+def predict(
+    digest: str, number: int, image: npt.NDArray[np.generic], tta: bool, spacing: tuple[float, float] | None = None
+) -> Prediction:
     """Both stages on slice `number` of the file with that SHA-256.
 
     Raises:
-        InputError: a model cannot be loaded, or too many visitors are waiting.
+        InputError: a model cannot be loaded, too many visitors are waiting, or the slice shows nothing that could be judged.
     """
-    return _predict(models.pipeline(), image, tta, (digest, number, tta, models.revision()))
+    return _predict(models.pipeline(), image, tta, spacing, (digest, number, tta, models.revision()))
 
 
 @cached(LRUCache(PREDICTIONS, lambda prediction: prediction.nbytes), lambda *arguments: arguments[-1], threading.Lock())
-def _predict(pipeline: TumourPipeline, image: npt.NDArray[np.generic], tta: bool, key: tuple[Any, ...]) -> Prediction:
+def _predict(
+    pipeline: TumourPipeline,
+    image: npt.NDArray[np.generic],
+    tta: bool,
+    spacing: tuple[float, float] | None,
+    key: tuple[Any, ...],
+) -> Prediction:
     with in_line(FORWARD_PASSES, "Other visitors' slices come first."):
-        return pipeline.predict(image, segment_all=True, tta=tta)
+        return pipeline.predict(image, segment_all=True, tta=tta, spacing=spacing)
 
 
 def row_of(file: ImageFile) -> dict[str, Any]:
-    """One row for a table of files: verdict, highest P(tumour), tumour pixels and slices, or the problem with the file.
+    """One row for a table of files: verdict, highest P(tumour), tumour pixels, slices and notes, or the problem with the file.
 
     Raises InputError as `predict`.
     """
@@ -79,35 +89,27 @@ def row_of(file: ImageFile) -> dict[str, Any]:
 def _row_of(file: ImageFile, key: tuple[Any, ...]) -> dict[str, Any]:
     try:
         scan = decode(file)
+        models.pipeline().check_modality(scan)
     except InputError as error:
-        return {"verdict": "Not readable", "problem": str(error)}
-    if len(scan.slices) > 1:
-        return _volume_row(scan)
-    return _joined([_figures(predict(file.digest, 0, scan.slices[0], tta=False))])  # what the viewer will show
+        return {"verdict": NOT_READABLE, "problem": str(error)}
+    try:
+        summary = _summary(file, scan).content()
+    except NoContrastError as error:
+        return {"verdict": NOT_READABLE, "problem": f"{file.name}: {error}"}
+    notes = [UNLIKE + "."] * summary["unlike_training"] + summary["notes"]
+    return {**summary, "notes": " ".join(notes), "problem": ""}
 
 
-def _volume_row(scan: Scan) -> dict[str, Any]:
-    """Slices take their turns one by one, and nothing but their figures stays."""
-    pipeline, count = models.pipeline(), len(scan.slices)
-    bar, figures = st.progress(0.0), []
-    for number, image in enumerate(scan.slices):
+def _summary(file: ImageFile, scan: Scan) -> ScanSummary:
+    summary, count = ScanSummary(scan), len(scan.slices)
+    if count == 1:  # what the viewer will show
+        summary.add(predict(file.digest, 0, scan.slices[0], tta=False, spacing=scan.spacing))
+        return summary
+    # Slices take their turns one by one, and nothing but their figures stays.
+    predictions, bar = models.pipeline().predict_volume(scan.slices, spacing=scan.spacing), st.progress(0.0)
+    for number in range(count):
         bar.progress(number / count, text=f"Slice {number + 1:,} of {count:,}")
         with in_line(FORWARD_PASSES, "Other visitors' slices come first."):
-            figures.append(_figures(pipeline.predict(image)))
+            summary.add(next(predictions))
     bar.empty()
-    return _joined(figures)
-
-
-def _figures(prediction: Prediction) -> tuple[float, int, bool]:
-    return prediction.p_tumour, int(np.count_nonzero(prediction.mask)), prediction.gated
-
-
-def _joined(figures: list[tuple[float, int, bool]]) -> dict[str, Any]:
-    p_tumour, pixels, gated = zip(*figures, strict=True)
-    return {
-        "verdict": "No tumour found" if all(gated) else "Tumour found" if sum(pixels) else "Suspicious, nothing outlined",
-        "p_tumour": max(p_tumour),
-        "tumour_pixels": sum(pixels),
-        "slices": len(figures),
-        "problem": "",
-    }
+    return summary

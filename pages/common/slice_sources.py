@@ -99,7 +99,7 @@ def _table_of(images: list[ImageFile]) -> pd.DataFrame:
         rows.append({"file": file.name, **predictions.row_of(file)})
     if bar is not None:
         bar.empty()
-    columns = ["file", "verdict", "p_tumour", "tumour_pixels", "slices", "problem"]
+    columns = ["file", "verdict", "p_tumour", "tumour_pixels", "slices", "notes", "problem"]
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
@@ -117,6 +117,7 @@ def _select_row(table: pd.DataFrame) -> int:
             "p_tumour": st.column_config.ProgressColumn("P(tumour)", min_value=0, max_value=1, format="percent"),
             "tumour_pixels": st.column_config.NumberColumn("Tumour, pixels", format="localized"),
             "slices": st.column_config.NumberColumn("Slices"),
+            "notes": st.column_config.TextColumn("Notes", width="medium"),
             "problem": st.column_config.TextColumn("Problem", width="large"),
         },
     )

@@ -18,7 +18,8 @@ from resunet.evaluation.regions import measure_regions
 from resunet.files import encode_mask
 from resunet.hub import FLAGSHIP
 from resunet.inference.pipeline import Prediction
-from resunet.reports.case_report import Scores, report, score_slice, verdict
+from resunet.inference.verdict import UNLIKE
+from resunet.reports.case_report import IN_PIXELS, Scores, regions_table, report, score_slice, verdict
 
 PICTURE = 720  # pixels, longer side of the main picture
 SMALL_PICTURE = 360
@@ -35,6 +36,10 @@ SCORES = {  # as the fields of `Scores`
     "Precision": "Share of the outlined pixels that are tumour",
     "Recall": "Share of the tumour's pixels that are outlined",
 }
+UNLIKE_HELP = (
+    "Stage 1 sees in this picture what it saw in none of its training slices: another organ, sequence or modality, or a "
+    "picture that was changed. The verdict then means little."
+)
 REGION_LABELS = {
     "region": "Region",
     "area_px": "Area, px",
@@ -67,7 +72,8 @@ def show(case: Case) -> None:
     headline = st.container(gap="xsmall")
     left, right = st.columns([5, 6], gap="medium")
     with st.spinner("Predicting"):
-        predicted = predictions.predict(case.digest, case.number, case.image, st.session_state.get("tta", False))
+        tta = st.session_state.get("tta", False)
+        predicted = predictions.predict(case.digest, case.number, case.image, tta, case.spacing)
     original = replace(predicted, notes=tuple(dict.fromkeys((*case.notes, *predicted.notes))))
     with right:
         scores = st.container()
@@ -95,6 +101,8 @@ def _headline(case: Case, prediction: Prediction) -> None:
             st.badge("Simulated", icon=":material/draw:", color="violet", help="Drawn by the bundled simulator, not a patient")
         if case.patient:
             _membership_badge(case.patient)
+        if prediction.is_unlike_training:
+            st.badge(UNLIKE, icon=":material/warning:", color="red", help=UNLIKE_HELP)
         st.badge("Research use only", icon=":material/science:", color="gray")
     finding, _, figures = verdict(prediction).partition(". ")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -215,7 +223,7 @@ def _regions(case: Case, prediction: Prediction) -> None:
         return
     st.dataframe(table.rename(columns=REGION_LABELS), hide_index=True, key="regions")
     if case.spacing is None:
-        st.caption("In pixels: this file does not say how large a pixel is.")
+        st.caption(IN_PIXELS)
 
 
 def _downloads(case: Case, prediction: Prediction, picture: Picture) -> None:
@@ -225,4 +233,4 @@ def _downloads(case: Case, prediction: Prediction, picture: Picture) -> None:
         download("Mask (PNG)", lambda: encode_mask(prediction.mask), f"{stem}_mask.png")
         download("Overlay (PNG)", lambda: overlay.encode_png(picture), f"{stem}_overlay.png")
         download("Report (JSON)", lambda: report(case.title, prediction, FLAGSHIP, spacing, truth), f"{stem}.json")
-        download("Regions (CSV)", lambda: safe_csv(measure_regions(prediction.mask, spacing)), f"{stem}_regions.csv")
+        download("Regions (CSV)", lambda: safe_csv(regions_table(prediction, spacing)), f"{stem}_regions.csv")

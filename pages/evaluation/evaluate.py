@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import streamlit as st
@@ -12,7 +13,7 @@ from pages.common import evaluations, loaders, models, predictions, uploads
 from pages.common.messages import escape_markdown, show_error
 from resunet.data.archive import LAYOUTS, MAX_SLICES, read_archive
 from resunet.data.membership import find_patient
-from resunet.data.slices import Slice
+from resunet.data.slices import Slice, read_pair
 from resunet.data.sources import all_records
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import UPLOADED, Evaluation
@@ -20,11 +21,21 @@ from resunet.evaluation.measure import measure_segmentation, settings_of, summar
 
 SECONDS_PER_SLICE = 0.1  # on two cores
 MAX_SECONDS = 600  # that one visitor's evaluation may take while others wait
+COUNTS = "evaluate_counts"  # in the session: what tells the data from others, and the tumour pixels of each slice
 FOLDERS = "RESUNET_FOLDERS"  # set where the visitor may name folders of this machine: never on a public server
 
 
-def choose_slices() -> tuple[str, Sequence[Slice]] | None:
-    """A zip file, or a folder where that is allowed: what it is called, and its slices. Raises InputError."""
+class ChosenData(NamedTuple):
+    """A visitor's data: what to call them, the slices, sentences on what was left out, and what tells them from others."""
+
+    name: str
+    slices: Sequence[Slice]
+    notes: Sequence[str]
+    key: str
+
+
+def choose_data() -> ChosenData | None:
+    """A zip file, or a folder where that is allowed. Raises InputError."""
     upload = st.file_uploader("A zip file of images and masks", max_upload_size=uploads.ARCHIVE, key="upload_zip")
     st.caption(f"It should hold {escape_markdown(LAYOUTS)}.")
     if os.environ.get(FOLDERS):
@@ -35,10 +46,24 @@ def choose_slices() -> tuple[str, Sequence[Slice]] | None:
                 raise InputError(
                     f"The folder holds {len(records):,} slices; evaluate it with resunet evaluate MODEL --split all."
                 )
-            return named, records
+            return ChosenData(named, records, (), named)
     if upload is None:
         return None
-    return upload.name, read_archive(upload.getvalue(), predictions.decoder().read)
+    listing = read_archive(upload.getvalue(), predictions.decoder().read)
+    return ChosenData(upload.name, listing.slices, listing.notes, upload.file_id)
+
+
+def tumour_pixels(data: ChosenData) -> list[int]:
+    """Tumour pixels in the mask of each slice, counted once a visit. Raises InputError where a mask does not fit its image."""
+    key, counts = st.session_state.get(COUNTS, ("", []))
+    if key != data.key:
+        bar, counts = st.progress(0.0), []
+        for number, record in enumerate(data.slices):
+            bar.progress(number / len(data.slices), text=f"Reading {number + 1:,} of {len(data.slices):,} slices")
+            counts.append(int(read_pair(record)[1].sum()))
+        bar.empty()
+        st.session_state[COUNTS] = data.key, counts
+    return counts
 
 
 def trained_on(model: str, records: Sequence[Slice]) -> list[str]:
@@ -111,15 +136,20 @@ def show() -> None:
         st.info("No model with weights is bundled. Run: resunet train --all")
         return
     model = st.selectbox("Model", runnable, format_func=loaders.display_name, key="evaluate_model")
-    chosen = choose_slices()
-    if chosen is not None:
-        name, records = chosen
-        patients = len({record.patient for record in records})
-        seconds = SECONDS_PER_SLICE * len(records)
-        st.caption(f"{escape_markdown(name)}: {len(records):,} slices of {patients:,} patients, about {seconds:,.0f} s.")
+    data = choose_data()
+    if data is not None:
+        counts = tumour_pixels(data)
+        patients = len({record.patient for record in data.slices})
+        seconds = SECONDS_PER_SLICE * len(data.slices)
+        st.caption(
+            f"{escape_markdown(data.name)}: {len(data.slices):,} slices of {patients:,} patients, "
+            f"{sum(count > 0 for count in counts):,} with a tumour, {sum(counts):,} tumour pixels; about {seconds:,.0f} s."
+        )
+        for note in data.notes:
+            st.caption(escape_markdown(note))
         if st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="evaluate_start"):
             with predictions.in_line(predictions.EVALUATIONS, "Other visitors' evaluations run first."):
-                evaluations.keep(evaluate(model, records))
+                evaluations.keep(evaluate(model, data.slices))
             st.rerun()
     if (evaluation := evaluations.uploaded().get(model)) is not None:
         result(evaluation)

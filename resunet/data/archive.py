@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from resunet.data.folder import NUMBERED, Pair, check_distinct, pair_names
+from resunet.data.pairing import pair_files
 from resunet.data.readers import read_scan
-from resunet.data.scan import BoolMask, Scan, mask_of
+from resunet.data.scan import Scan
+from resunet.data.slices import Slice
 from resunet.errors import InputError
 
 MAX_SLICES = 2000
@@ -26,7 +24,7 @@ LAYOUTS = "images/ and masks/ with equal names, or <patient>/<patient>_<n>.tif b
 
 
 @dataclass(frozen=True)
-class ArchivedSlice:
+class ArchivedSlice(Slice):
     """A `Slice` in a zip file that is held in memory; each file is unpacked when it is asked for."""
 
     patient: str
@@ -36,17 +34,24 @@ class ArchivedSlice:
     mask_name: str
     decode: Callable[[bytes, str], Scan]
 
-    def image(self) -> npt.NDArray[np.generic]:
-        """The slice as stored, (H, W, 3). Raises InputError when the file cannot be used."""
-        return self.decode(_read(self.archive, self.image_name), self.image_name).slices[0]
+    def image_scan(self) -> Scan:
+        """The image file. Raises InputError when it cannot be read."""
+        return self.decode(_read(self.archive, self.image_name), self.image_name)
 
-    def mask(self) -> BoolMask:
-        """The tumour mask, (H, W) bool. Raises InputError when the file cannot be used."""
-        return mask_of(self.decode(_read(self.archive, self.mask_name), self.mask_name))
+    def mask_scan(self) -> Scan:
+        """The mask file. Raises InputError when it cannot be read."""
+        return self.decode(_read(self.archive, self.mask_name), self.mask_name)
 
 
-def read_archive(content: bytes, decode: Callable[[bytes, str], Scan] = read_scan) -> list[ArchivedSlice]:
-    """Slices with masks in the bytes of a zip file, by patient and number; no pixel is decoded yet.
+class Listing(NamedTuple):
+    """What a zip file holds: slices by patient and number, and sentences on what was left out."""
+
+    slices: list[ArchivedSlice]
+    notes: list[str]
+
+
+def read_archive(content: bytes, decode: Callable[[bytes, str], Scan] = read_scan) -> Listing:
+    """Slices with masks in the bytes of a zip file; no pixel is decoded yet.
 
     Args:
         content: the zip file.
@@ -61,7 +66,7 @@ def read_archive(content: bytes, decode: Callable[[bytes, str], Scan] = read_sca
         archive = zipfile.ZipFile(io.BytesIO(content))
     except Exception:  # whatever a damaged file makes the library raise
         raise InputError(f"That is not a zip file; zip a folder that holds {LAYOUTS}.") from None
-    files = [entry for entry in archive.infolist() if not entry.filename.endswith("/") and "__MACOSX" not in entry.filename]
+    files = [entry for entry in archive.infolist() if not entry.is_dir()]
     if any(len(entry.filename) > MAX_NAME for entry in files):
         raise InputError(f"The zip file holds names of more than {MAX_NAME} characters; give its files shorter ones.")
     # The others are unpacked by Python a whole block at a time, however large that turns out to be.
@@ -73,12 +78,15 @@ def read_archive(content: bytes, decode: Callable[[bytes, str], Scan] = read_sca
         raise InputError(
             f"Unpacked, a file may hold {MAX_FILE >> 20} MB and all together {MAX_TOTAL >> 20} MB; give fewer slices."
         )
-    pairs = _pairs([entry.filename for entry in files])
-    if not pairs:
-        raise InputError(f"No slice with a mask was found in the zip file; it should hold {LAYOUTS}.")
-    if len(pairs) > MAX_SLICES:
-        raise InputError(f"The zip file holds {len(pairs):,} slices; give at most {MAX_SLICES:,} at a time.")
-    return [ArchivedSlice(pair.patient, pair.number, archive, pair.image, pair.mask, decode) for pair in pairs]
+    contents = {entry.filename: (entry.file_size, entry.CRC) for entry in files}
+    pairing = pair_files(contents, contents.__getitem__)
+    if not pairing.pairs:
+        why = f" {' '.join(pairing.notes())}" if pairing.without_mask else ""
+        raise InputError(f"No slice with a mask was found in the zip file; it should hold {LAYOUTS}.{why}")
+    if len(pairing.pairs) > MAX_SLICES:
+        raise InputError(f"The zip file holds {len(pairing.pairs):,} slices; give at most {MAX_SLICES:,} at a time.")
+    slices = [ArchivedSlice(pair.patient, pair.number, archive, pair.image, pair.mask, decode) for pair in pairing.pairs]
+    return Listing(slices, pairing.notes())
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -87,28 +95,3 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
             return file.read(MAX_FILE)
     except Exception as error:  # whatever a damaged file makes the library raise
         raise InputError(f"{name} in the zip file is damaged; zip the folder again.") from error
-
-
-def _pairs(names: Iterable[str]) -> list[Pair]:
-    """Pairs of either layout, below whatever folders the zip file starts with."""
-    paths = [path for path in map(PurePosixPath, names) if path.name]
-    root = next((path.parts[: path.parts.index("images")] for path in paths if "images" in path.parts[:-1]), None)
-    if root is None:
-        return _beside(paths)
-    below = {str(PurePosixPath(*path.parts[len(root) :])): str(path) for path in paths if path.parts[: len(root)] == root}
-    return [pair._replace(image=below[pair.image], mask=below[pair.mask]) for pair in pair_names(below)]
-
-
-def _beside(paths: list[PurePosixPath]) -> list[Pair]:
-    """Images with <name>_mask beside them; the patient is the folder."""
-    images = {path.with_suffix(""): path for path in paths}
-    pairs = []
-    for stem, mask in images.items():
-        name = stem.name.removesuffix("_mask")
-        image = images.get(stem.with_name(name)) if name else None
-        numbered = NUMBERED.match(image.stem) if image is not None else None
-        if image is None or image == mask or numbered is None:
-            continue
-        patient = image.parent.name or numbered["patient"]
-        pairs.append(Pair(patient, int(numbered["number"]), str(image), str(mask)))
-    return check_distinct(sorted(pairs))

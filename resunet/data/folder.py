@@ -9,32 +9,39 @@ data_set.json says what the images show: the fields of `DataSetDescription`.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from resunet.data import splits
 from resunet.data.description import DataSetDescription
+from resunet.data.names import stem_of
+from resunet.data.pairing import IMAGES, MASKS, pair_files
 from resunet.data.slices import SliceRecord
 from resunet.errors import InputError
-
-NUMBERED = re.compile(r"^(?P<patient>.+)_(?P<number>[0-9]{1,9})$")
 
 
 def is_folder_dataset(root: Path) -> bool:
     """Whether `root` holds images/ and masks/."""
-    return (root / "images").is_dir() and (root / "masks").is_dir()
+    return (root / IMAGES).is_dir() and (root / MASKS).is_dir()
 
 
 def records(root: Path) -> list[SliceRecord]:
-    """Slices of the folder by patient and number. Raises InputError when an image has no mask."""
-    names = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*")) if path.is_file()]
-    return [SliceRecord(pair.patient, pair.number, root / pair.image, root / pair.mask) for pair in pair_names(names)]
+    """Slices of the folder by patient and number.
+
+    Raises:
+        InputError: an image has no mask, or two different images are the same slice of the same patient.
+    """
+    folders = (root / IMAGES, root / MASKS)
+    names = [path.relative_to(root).as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()]
+    pairing = pair_files(names, identity=lambda name: name)
+    if pairing.without_mask:
+        image = pairing.without_mask[0]
+        expected = f"{MASKS}/{stem_of(image).partition('/')[2]}.png"
+        raise InputError(f"{image} has no mask; a file {expected} is expected.")
+    return [SliceRecord(pair.patient, pair.number, root / pair.image, root / pair.mask) for pair in pairing.pairs]
 
 
 def describe(root: Path) -> DataSetDescription:
@@ -46,53 +53,6 @@ def describe(root: Path) -> DataSetDescription:
         return DataSetDescription.parse(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path} must be a JSON object with a name and other fields of a data set ({error}).") from None
-
-
-class Pair(NamedTuple):
-    """An image and its mask by their names in a folder or an archive."""
-
-    patient: str
-    number: int
-    image: str
-    mask: str
-
-
-def pair_names(names: Iterable[str]) -> list[Pair]:
-    """Images and masks among the names below a data set's root, by patient and number.
-
-    Raises:
-        InputError: an image has no mask, or two images are the same slice of the same patient.
-    """
-    paths = [path for path in map(PurePosixPath, sorted(names)) if path.parts[1:] and not path.name.startswith(".")]
-    masks = {_key(path): path for path in paths if path.parts[0] == "masks"}
-    pairs = []
-    for position, image in enumerate(path for path in paths if path.parts[0] == "images"):
-        key = _key(image)
-        mask = masks.get(key) or masks.get(f"{key}_mask")
-        if mask is None:
-            raise InputError(f"{image} has no mask; a file masks/{key}.png is expected.")
-        pairs.append(Pair(*_patient_and_number(image, position), str(image), str(mask)))
-    return check_distinct(sorted(pairs))
-
-
-def check_distinct(pairs: list[Pair]) -> list[Pair]:
-    """The sorted pairs. Raises InputError when two of them are the same slice of the same patient."""
-    for one, other in itertools.pairwise(pairs):
-        if (one.patient, one.number) == (other.patient, other.number):
-            raise InputError(f"{one.image} and {other.image} are both slice {one.number} of {one.patient}; number them apart.")
-    return pairs
-
-
-def _key(path: PurePosixPath) -> str:
-    return PurePosixPath(*path.parts[1:]).with_suffix("").as_posix()
-
-
-def _patient_and_number(image: PurePosixPath, position: int) -> tuple[str, int]:
-    numbered = NUMBERED.match(image.stem)
-    number = int(numbered["number"]) if numbered else position
-    if len(image.parts) > 2:
-        return PurePosixPath(*image.parts[1:-1]).as_posix(), number
-    return (numbered["patient"] if numbered else image.stem), number
 
 
 def split_table(root: Path, slices: Sequence[SliceRecord]) -> pd.DataFrame:

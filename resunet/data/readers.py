@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resunet.data.formats import arrays, dicom, nifti, pictures
+from resunet.data.formats import arrays, dicom, nifti, pictures, tiff
 from resunet.data.scan import FORMATS, MAX_BYTES, BoolMask, Scan, mask_of
 from resunet.errors import InputError
 
@@ -55,10 +55,12 @@ def _read_bytes(source: str | Path | bytes, name: str) -> bytes:
 def _decode(content: bytes, name: str) -> Scan:
     if content.startswith(arrays.MAGIC):
         return arrays.read_numpy(content, name)
-    if content[128:132] == b"DICM":
-        return dicom.read_dicom(content, name)
+    if content.startswith(tiff.MAGICS) and not dicom.has_preamble(content):
+        return tiff.read_tiff(content, name)
     if nifti.looks_like_nifti(content):
         return nifti.read_nifti(content, name)
+    if dicom.looks_like_dicom(content):
+        return dicom.read_dicom(content, name)
     return pictures.read_picture(content, name)
 
 

@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from resunet.data.readers import read_scan
-from resunet.data.scan import Scan, spread_channel
+from resunet.data.scan import Placement, Scan, spread_channel
 from resunet.errors import InputError
 
 TIMEOUT = 5.0  # seconds for one file
@@ -59,8 +59,15 @@ class SandboxedDecoder:
         if "error" in answer:
             raise InputError(answer["error"])
         slices = np.frombuffer(pixels, answer["dtype"]).reshape(answer["shape"])
-        spacing = answer["spacing"]
-        return Scan(name, spread_channel(slices), tuple(spacing) if spacing else None, tuple(answer["notes"]))
+        spacing, placement = answer["spacing"], answer["placement"]
+        return Scan(
+            name,
+            spread_channel(slices),
+            tuple(spacing) if spacing else None,
+            tuple(answer["notes"]),
+            answer["modality"],
+            Placement(placement[0], tuple(placement[1])) if placement else None,
+        )
 
     def close(self) -> None:
         """End the process; the next file starts another."""
@@ -143,7 +150,14 @@ def _answer(content: bytes, name: str) -> tuple[dict[str, Any], memoryview]:
             raise InputError(f"{name} holds more than {MAX_PIXEL_BYTES >> 20} MB of pixels; give part of it.")
     except InputError as error:
         return {"error": str(error)}, memoryview(b"")
-    header = {"dtype": pixels.dtype.str, "shape": pixels.shape, "spacing": scan.spacing, "notes": scan.notes}
+    header = {
+        "dtype": pixels.dtype.str,
+        "shape": pixels.shape,
+        "spacing": scan.spacing,
+        "notes": scan.notes,
+        "modality": scan.modality,
+        "placement": scan.placement,
+    }
     return header, np.ascontiguousarray(pixels).data.cast("B")
 
 

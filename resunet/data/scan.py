@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +19,24 @@ FORMATS = "PNG, JPEG, TIFF, NumPy (.npy), DICOM or NIfTI"
 MAX_VALUE = 1e30  # larger ones overflow in what is computed from them
 SPACINGS = (0.01, 100.0)  # millimetres that a pixel may measure
 NO_SPACING = "The pixel spacing in the file is not plausible and is not used."
+OFFSET = 1024  # how many times their range numbers must lie from 0 to be moved there
+BYTE, WORD = 255, 65535  # white in 8 and in 16 bits
 ONE_CHANNEL = "One channel: it is used for all three (pre-contrast, FLAIR, post-contrast)."
 
 Array = npt.NDArray[Any]
 BoolMask = npt.NDArray[np.bool_]
+
+
+class Placement(NamedTuple):
+    """How the voxels of a NIfTI file lie in space.
+
+    Attributes:
+        axes: which way the stored axes run, as "LPS"; empty where the file does not say.
+        affine: sixteen numbers, row by row, from voxels turned to right, front and head to millimetres.
+    """
+
+    axes: str
+    affine: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -33,12 +48,16 @@ class Scan:
         slices: (N, H, W, 3) real and finite, in the file's own units; N is 1 for a single slice.
         spacing: millimetres between rows and between columns, where the file says so.
         notes: sentences for the user about what was done to make it fit.
+        modality: as DICOM abbreviates it ("MR", "CT"), where the file says so.
+        placement: of a NIfTI file.
     """
 
     name: str
     slices: Array
     spacing: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    modality: str | None = None
+    placement: Placement | None = None
 
 
 def check_size(name: str, slices: int, height: int, width: int, channels: int) -> None:
@@ -59,7 +78,14 @@ def check_numbers(name: str, dtype: np.dtype[np.generic]) -> None:
         raise InputError(f"{name} holds {dtype} values; a slice must hold real numbers.")
 
 
-def checked_scan(name: str, slices: Array, spacing: tuple[float, float] | None = None, notes: list[str] | None = None) -> Scan:
+def checked_scan(
+    name: str,
+    slices: Array,
+    spacing: tuple[float, float] | None = None,
+    notes: Iterable[str] = (),
+    modality: str | None = None,
+    placement: Placement | None = None,
+) -> Scan:
     """A Scan from (N, H, W, 1 or 3), its values checked and one channel repeated.
 
     Raises:
@@ -70,20 +96,33 @@ def checked_scan(name: str, slices: Array, spacing: tuple[float, float] | None =
         raise InputError(
             f"{name} has {slices.shape[-1]} channels; 1 (FLAIR) or 3 (pre-contrast, FLAIR, post-contrast) are expected."
         )
-    if slices.dtype.kind == "b":
-        slices = slices.astype(np.uint8)
-    if slices.dtype.kind == "f" and slices.dtype.itemsize > 4:
-        with np.errstate(over="ignore"):
-            slices = slices.astype(np.float32)  # what the models see; values beyond its range become infinite
-    if slices.dtype.kind == "f" and not (np.abs(slices) < MAX_VALUE).all():  # NaN fails every comparison
-        raise InputError(f"{name} holds NaN or infinite values; replace them by numbers below {MAX_VALUE:g}.")
-    notes_made = list(dict.fromkeys(notes or []))
+    slices = _to_computable(name, slices)
+    notes_made = list(dict.fromkeys(notes))
     if spacing is not None and not all(SPACINGS[0] <= side <= SPACINGS[1] for side in spacing):
         spacing = None
         notes_made.append(NO_SPACING)
     if slices.shape[-1] == 1:
         notes_made.append(ONE_CHANNEL)
-    return Scan(name, spread_channel(slices), spacing, tuple(notes_made))
+    return Scan(name, spread_channel(slices), spacing, tuple(notes_made), modality, placement)
+
+
+def _to_computable(name: str, slices: Array) -> Array:
+    """The same numbers in a type that everything behind this computes with: native byte order, at most 32 bits.
+
+    Wide numbers with little between them (a large offset) would lose their contrast in float32: those start at 0 then.
+    """
+    if slices.dtype.kind == "b":
+        return slices.astype(np.uint8)
+    native = np.dtype(np.float32) if slices.dtype.kind == "f" and slices.dtype.itemsize == 2 else slices.dtype.newbyteorder("=")
+    slices = slices.astype(native, copy=False)
+    if slices.dtype.kind == "f" and not (np.abs(slices) < MAX_VALUE).all():  # NaN fails every comparison
+        raise InputError(f"{name} holds NaN or infinite values; replace them by numbers below {MAX_VALUE:g}.")
+    if slices.dtype.itemsize < 4 or slices.dtype == np.float32:
+        return slices
+    lowest, highest = float(slices.min()), float(slices.max())
+    if highest - lowest < max(abs(lowest), abs(highest)) / OFFSET:
+        slices = slices - slices.min()
+    return slices.astype(np.float32)
 
 
 def spread_channel(slices: Array) -> Array:
@@ -91,13 +130,29 @@ def spread_channel(slices: Array) -> Array:
     return np.broadcast_to(slices, (*slices.shape[:-1], 3))
 
 
+def single_slice(scan: Scan) -> Array:
+    """The one slice (H, W, 3) of a scan. Raises InputError when it holds several."""
+    if len(scan.slices) != 1:
+        raise InputError(f"{scan.name} holds {len(scan.slices)} slices; a file of an image or a mask must hold one.")
+    return scan.slices[0]
+
+
 def mask_of(scan: Scan) -> BoolMask:
-    """The tumour mask (H, W) that a scan of one slice holds: 8-bit pictures above half of white, label maps where not 0.
+    """The tumour mask (H, W) that a scan of one slice holds: any colour above half of white, or any label but 0.
+
+    White is 255 where the numbers go beyond 127 and the largest number of 16 bits where they go beyond 255; what is all
+    darker is a map of labels, apart from shares between 0 and 1, which count from one half.
 
     Raises:
-        InputError: the scan holds several slices.
+        InputError: the scan holds several slices, or negative numbers.
     """
-    if len(scan.slices) != 1:
-        raise InputError(f"{scan.name} holds {len(scan.slices)} slices; a mask file must hold one.")
-    plane = scan.slices[0, ..., 0]
-    return np.asarray(plane > 127 if plane.dtype == np.uint8 and int(plane.max()) > 127 else plane != 0)
+    plane = single_slice(scan).max(axis=-1)
+    highest = float(plane.max())
+    if float(plane.min()) < 0:
+        raise InputError(f"{scan.name} holds negative numbers; a mask is 0 outside of the tumour and positive inside.")
+    if highest > BYTE:
+        return np.asarray(plane > WORD / 2 if highest > WORD / 2 else plane != 0)
+    if highest > BYTE / 2:
+        return np.asarray(plane > BYTE / 2)
+    is_share = plane.dtype.kind == "f" and highest <= 1
+    return np.asarray(plane > 0.5 if is_share else plane != 0)

@@ -3,41 +3,49 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from resunet.data.readers import read_mask, read_scan
-from resunet.data.scan import BoolMask
+from resunet.data.readers import read_scan
+from resunet.data.scan import BoolMask, Placement, Scan, mask_of, single_slice
 from resunet.data.transforms import FloatImage, fit_to_grid, normalise
 from resunet.errors import InputError
 
+PLACEMENT_TOLERANCE = 0.1  # millimetres
 
-class Slice(Protocol):
+
+class Slice(ABC):
     """One slice of a data set, wherever its files lie. `number` orders the slices of a patient."""
 
-    @property
-    def patient(self) -> str: ...
+    patient: str
+    number: int
 
-    @property
-    def number(self) -> int: ...
+    @abstractmethod
+    def image_scan(self) -> Scan:
+        """The image file. Raises InputError when it cannot be read."""
+
+    @abstractmethod
+    def mask_scan(self) -> Scan:
+        """The mask file. Raises InputError when it cannot be read."""
 
     def image(self) -> npt.NDArray[np.generic]:
         """The slice as stored, (H, W, 3). Raises InputError when the file cannot be used."""
-        ...
+        return single_slice(self.image_scan())
 
     def mask(self) -> BoolMask:
         """The tumour mask, (H, W) bool. Raises InputError when the file cannot be used."""
-        ...
+        return mask_of(self.mask_scan())
 
 
 @dataclass(frozen=True)
-class SliceRecord:
+class SliceRecord(Slice):
     """A `Slice` on disk."""
 
     patient: str
@@ -45,13 +53,13 @@ class SliceRecord:
     image_path: Path
     mask_path: Path
 
-    def image(self) -> npt.NDArray[np.generic]:
-        """The slice as stored, (H, W, 3). Raises InputError when the file cannot be used."""
-        return read_scan(self.image_path).slices[0]
+    def image_scan(self) -> Scan:
+        """The image file. Raises InputError when it cannot be read."""
+        return read_scan(self.image_path)
 
-    def mask(self) -> BoolMask:
-        """The tumour mask, (H, W) bool. Raises InputError when the file cannot be used."""
-        return read_mask(self.mask_path)
+    def mask_scan(self) -> Scan:
+        """The mask file. Raises InputError when it cannot be read."""
+        return read_scan(self.mask_path)
 
 
 class LoadedSlice(NamedTuple):
@@ -62,14 +70,31 @@ class LoadedSlice(NamedTuple):
 
 
 def read_pair(record: Slice) -> tuple[npt.NDArray[np.generic], BoolMask]:
-    """Image (H, W, 3) and mask (H, W). Raises InputError when a file cannot be read, or the two differ in size."""
-    image, mask = record.image(), record.mask()
+    """Image (H, W, 3) and mask (H, W).
+
+    Raises:
+        InputError: a file cannot be read, or the two differ in size or in how the patient lies.
+    """
+    image_scan, mask_scan = record.image_scan(), record.mask_scan()
+    image, mask = single_slice(image_scan), mask_of(mask_scan)
     if image.shape[:2] != mask.shape:
         raise InputError(
             f"The mask of {record.patient}, slice {record.number}, is {mask.shape[1]}x{mask.shape[0]} pixels but the image is "
             f"{image.shape[1]}x{image.shape[0]}; both must have the same size."
         )
+    if _lie_differently(image_scan.placement, mask_scan.placement):
+        raise InputError(
+            f"Image and mask of {record.patient}, slice {record.number}, disagree on how the patient lies; save the mask with "
+            "the orientation (the affine) of its image."
+        )
     return image, mask
+
+
+def _lie_differently(image: Placement | None, mask: Placement | None) -> bool:
+    """Whether two files of the same size state other axes, and other places for the voxels that those axes lead to."""
+    if image is None or mask is None or image.axes == mask.axes:
+        return False
+    return not (image.axes and mask.axes) or not np.allclose(image.affine, mask.affine, atol=PLACEMENT_TOLERANCE)
 
 
 def load(record: Slice, size: int) -> LoadedSlice:

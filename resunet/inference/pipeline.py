@@ -12,13 +12,32 @@ import numpy as np
 import numpy.typing as npt
 
 from resunet.artifacts import CleanUp
-from resunet.data.scan import check_size, checked_scan
-from resunet.data.transforms import FloatImage, fit_back, normalise
-from resunet.errors import InputError
+from resunet.data.scan import Scan, check_size, checked_scan
+from resunet.data.transforms import FloatImage, fit_back, normalise, stretch, with_square_pixels
+from resunet.errors import InputError, NoContrastError
 from resunet.hub import FLAGSHIP, find_model
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.runtime import Precision
-from resunet.inference.stages import FRAME, Stage1, Stage2
+from resunet.inference.stages import FRAME, Judgement, Stage1, Stage2
+
+NO_STAGE_1 = Judgement(math.nan, np.zeros((FRAME, FRAME), np.float32), math.nan)
+NO_CONTRAST = "The slice holds nothing with contrast that could be judged; give one that shows tissue."
+RESAMPLED = "Pixels are not square: the networks saw the slice resampled to square ones."
+OTHER_THAN_MRI = {  # as DICOM abbreviates modalities
+    "CT": "a CT",
+    "PT": "a PET scan",
+    "NM": "a nuclear medicine image",
+    "US": "an ultrasound image",
+    "CR": "an X-ray image",
+    "DX": "an X-ray image",
+    "MG": "a mammogram",
+    "XA": "an angiogram",
+    "RF": "a fluoroscopy image",
+    "ES": "an endoscopy image",
+    "SM": "a microscopy slide",
+    "XC": "a photograph",
+    "OP": "a photograph of the eye",
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +52,7 @@ class Prediction:
         probability: (H, W) float32 in [0, 1], or None where the gate stopped the slice before stage 2.
         grad_cam: (H, W) float32 in [0, 1], stage 1's Grad-CAM scaled to its maximum; 0 without stage 1.
         uncertainty: (H, W) float32, standard deviation over test-time augmentations, or None.
+        unfamiliarity: above 0 for a picture unlike those that stage 1 was trained on; NaN where that cannot be said.
         seconds: time by step.
         notes: sentences about what was done to the input.
     """
@@ -44,6 +64,7 @@ class Prediction:
     probability: FloatImage | None
     grad_cam: FloatImage
     uncertainty: FloatImage | None = None
+    unfamiliarity: float = math.nan
     seconds: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -51,6 +72,11 @@ class Prediction:
     def gated(self) -> bool:
         """Whether stage 1 stopped this slice."""
         return self.p_tumour < self.gate
+
+    @property
+    def is_unlike_training(self) -> bool:
+        """Whether the slice looks like nothing that stage 1 was trained on; its verdict then means little."""
+        return self.unfamiliarity > 0
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
@@ -103,46 +129,78 @@ class TumourPipeline:
         name = classifier or (stage_2.config.gate.model if stage_2.config.gate else None)
         return cls(stage_2, Stage1(find_model(name), precision) if name else None)
 
-    def predict(self, image: npt.NDArray[np.generic], segment_all: bool = False, tta: bool = False) -> Prediction:
+    def check_modality(self, scan: Scan) -> None:
+        """Refuse a scan that was made in another way than those of the training set, by its own account. Raises InputError."""
+        made_by = OTHER_THAN_MRI.get(scan.modality or "")
+        if made_by is not None and self.stage_2.config.data_set.modality == "MRI":
+            raise InputError(f"{scan.name} is {made_by}, as the file says; the models were trained on MRI.")
+
+    def predict(
+        self,
+        image: npt.NDArray[np.generic],
+        segment_all: bool = False,
+        tta: bool = False,
+        spacing: tuple[float, float] | None = None,
+    ) -> Prediction:
         """Both stages on one slice.
 
         Args:
             image: (H, W) or (H, W, 1 or 3), real and finite, any range; channels pre-contrast, FLAIR, post-contrast.
             segment_all: run stage 2 even where the gate stops the slice, so that `with_thresholds` can lower the gate.
             tta: average stage 2 over four flips; their disagreement becomes the uncertainty map.
+            spacing: millimetres between rows and between columns; where they differ, the networks see square pixels.
 
         Raises:
-            InputError: the array is not a slice.
+            InputError: the array is not a slice; NoContrastError where it shows nothing that could be judged.
         """
         started = time.perf_counter()
         image, notes = _as_slice(image)
         height, width = image.shape[:2]
         normalised = normalise(image)
+        if not normalised.any():
+            raise NoContrastError(NO_CONTRAST)
+        stretched = with_square_pixels(normalised, spacing)
+        if stretched.shape != normalised.shape:
+            notes = (*notes, RESAMPLED)
         prepared = time.perf_counter()
-        p_tumour, cam = self.stage_1(normalised) if self.stage_1 else (math.nan, np.zeros((FRAME, FRAME), np.float32))
+        judgement = self.stage_1(stretched) if self.stage_1 else NO_STAGE_1
         classified = time.perf_counter()
         seconds = {"prepare": prepared - started, "stage_1": classified - prepared}
+
+        def to_input(plane: FloatImage) -> FloatImage:
+            return stretch(fit_back(plane, *stretched.shape[:2]), height, width)
+
         probability = uncertainty = None
-        if segment_all or not p_tumour < self.gate:  # NaN passes
-            maps = self.stage_2(normalised, tta)
-            probability = fit_back(maps.mean, height, width)
-            uncertainty = None if maps.deviation is None else fit_back(maps.deviation, height, width)
+        if segment_all or not judgement.p_tumour < self.gate:  # NaN passes
+            maps = self.stage_2(stretched, tta)
+            probability = to_input(maps.mean)
+            uncertainty = None if maps.deviation is None else to_input(maps.deviation)
             seconds["stage_2"] = time.perf_counter() - classified
         return Prediction(
-            p_tumour=p_tumour,
+            p_tumour=judgement.p_tumour,
             gate=self.gate,
             threshold=self.threshold,
             clean_up=self.clean_up,
             probability=probability,
-            grad_cam=fit_back(cam, height, width),
+            grad_cam=to_input(judgement.grad_cam),
             uncertainty=uncertainty,
+            unfamiliarity=judgement.unfamiliarity,
             seconds=seconds,
             notes=notes,
         )
 
-    def predict_volume(self, slices: npt.NDArray[np.generic], tta: bool = False) -> Iterator[Prediction]:
-        """Both stages on every slice of a volume (N, H, W, 3), one by one as they are asked for. Raises InputError."""
-        return (self.predict(image, tta=tta) for image in slices)
+    def predict_volume(
+        self, slices: npt.NDArray[np.generic], tta: bool = False, spacing: tuple[float, float] | None = None
+    ) -> Iterator[Prediction | None]:
+        """Both stages on every slice of a volume (N, H, W, 3), one by one as they are asked for.
+
+        Slices above and below the head show nothing that could be judged and give None. Raises InputError.
+        """
+        for image in slices:
+            try:
+                yield self.predict(image, tta=tta, spacing=spacing)
+            except NoContrastError:
+                yield None
 
 
 def _as_slice(image: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.generic], tuple[str, ...]]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
+from resunet.data.names import MASK, is_litter, may_be_image, stem_of
 from resunet.data.readers import read_scan
 from resunet.errors import InputError
 from resunet.files import atomic_path, encode_mask
 from resunet.hub import FLAGSHIP
 from resunet.inference.pipeline import TumourPipeline
+from resunet.inference.verdict import ScanSummary
 
 
 @dataclass(frozen=True)
@@ -29,54 +33,102 @@ def predict_files(images: Sequence[Path], out: Path, model: str | None, choices:
     """Segment files one by one, as results are asked for: the result for each file, or the file and its error.
 
     A single slice gives <stem>_mask.png, slice n of a volume <stem>_<n>_mask.png, at the input's size, 0 or 255.
+
+    Raises:
+        InputError: before anything is written, where two results would have one name, or one the name of a file that lies
+            beside the inputs.
     """
-    files, written = _image_files(images), set[Path]()
+    outputs = Outputs(_image_files(images), out)
     pipeline = TumourPipeline.load(model or FLAGSHIP)
     pipeline.threshold = pipeline.threshold if choices.threshold is None else choices.threshold
     pipeline.gate = pipeline.gate if choices.gate is None else choices.gate
-    for file in files:
+    for file in outputs.stems:
         try:
-            yield _predict_file(pipeline, file, out, choices.tta, written)
+            yield _predict_file(pipeline, file, outputs, choices.tta)
         except InputError as error:
             yield {"file": str(file), "error": str(error)}
 
 
 def _image_files(images: Sequence[Path]) -> list[Path]:
-    """The files named, and those directly in the folders named, hidden ones and masks left out."""
+    """The files named, and the images directly in the folders named, masks left out."""
     files: list[Path] = []
     for path in images:
         if not path.is_dir():
             files.append(path)
             continue
-        inside = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
-        inside = [file for file in inside if not stem_of(file.name).endswith("_mask")]
+        inside = [file for file in sorted(path.iterdir()) if file.is_file() and may_be_image(file.name)]
+        inside = [file for file in inside if not is_litter(PurePosixPath(file.name)) and not stem_of(file.name).endswith(MASK)]
         if not inside:
             raise InputError(f"The folder {path} holds no image file.")
         files += inside
-    return files
+    return list(dict.fromkeys(files))
 
 
-def _predict_file(pipeline: TumourPipeline, file: Path, out: Path, tta: bool, written: set[Path]) -> dict[str, Any]:
+@dataclass
+class Outputs:
+    """Names of the masks, settled before the first is written.
+
+    Files of one stem keep their ending in the mask's name, files of one name get their folder's in front.
+
+    Attributes:
+        stems: by input file, what the names of its masks start with.
+    """
+
+    files: Sequence[Path]
+    out: Path
+    stems: dict[Path, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stems = _distinct_names(self.files)
+        counts = Counter(stem.casefold() for stem in self.stems.values())
+        for file, stem in self.stems.items():
+            if counts[stem.casefold()] > 1:
+                raise InputError(f"{file} and another file would both give {stem}{MASK}.png; give them different folders.")
+            self._refuse_neighbour(self.single(file))
+
+    def single(self, file: Path) -> Path:
+        """The mask of a file of one slice."""
+        return self.out / f"{self.stems[file]}{MASK}.png"
+
+    def of_volume(self, file: Path, slices: int) -> list[Path]:
+        """The masks of a volume's slices. Raises InputError where one would replace a file beside the inputs."""
+        taken = {str(self.single(other)).casefold() for other in self.files if other != file}
+        for middle in ("_", "_slice_"):
+            paths = [self.out / f"{self.stems[file]}{middle}{number + 1}{MASK}.png" for number in range(slices)]
+            if not any(str(path).casefold() in taken for path in paths):
+                break
+        for path in paths:
+            self._refuse_neighbour(path)
+        return paths
+
+    def _refuse_neighbour(self, path: Path) -> None:
+        folders = {file.parent.resolve() for file in self.files}
+        if path.parent.resolve() in folders and path.exists():
+            raise InputError(f"{path} lies beside the inputs already and would be replaced; give another folder with --out.")
+
+
+def _distinct_names(files: Sequence[Path]) -> dict[Path, str]:
+    """What to call each file: its stem, its name where stems coincide, with its folder's where names do."""
+    names = {file: stem_of(file.name) for file in files}
+    for clearer in (lambda file: file.name, lambda file: f"{file.resolve().parent.name}_{file.name}"):
+        counts = Counter(name.casefold() for name in names.values())  # some systems take no notice of case
+        names = {file: clearer(file) if counts[name.casefold()] > 1 else name for file, name in names.items()}
+    return names
+
+
+def _predict_file(pipeline: TumourPipeline, file: Path, outputs: Outputs, tta: bool) -> dict[str, Any]:
+    """Masks are written when all of them are known: a volume leaves all of its files, or none."""
     started = time.perf_counter()
     scan = read_scan(file)
-    stem, count = stem_of(file.name), len(scan.slices)
-    paths = [out / (f"{stem}_mask.png" if count == 1 else f"{stem}_{number + 1}_mask.png") for number in range(count)]
-    if written.intersection(paths):
-        raise InputError(f"{file} would overwrite the mask of another file of that name; give them different --out folders.")
-    written.update(paths)
-    p_tumour, gated, pixels = list[float](), True, 0
-    for path, prediction in zip(paths, pipeline.predict_volume(scan.slices, tta), strict=True):
-        mask = prediction.mask
+    pipeline.check_modality(scan)
+    count = len(scan.slices)
+    paths = [outputs.single(file)] if count == 1 else outputs.of_volume(file, count)
+    summary, masks = ScanSummary(scan), list[bytes]()
+    for prediction in pipeline.predict_volume(scan.slices, tta, scan.spacing):
+        summary.add(prediction)
+        masks.append(encode_mask(np.zeros(scan.slices.shape[1:3], bool) if prediction is None else prediction.mask))
+    content = summary.content()
+    for path, mask in zip(paths, masks, strict=True):
         with atomic_path(path) as temporary:
-            temporary.write_bytes(encode_mask(mask))
-        p_tumour.append(prediction.p_tumour)
-        gated = gated and prediction.gated
-        pixels += int(mask.sum())
-    seconds = round(time.perf_counter() - started, 4)
-    highest = None if math.isnan(p_tumour[0]) else round(max(p_tumour), 6)  # NaN throughout, without stage 1
-    return {"file": str(file), "p_tumour": highest, "gated": gated, "tumour_pixels": pixels, "seconds": seconds}
-
-
-def stem_of(name: str) -> str:
-    """The file name without its ending; .nii.gz counts as one ending."""
-    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else Path(name).stem
+            temporary.write_bytes(mask)
+    return {"file": str(file), **content, "seconds": round(time.perf_counter() - started, 4)}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from resunet.artifacts import ModelFolder
-from resunet.data.transforms import FloatImage, fit_to_grid, resize
+from resunet.data.transforms import FloatImage, fit_to_grid, has_few_levels, resize
 from resunet.errors import InputError
 from resunet.hub import find_model
+from resunet.inference.familiarity import Familiarity
 from resunet.inference.runtime import Network, Precision, has_bfloat16
 
 FRAME = 256  # side of the frame on which stage 1's input is prepared, as in training
@@ -20,6 +23,21 @@ FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (0,), (0, 1))  # axes of (S, S) 
 def sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """1 / (1 + exp(-x)), by way of tanh, which neither overflows nor loses digits."""
     return np.float32(0.5) + np.float32(0.5) * np.tanh(np.float32(0.5) * logits)
+
+
+class Judgement(NamedTuple):
+    """What stage 1 says about a slice.
+
+    Attributes:
+        p_tumour: calibrated probability that it shows a tumour, in [0, 1].
+        grad_cam: (FRAME, FRAME) float32, scaled to its maximum; all 0 where there is no evidence.
+        unfamiliarity: above 0 for a picture unlike the training slices, as `Familiarity` scores it; NaN where the folder has
+            no such file, or the slice too few grey levels to tell.
+    """
+
+    p_tumour: float
+    grad_cam: FloatImage
+    unfamiliarity: float
 
 
 class Stage1:
@@ -37,15 +55,27 @@ class Stage1:
         if self.config.task != "classification":
             raise InputError(f"{folder.path} is not a stage 1 model; give a folder whose task is classification.")
         self.threshold = self.config.threshold
+        self._familiarity = Familiarity.of(folder)
         self._network = Network(folder, self.config.input_size, precision or ("bfloat16" if has_bfloat16() else "float32"))
 
-    def __call__(self, image: FloatImage) -> tuple[float, FloatImage]:
-        """p_tumour in [0, 1] and Grad-CAM (FRAME, FRAME) in [0, 1] of a normalised slice (H, W, 3)."""
-        logit, cam = self._network(resize(fit_to_grid(image, FRAME), self.config.input_size))
+    def __call__(self, image: FloatImage) -> Judgement:
+        """What stage 1 says about a normalised slice (H, W, 3)."""
+        logit, cam, texture = self.outputs(image)
         calibration = self.config.calibration
         p_tumour = sigmoid(np.float32(calibration.scale) * logit + np.float32(calibration.shift))
         highest = float(cam.max())
-        return float(p_tumour[0]), resize(cam / highest if highest > 0 else cam, FRAME)
+        grad_cam = resize(cam / highest if highest > 0 else cam, FRAME)
+        return Judgement(float(p_tumour[0]), grad_cam, self._unfamiliarity(image, texture))
+
+    def _unfamiliarity(self, image: FloatImage, texture: npt.NDArray[np.float32]) -> float:
+        """Above 0 for pictures unlike the training slices; NaN where that cannot be said."""
+        if self._familiarity is None or has_few_levels(image):
+            return math.nan
+        return float(self._familiarity.score(texture)) - self._familiarity.limit
+
+    def outputs(self, image: FloatImage) -> tuple[npt.NDArray[np.float32], ...]:
+        """Logit (1,), Grad-CAM (h, w) and texture (1024,) of a normalised slice (H, W, 3)."""
+        return self._network(resize(fit_to_grid(image, FRAME), self.config.input_size))
 
 
 @dataclass(frozen=True)

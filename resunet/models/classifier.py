@@ -36,7 +36,7 @@ class ResNet50Classifier(Pretrained, nn.Module):
 
 
 class ExplainedClassifier(nn.Module):
-    """Stage 1 with its Grad-CAM from the same forward pass.
+    """Stage 1 with its Grad-CAM and the statistics of a middle layer from the same forward pass.
 
     Behind the last layer stand only a global average and one linear unit, so the gradient of the logit with respect to
     channel k of the last map is w_k / (H W) everywhere: Grad-CAM (Selvaraju et al., ICCV 2017, eq. 1 and 2) is
@@ -47,12 +47,17 @@ class ExplainedClassifier(nn.Module):
         super().__init__()
         self.classifier = classifier
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, 1) and maps (B, h, w) >= 0 at stride 32."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (B, 1), maps (B, h, w) >= 0 at stride 32, and texture (B, 1024) >= 0.
+
+        Texture is the mean and standard deviation of each map at stride 8: the last layer keeps what tells tumours from none
+        and has forgotten what tells a slice from a photograph.
+        """
         maps = self.classifier.feature_maps(image)
         last, weight = maps[-1], self.classifier.backbone.fc.weight[:, :, None, None]
         cam = torch.relu(nn.functional.conv2d(last, weight))
-        return self.classifier.classify(maps), cam[:, 0] / (last.shape[-2] * last.shape[-1])
+        texture = torch.cat((maps[0].mean(dim=(2, 3)), maps[0].std(dim=(2, 3))), dim=1)
+        return self.classifier.classify(maps), cam[:, 0] / (last.shape[-2] * last.shape[-1]), texture
 
 
 class AuxiliaryMaskHeads(nn.Module):

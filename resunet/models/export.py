@@ -28,7 +28,7 @@ from resunet.models.classifier import ExplainedClassifier, ResNet50Classifier
 OPSET = 17
 WRAPPER = "classifier."  # what ExplainedClassifier puts before the names of the network's tensors
 ONNX_TYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
-OUTPUTS = {"segmentation": ["logits"], "classification": ["logit", "grad_cam"]}
+OUTPUTS = {"segmentation": ["logits"], "classification": ["logit", "grad_cam", "texture"]}
 
 
 class StoredTensor(NamedTuple):

@@ -7,11 +7,15 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from resunet.data.scan import BoolMask
 from resunet.evaluation.metrics import count_pixels, dice, iou, ratio
 from resunet.evaluation.regions import measure_regions
 from resunet.inference.pipeline import Prediction
+from resunet.inference.verdict import FOUND, NOT_FOUND, UNLIKE, verdict_of
+
+IN_PIXELS = "In pixels: this file does not say how large a pixel is."
 
 
 class Scores(NamedTuple):
@@ -33,14 +37,29 @@ def score_slice(predicted: BoolMask, truth: BoolMask) -> Scores:
 def verdict(prediction: Prediction) -> str:
     """One line: whether a tumour was found, how sure stage 1 is, and how large it is."""
     p_tumour = "Stage 2 alone" if np.isnan(prediction.p_tumour) else f"P(tumour) {prediction.p_tumour:.1%}"
-    if prediction.gated:
-        return f"No tumour found. {p_tumour}, below the gate of {prediction.gate:.0%}."
     area = int(prediction.mask.sum())
-    if area == 0:
-        reached = prediction.probability is not None and prediction.probability.max() >= prediction.threshold
-        reason = "clean-up removed every region" if reached else f"no pixel reaches the threshold of {prediction.threshold:.2f}"
-        return f"Suspicious, but nothing outlined. {p_tumour}, yet {reason}."
-    return f"Tumour found. {p_tumour}, {area:,} pixels, {area / prediction.mask.size:.1%} of the slice."
+    finding = verdict_of(prediction.gated, area)
+    if finding == NOT_FOUND:
+        return f"{finding}. {p_tumour}, below the gate of {prediction.gate:.0%}."
+    if finding == FOUND:
+        return f"{finding}. {p_tumour}, {area:,} pixels, {area / prediction.mask.size:.1%} of the slice."
+    reached = prediction.probability is not None and prediction.probability.max() >= prediction.threshold
+    reason = "clean-up removed every region" if reached else f"no pixel reaches the threshold of {prediction.threshold:.2f}"
+    return f"{finding}. {p_tumour}, yet {reason}."
+
+
+def all_notes(prediction: Prediction, spacing: tuple[float, float] | None) -> list[str]:
+    """Every remark on the slice that the screen shows, in its order."""
+    notes = [f"{UNLIKE}."] if prediction.is_unlike_training else []
+    return [*notes, *prediction.notes, *([] if spacing else [IN_PIXELS])]
+
+
+def regions_table(prediction: Prediction, spacing: tuple[float, float] | None) -> pd.DataFrame:
+    """The regions of the mask, a row each, with the notes in a last column; one row without a region for an empty mask."""
+    table = measure_regions(prediction.mask, spacing)
+    if table.empty:
+        table = table.reindex([0])
+    return table.assign(notes=" ".join(all_notes(prediction, spacing)))
 
 
 def report(name: str, prediction: Prediction, model: str, spacing: tuple[float, float] | None, truth: BoolMask | None) -> str:
@@ -50,6 +69,7 @@ def report(name: str, prediction: Prediction, model: str, spacing: tuple[float, 
         "file": name,
         "model": model,
         "research_use_only": True,
+        "verdict": verdict_of(prediction.gated, int(mask.sum())),
         "p_tumour": None if np.isnan(prediction.p_tumour) else round(prediction.p_tumour, 6),
         "gate": prediction.gate,
         "gated": prediction.gated,
@@ -58,7 +78,8 @@ def report(name: str, prediction: Prediction, model: str, spacing: tuple[float, 
         "tumour_pixels": int(mask.sum()),
         "spacing_mm": spacing,
         "regions": measure_regions(mask, spacing).to_dict("records"),
-        "notes": list(prediction.notes),
+        "unlike_training": prediction.is_unlike_training,
+        "notes": all_notes(prediction, spacing),
         "seconds": {step: round(value, 4) for step, value in prediction.seconds.items()},
     }
     if truth is not None:

@@ -10,6 +10,7 @@ from resunet.data.scan import Scan, check_numbers, check_size, checked_scan
 from resunet.errors import InputError
 
 MAGIC = b"\x93NUMPY"
+MAX_CHANNELS = 4  # a last axis this short holds channels, not columns
 
 
 def read_numpy(content: bytes, name: str) -> Scan:
@@ -27,13 +28,13 @@ def read_numpy(content: bytes, name: str) -> Scan:
         raise InputError(f"{name} has shape {shape}; a slice (H, W) or (H, W, 3), or a volume (N, H, W[, 3]), is expected.")
     notes: list[str] = []
     pixels = np.load(io.BytesIO(content), allow_pickle=False)
-    if pixels.ndim == 3 and pixels.shape[0] == 3 and pixels.shape[2] not in (1, 3):
+    if pixels.ndim == 3 and pixels.shape[0] == 3 and pixels.shape[2] > MAX_CHANNELS:
         pixels = np.moveaxis(pixels, 0, -1)
         notes.append("The first axis, of length 3, was taken as the channels.")
     if pixels.ndim == 2:
         pixels = pixels[None, ..., None]
     elif pixels.ndim == 3:
-        pixels = pixels[None] if pixels.shape[2] in (1, 3) else pixels[..., None]
+        pixels = pixels[None] if pixels.shape[2] <= MAX_CHANNELS else pixels[..., None]
     count, height, width, channels = pixels.shape
     check_size(name, count, height, width, channels)
     return checked_scan(name, pixels, None, notes)

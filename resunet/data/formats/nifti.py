@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import gzip
 import io
+import warnings
 import zlib
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from resunet.data.scan import MAX_BYTES, Scan, check_numbers, check_size, checked_scan
+from resunet.data.scan import MAX_BYTES, NO_SPACING, Placement, Scan, check_numbers, check_size, checked_scan
 from resunet.errors import InputError
 
+UNORIENTED = "The file does not say how the patient lies: left and right, front and back are as stored."
+NO_UNIT = "The file states no unit of length; millimetres are assumed."
+SMALLEST_VOXEL = 1e-9  # cubic millimetres, under which an affine has lost an axis
+UNIT_OF_LENGTH = 7  # bits of xyzt_units
+UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, millimetre, micrometre; in millimetres
 HEADER_SIZES = (348, 540)  # NIfTI-1 and NIfTI-2, first four bytes of the file
 
 
@@ -27,16 +35,35 @@ def read_nifti(content: bytes, name: str) -> Scan:
     Accepts 2-D and 3-D images, and 4-D ones whose fourth axis is one volume or the three channels. Raises InputError.
     """
     import nibabel  # only needed when such a file arrives, as pydicom
+    from nibabel.imageglobals import LoggingOutputSuppressor
 
     content = _inflate(content, name)
-    kind = (
-        nibabel.Nifti2Image
-        if 540 in (int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big"))
-        else nibabel.Nifti1Image
-    )
-    image = kind.from_bytes(content)
-    check_numbers(name, image.get_data_dtype())
-    shape = tuple(image.shape)
+    is_second = 540 in (int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big"))
+    with LoggingOutputSuppressor(), warnings.catch_warnings():  # what nibabel mends, the notes say
+        warnings.simplefilter("ignore")
+        image = (nibabel.Nifti2Image if is_second else nibabel.Nifti1Image).from_bytes(content)
+        check_numbers(name, image.get_data_dtype())
+        shape = _checked_shape(tuple(image.shape), name)
+        affine, is_sform = _orientation(image)
+        axes = nibabel.io_orientation(affine)[:, 0].astype(int).tolist()  # which of right, front and head each axis is
+        width, height, depth = (size for _, size in sorted(zip(axes, shape[:3], strict=True)))
+        check_size(name, depth, height, width, shape[3])
+        volume = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
+        upright = nibabel.as_closest_canonical(nibabel.Nifti1Image(volume, affine))
+        placement = Placement("".join(nibabel.aff2axcodes(affine)), tuple(upright.affine.ravel().tolist()))
+    # Canonical axes run to the patient's right-to-left, front and head; on screen the front is up and the left is right.
+    slices = np.asarray(upright.dataobj)[::-1, ::-1].transpose(2, 1, 0, 3)
+    spacing, notes = _spacing(image, content, is_sform, (axes.index(1), axes.index(0)))
+    if is_sform is None:
+        placement = Placement("", ())
+        notes.append(UNORIENTED)
+    elif slices.shape[0] > 1:
+        notes.append("Slices are axial, front up, the patient's right on the left.")
+    return checked_scan(name, np.ascontiguousarray(slices), spacing, notes, placement=placement)
+
+
+def _checked_shape(shape: tuple[int, ...], name: str) -> tuple[int, int, int, int]:
+    """Three sides and the number of channels. Raises InputError."""
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) not in (2, 3) and not (len(shape) == 4 and shape[3] == 3):
@@ -44,18 +71,32 @@ def read_nifti(content: bytes, name: str) -> Scan:
             f"{name} is {len(shape)}-dimensional with shape {'x'.join(map(str, shape))}; give one 3-D volume, or a "
             "fourth axis of 3 (pre-contrast, FLAIR, post-contrast)."
         )
-    channels = shape[3] if len(shape) == 4 else 1
-    planes = shape[2] if len(shape) > 2 else 1
-    axes = nibabel.io_orientation(image.affine)[:, 0].astype(int).tolist()  # which of right, front and head each axis is
-    width, height, depth = (size for _, size in sorted(zip(axes, (shape[0], shape[1], planes), strict=True)))
-    check_size(name, depth, height, width, channels)
-    volume = np.asarray(image.dataobj, dtype=np.float32).reshape(shape[0], shape[1], planes, channels)
-    upright = nibabel.as_closest_canonical(nibabel.Nifti1Image(volume, image.affine))
-    across, along = (float(size) for size in upright.header.get_zooms()[:2])
-    # Canonical axes run to the patient's right-to-left, front and head; on screen the front is up and the left is right.
-    slices = np.asarray(upright.dataobj)[::-1, ::-1].transpose(2, 1, 0, 3)
-    notes = ["Slices are axial, front up, the patient's right on the left."] if slices.shape[0] > 1 else []
-    return checked_scan(name, np.ascontiguousarray(slices), (along, across), notes)
+    return shape[0], shape[1], shape[2] if len(shape) > 2 else 1, shape[3] if len(shape) == 4 else 1
+
+
+def _orientation(image: Any) -> tuple[npt.NDArray[np.float64], bool | None]:
+    """Voxels to millimetres by the first of the file's two affines that is stated and can be, and whether that is the sform.
+
+    A file that states neither gets an affine without meaning, and None.
+    """
+    for (affine, code), is_sform in ((image.get_sform(coded=True), True), (image.get_qform(coded=True), False)):
+        if code > 0 and np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > SMALLEST_VOXEL:
+            return affine, is_sform
+    return np.asarray(image.header.get_base_affine()), None
+
+
+def _spacing(
+    image: Any, content: bytes, is_sform: bool | None, axes: tuple[int, int]
+) -> tuple[tuple[float, float] | None, list[str]]:
+    """Millimetres along the two stored axes that run along the rows and the columns of axial slices, and notes about them."""
+    stated = type(image.header)(content[: image.header.sizeof_hdr], check=False)  # nibabel replaces sides of 0 by 1
+    sides = np.linalg.norm(image.get_sform()[:3, :3], axis=0) if is_sform else np.abs(stated["pixdim"][1:4])
+    unit = UNITS.get(int(stated["xyzt_units"]) & UNIT_OF_LENGTH)
+    if unit is None:
+        return None, [NO_SPACING]
+    first, second = (float(sides[axis]) * unit for axis in axes)
+    unknown = int(stated["xyzt_units"]) & UNIT_OF_LENGTH == 0
+    return (first, second), [NO_UNIT] if unknown and min(first, second) > 0 else []
 
 
 def _inflate(content: bytes, name: str) -> bytes:

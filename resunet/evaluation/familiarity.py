@@ -1,0 +1,52 @@
+"""What stage 1 knows a slice by, fitted on the training slices and on pictures that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+
+from resunet.artifacts import FAMILIARITY, ModelFolder
+from resunet.data.outliers import KINDS
+from resunet.data.slices import SliceRecord
+from resunet.data.transforms import FloatImage, has_few_levels, normalise
+from resunet.files import write_arrays
+from resunet.inference.familiarity import Familiarity
+from resunet.inference.stages import Stage1
+
+PICTURES = 400  # of each kind
+SEED = 2025
+PENALTY = 0.1  # inverse strength of the L2 penalty
+PERCENTILE = 99  # of validation slices that shall count as familiar
+
+
+def fit_familiarity(folder: ModelFolder, train: Sequence[SliceRecord], val: Sequence[SliceRecord]) -> Familiarity:
+    """Fit the discriminant, set its limit on validation, and write it into the model folder."""
+    stage_1, rng = Stage1(folder), np.random.default_rng(SEED)
+    slices = _telling(train)
+    pictures = (make(slices[rng.integers(len(slices))], rng) for make in KINDS.values() for _ in range(PICTURES))
+    known, unknown = textures(stage_1, slices), textures(stage_1, pictures)
+    roots = np.sqrt(known)
+    deviation = roots.std(axis=0)
+    start = Familiarity(roots.mean(axis=0), deviation + 0.01 * deviation.mean(), np.zeros_like(deviation), 0.0)
+    features = start.standardise(np.concatenate((known, unknown)))
+    labels = np.repeat((0, 1), (len(known), len(unknown)))
+    fitted = LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=2000).fit(features, labels)
+    unlimited = Familiarity(start.mean, start.deviation, np.asarray(fitted.coef_[0], np.float32), -float(fitted.intercept_[0]))
+    limit = float(np.percentile(unlimited.score(textures(stage_1, _telling(val))), PERCENTILE))
+    familiarity = replace(unlimited, limit=limit)
+    write_arrays(folder.path / FAMILIARITY, familiarity.arrays())
+    return familiarity
+
+
+def _telling(records: Sequence[SliceRecord]) -> list[npt.NDArray[np.generic]]:
+    """The slices that show more than noise."""
+    return [image for image in (record.image() for record in records) if not has_few_levels(image)]
+
+
+def textures(stage_1: Stage1, images: Iterable[npt.NDArray[np.generic]]) -> FloatImage:
+    """Features (N, 1024) of slices (H, W, 3) as stored."""
+    return np.stack([stage_1.outputs(normalise(image))[2] for image in images])

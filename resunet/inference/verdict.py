@@ -1,0 +1,72 @@
+"""The verdict in words, on a slice and on all that a file holds: the same in tables, on screen, in reports and as JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from resunet.data.scan import Scan
+from resunet.errors import NoContrastError
+from resunet.inference.pipeline import Prediction
+
+FOUND = "Tumour found"
+SUSPICIOUS = "Suspicious, but nothing outlined"
+NOT_FOUND = "No tumour found"
+UNLIKE = "Unlike the scans this was trained on"
+MANY = 0.5  # share of a volume's slices that must be unlike the training's for the volume to be so
+
+
+def verdict_of(gated: bool, tumour_pixels: int) -> str:
+    """The verdict on a slice or a volume.
+
+    Args:
+        gated: whether stage 1 stopped it, all slices of a volume.
+        tumour_pixels: of the mask.
+    """
+    if gated:
+        return NOT_FOUND
+    return FOUND if tumour_pixels else SUSPICIOUS
+
+
+@dataclass
+class ScanSummary:
+    """What the pipeline says about all slices of a scan together; fed with one prediction after the other."""
+
+    scan: Scan
+    _figures: list[tuple[float, bool, int, bool]] = field(default_factory=list)
+    _notes: dict[str, None] = field(default_factory=dict)
+    _not_judged: int = 0
+
+    def add(self, prediction: Prediction | None) -> None:
+        """The next slice; None for one without contrast."""
+        if prediction is None:
+            self._not_judged += 1
+            return
+        pixels = int(np.count_nonzero(prediction.mask))
+        self._figures.append((prediction.p_tumour, prediction.gated, pixels, prediction.is_unlike_training))
+        self._notes.update(dict.fromkeys(prediction.notes))
+
+    def content(self) -> dict[str, Any]:
+        """Verdict, highest P(tumour), tumour pixels, whether it is unlike the training set, and all notes.
+
+        Raises:
+            NoContrastError: not one slice could be judged.
+        """
+        if not self._figures:
+            raise NoContrastError(f"{self.scan.name} holds no slice with anything to judge; give one that shows tissue.")
+        p_tumour, gated, pixels, unlike = zip(*self._figures, strict=True)
+        notes = list(dict.fromkeys((*self.scan.notes, *self._notes)))
+        if self._not_judged:
+            notes.append(f"{self._not_judged} of {len(self.scan.slices)} slices have no contrast and were not judged.")
+        return {
+            "verdict": verdict_of(all(gated), sum(pixels)),
+            "p_tumour": None if math.isnan(p_tumour[0]) else round(max(p_tumour), 6),
+            "gated": all(gated),
+            "tumour_pixels": sum(pixels),
+            "slices": len(self.scan.slices),
+            "unlike_training": sum(unlike) > MANY * len(unlike),
+            "notes": notes,
+        }
