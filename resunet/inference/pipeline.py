@@ -21,7 +21,7 @@ from resunet.inference.runtime import Precision
 from resunet.inference.stages import FRAME, Judgement, Stage1, Stage2
 
 NO_STAGE_1 = Judgement(math.nan, np.zeros((FRAME, FRAME), np.float32), math.nan)
-NO_CONTRAST = "The slice holds nothing with contrast that could be judged; give one that shows tissue."
+NO_CONTRAST = "The slice holds nothing with contrast to judge; give one that shows tissue."
 RESAMPLED = "Pixels are not square: the networks saw the slice resampled to square ones."
 OTHER_THAN_MRI = {  # as DICOM abbreviates modalities
     "CT": "a CT",

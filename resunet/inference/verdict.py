@@ -56,7 +56,7 @@ class ScanSummary:
             NoContrastError: not one slice could be judged.
         """
         if not self._figures:
-            raise NoContrastError(f"{self.scan.name} holds no slice with anything to judge; give one that shows tissue.")
+            raise NoContrastError(f"{self.scan.name} holds nothing with contrast to judge; give one that shows tissue.")
         p_tumour, gated, pixels, unlike = zip(*self._figures, strict=True)
         notes = list(dict.fromkeys((*self.scan.notes, *self._notes)))
         if self._not_judged:
