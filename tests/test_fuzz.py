@@ -7,6 +7,7 @@ import gzip
 import io
 from collections.abc import Callable, Iterator
 
+import imagecodecs
 import numpy as np
 import psutil
 import pytest
@@ -18,6 +19,7 @@ from resunet.data.scan import MAX_SIDE, MIN_SIDE
 from resunet.errors import InputError
 from tests.hostile import RGB, SAMPLE, dicom, many_pages, nifti, npy, picture
 from tests.test_evaluate_screen import two_folders, zipped
+from tests.test_formats import mr, saved, tiff
 
 MUTATIONS = 2000  # of each file
 SECONDS = 2.0
@@ -42,6 +44,14 @@ FILES: dict[str, Callable[[], bytes]] = {
     "a.tif": lambda: picture(SMALL, "TIFF"),
     "pages.tif": pages,
     "chain.tif": lambda: many_pages(6),
+    "deep_colours.png": lambda: imagecodecs.png_encode(np.asarray(SMALL).astype(np.uint16) * 257),
+    "print.jpg": lambda: picture(SMALL.convert("CMYK"), "JPEG"),
+    "real.tif": lambda: tiff(PLANE.astype(np.float32), photometric="minisblack", compression="zlib", predictor=True),
+    "planes.tif": lambda: tiff(
+        np.moveaxis(np.asarray(SMALL), -1, 0), photometric="rgb", planarconfig="separate", compression="lzw"
+    ),
+    "palette.tif": lambda: tiff(PLANE, photometric="palette", colormap=np.zeros((3, 256), np.uint16)),
+    "bare.dcm": lambda: saved(mr(PLANE.astype(np.int16)), whole=False),
     "a.npy": lambda: npy(PLANE.astype(np.float32)),
     "a.dcm": lambda: dicom(PLANE.astype(np.uint16), PixelSpacing=[0.5, 0.5]),
     "frames.dcm": lambda: dicom(np.stack([PLANE.astype(np.uint16)] * 3)),

@@ -53,7 +53,7 @@ def test_no_background_constant_moves_the_mask(name: str, level: int, half: bool
     constant = level + 0.5 * half
     expected = mask_of(EVEN[name])
     changed = np.where(AIR[name], constant, EVEN[name])
-    assert dice(mask_of(changed), expected) >= 0.98
+    assert dice(mask_of(changed), expected) >= 0.95
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import warnings
 import zlib
 from typing import Any
@@ -35,11 +36,11 @@ def read_nifti(content: bytes, name: str) -> Scan:
     Accepts 2-D and 3-D images, and 4-D ones whose fourth axis is one volume or the three channels. Raises InputError.
     """
     import nibabel  # only needed when such a file arrives, as pydicom
-    from nibabel.imageglobals import LoggingOutputSuppressor
 
+    nibabel.imageglobals.logger.setLevel(logging.CRITICAL + 1)  # what nibabel mends or cannot, notes and sentences say
     content = _inflate(content, name)
     is_second = 540 in (int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big"))
-    with LoggingOutputSuppressor(), warnings.catch_warnings():  # what nibabel mends, the notes say
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image = (nibabel.Nifti2Image if is_second else nibabel.Nifti1Image).from_bytes(content)
         check_numbers(name, image.get_data_dtype())
