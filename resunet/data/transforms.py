@@ -20,6 +20,7 @@ MIN_FOREGROUND = 16  # pixels
 MIN_LEVELS = 48  # distinct values without which a plane is noise around one level, as the empty slices above the head are
 EVEN_BORDER = 1 / 3  # share of the border that has one value where the background is even
 SQUARE = 1.05  # sides of a pixel whose ratio is under this count as equal
+LIGHT = 90  # percentile of a plane from which a background counts as lighter than tissue
 PAGE_TOLERANCE = 0.02  # of the range, by which a white page may differ from white
 
 
@@ -67,17 +68,30 @@ def _median_and_spread(sample: FloatImage) -> tuple[float, float] | None:
     return None
 
 
+def has_light_background(image: npt.NDArray[np.generic]) -> bool:
+    """Whether FLAIR, the middle channel of a slice (H, W, C), stands on an even background lighter than its tissue."""
+    plane = np.asarray(image[..., image.shape[2] // 2], np.float32)
+    level, share = _border_level(plane)
+    return bool(share >= EVEN_BORDER and level > plane.min() and level >= np.percentile(_sample(plane), LIGHT))
+
+
+def _border_level(plane: FloatImage) -> tuple[float, float]:
+    """The most frequent value of the plane's border, and its share of the border."""
+    border = np.concatenate((plane[0], plane[-1], plane[1:-1, 0], plane[1:-1, -1]))
+    levels, counts = np.unique(border, return_counts=True)
+    return float(levels[counts.argmax()]), float(counts.max() / border.size)
+
+
 def _with_dark_background(plane: FloatImage) -> FloatImage:
     """The plane (H, W), its even background lowered or raised to the darkest value of everything else.
 
     Padding, a page around the slice, or the 0 outside of a brain that was z-scored inside: such a background is one level
     that reaches the border, dark or not. One that is the darkest already, as air is, stays as it is.
     """
-    border = np.concatenate((plane[0], plane[-1], plane[1:-1, 0], plane[1:-1, -1]))
-    levels, counts = np.unique(border, return_counts=True)
-    level, lowest, highest = levels[counts.argmax()], plane.min(), plane.max()
-    if counts.max() < EVEN_BORDER * border.size or _is_air(level, plane):
+    level, share = _border_level(plane)
+    if share < EVEN_BORDER or _is_air(level, plane):
         return plane
+    lowest, highest = plane.min(), plane.max()
     # A white page that was stored as JPEG is not quite even; within the tissue's range nothing but the level itself counts.
     tolerance = PAGE_TOLERANCE * (highest - lowest) if level >= highest - PAGE_TOLERANCE * (highest - lowest) else 0.0
     labels = cv2.connectedComponents((np.abs(plane - level) <= tolerance).astype(np.uint8), connectivity=4)[1]

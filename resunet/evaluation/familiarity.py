@@ -17,18 +17,20 @@ from resunet.files import write_arrays
 from resunet.inference.familiarity import Familiarity
 from resunet.inference.stages import Stage1
 
-PICTURES = 400  # of each kind
+PICTURES = 1000  # of each kind
 SEED = 2025
 PENALTY = 0.1  # inverse strength of the L2 penalty
 PERCENTILE = 99  # of validation slices that shall count as familiar
 
 
-def fit_familiarity(folder: ModelFolder, train: Sequence[SliceRecord], val: Sequence[SliceRecord]) -> Familiarity:
+def fit_familiarity(
+    folder: ModelFolder, train: Sequence[SliceRecord], val: Sequence[SliceRecord], pictures: int = PICTURES
+) -> Familiarity:
     """Fit the discriminant, set its limit on validation, and write it into the model folder."""
     stage_1, rng = Stage1(folder), np.random.default_rng(SEED)
     slices = _telling(train)
-    pictures = (make(slices[rng.integers(len(slices))], rng) for make in KINDS.values() for _ in range(PICTURES))
-    known, unknown = textures(stage_1, slices), textures(stage_1, pictures)
+    others = (make(slices[rng.integers(len(slices))], rng) for make in KINDS.values() for _ in range(pictures))
+    known, unknown = textures(stage_1, slices), textures(stage_1, others)
     roots = np.sqrt(known)
     deviation = roots.std(axis=0)
     start = Familiarity(roots.mean(axis=0), deviation + 0.01 * deviation.mean(), np.zeros_like(deviation), 0.0)

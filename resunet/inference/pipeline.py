@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from resunet.artifacts import CleanUp
 from resunet.data.scan import Scan, check_size, checked_scan
-from resunet.data.transforms import FloatImage, fit_back, normalise, stretch, with_square_pixels
+from resunet.data.transforms import FloatImage, fit_back, has_light_background, normalise, stretch, with_square_pixels
 from resunet.errors import InputError, NoContrastError
 from resunet.hub import FLAGSHIP, find_model
 from resunet.inference.postprocessing import to_mask
@@ -52,7 +52,8 @@ class Prediction:
         probability: (H, W) float32 in [0, 1], or None where the gate stopped the slice before stage 2.
         grad_cam: (H, W) float32 in [0, 1], stage 1's Grad-CAM scaled to its maximum; 0 without stage 1.
         uncertainty: (H, W) float32, standard deviation over test-time augmentations, or None.
-        unfamiliarity: above 0 for a picture unlike those that stage 1 was trained on; NaN where that cannot be said.
+        unfamiliarity: above 0 for a picture unlike those that stage 1 was trained on, infinite on a light background, which
+            none of those has; NaN where that cannot be said.
         seconds: time by step.
         notes: sentences about what was done to the input.
     """
@@ -184,7 +185,7 @@ class TumourPipeline:
             probability=probability,
             grad_cam=to_input(judgement.grad_cam),
             uncertainty=uncertainty,
-            unfamiliarity=judgement.unfamiliarity,
+            unfamiliarity=math.inf if has_light_background(image) else judgement.unfamiliarity,
             seconds=seconds,
             notes=notes,
         )
