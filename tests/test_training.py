@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from resunet import files
 from resunet.artifacts import CHECKPOINT, SNAPSHOTS, WEIGHTS_FILE, ModelFolder
-from resunet.data.augmentation import AugmentationRanges
+from resunet.data.augmentation import STRONG, AugmentationRanges
 from resunet.data.samples import load_samples
 from resunet.data.sources import open_splits
 from resunet.errors import InputError
@@ -25,13 +25,20 @@ from resunet.files import PackedMasks
 from resunet.hub import FLAGSHIP, STAGE_1
 from resunet.models import load_network
 from resunet.training import loop, sampling, state
+from resunet.training.average import WeightAverage
 from resunet.training.loop import learning_rate, train
+from resunet.training.publish import describe_run
 from resunet.training.recipes import RECIPES, STUDY, Phase, Recipe, find_recipe
-from resunet.training.sampling import Draw, TrainingSet, epoch_plan
+from resunet.training.sampling import Draw, TrainingSlices, epoch_plan
+from resunet.training.step import Step
+from resunet.training.validation import validation_batches
 from tests.conftest import REPOSITORY
 
 SMOKE = find_recipe("smoke")
 NO_CHANGES = AugmentationRanges(0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+NO_NOISE = replace(STRONG, noise=0.0)
 
 
 def test_schedule_warms_up_then_falls_along_a_cosine():
@@ -64,13 +71,20 @@ def test_an_epoch_draws_the_shares_that_the_recipe_says():
     assert plan == epoch_plan(has_tumour, 12, recipe, epoch=3) != epoch_plan(has_tumour, 12, recipe, epoch=4)
 
 
-def test_examples_follow_from_their_draw(kaggle: Path):
+CPU = torch.device("cpu")
+
+
+def test_examples_follow_from_their_draw_whatever_stands_beside_them(kaggle: Path):
     cache = loop.SliceCache(open_splits(kaggle).train, 256)
-    examples = TrainingSet(cache, [], SMOKE)
-    first, again, other = examples[Draw(1, 0, 5)], examples[Draw(1, 0, 5)], examples[Draw(1, 0, 6)]
-    assert torch.equal(first.images, again.images) and not torch.equal(first.images, other.images)
-    assert first.images.shape == (3, 64, 64) and first.masks.shape == (1, 64, 64)
-    assert set(first.masks.unique().tolist()) <= {0.0, 1.0}
+    slices = TrainingSlices(cache, [], replace(SMOKE, augmentation=STRONG), CPU)
+    batch = slices.batch([Draw(1, 0, 5), Draw(2, 0, 9), Draw(1, 0, 6)])
+    alone = slices.batch([Draw(1, 0, 5)])
+    torch.testing.assert_close(batch.images[:1], alone.images, atol=1e-5, rtol=1e-5)
+    assert torch.equal(batch.masks[:1], alone.masks) and torch.equal(alone.images, slices.batch([Draw(1, 0, 5)]).images)
+    assert not torch.equal(batch.images[0], batch.images[2])
+    assert batch.images.shape == (3, 3, 64, 64) and batch.masks.shape == (3, 1, 64, 64)
+    assert batch.labels.tolist() == [[float(mask.any())] for mask in batch.masks]
+    assert set(batch.masks.unique().tolist()) <= {0.0, 1.0}
 
 
 def test_lesion_copy_paste_gives_empty_slices_a_tumour(kaggle: Path):
@@ -78,20 +92,66 @@ def test_lesion_copy_paste_gives_empty_slices_a_tumour(kaggle: Path):
     empty = int(np.flatnonzero(~cache.has_tumour)[0])
     for share, expected in ((0.0, set()), (1.0, {1.0})):
         recipe = replace(SMOKE, task="classification", augmentation=replace(NO_CHANGES, lesion_copy_paste=share))
-        labels = {TrainingSet(cache, [], recipe)[Draw(empty, 0, slot)].labels.item() for slot in range(8)}
-        assert labels - {0.0} == expected
+        batch = TrainingSlices(cache, [], recipe, CPU).batch([Draw(empty, 0, slot) for slot in range(8)])
+        assert set(batch.labels.flatten().tolist()) - {0.0} == expected
 
 
-def test_batches_made_ahead_are_the_same_batches_and_errors_come_through():
-    batches = [sampling.Batch(*(torch.full((1,), float(n)) for _ in range(3))) for n in range(5)]
-    assert list(loop.prefetched(iter(batches))) == batches
+def test_simulated_slices_follow_the_real_ones(kaggle: Path):
+    cache = loop.SliceCache(open_splits(kaggle).train, 256)
+    recipe = replace(SMOKE, phases=(Phase(1, 256, (1.0, 1.0)),), augmentation=NO_CHANGES)
+    batch = TrainingSlices(cache, [cache[3]], recipe, CPU).batch([Draw(len(cache), 0, 0), Draw(3, 0, 1)])
+    torch.testing.assert_close(batch.images[0], batch.images[1])
+    assert torch.equal(batch.masks[0], batch.masks[1])
 
-    def broken() -> Iterator[sampling.Batch]:
-        yield batches[0]
-        raise InputError("a slice cannot be read")
 
-    with pytest.raises(InputError, match="cannot be read"):
-        list(loop.prefetched(broken()))
+@pytest.mark.parametrize("recipe", [SMOKE, find_recipe("smoke_stage1")], ids=lambda recipe: recipe.name)
+def test_no_tensor_is_made_on_another_device_than_the_batch(recipe: Recipe, kaggle: Path, monkeypatch: pytest.MonkeyPatch):
+    """On the device `meta`, which holds no numbers, an operation that mixes devices fails as it would on a GPU."""
+    meta = torch.device("meta")
+    monkeypatch.setattr(loop, "mixed_precision", lambda *_: nullcontext())  # autocast does not know the device
+    splits = open_splits(kaggle)
+    cache = loop.SliceCache(splits.train, 256)
+    slices = TrainingSlices(cache, [], replace(recipe, augmentation=NO_NOISE), meta)
+    batch = slices.batch([Draw(position, 0, position) for position in range(4)])
+    assert all(tensor.device == meta for tensor in batch)
+    trainer = loop.Trainer(recipe, ModelFolder(Path("unused")), describe_run("smoke", recipe, splits), cache, cache)
+    for moved in (trainer.model, trainer.average.module):
+        moved.to(meta)
+    trainer.device = meta
+    loss = trainer._loss_of(batch)
+    loss.backward()
+    assert loss.device == meta
+    for _, validation in validation_batches(cache, recipe.input_size, meta):
+        assert all(tensor.device == meta for tensor in validation)
+
+
+def test_the_average_follows_by_hand():
+    model = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), torch.nn.BatchNorm1d(1))
+    average, values = WeightAverage(model, 0.5), []
+    for updates, value in enumerate((4.0, 8.0, 16.0, 32.0, 64.0)):
+        with torch.no_grad():
+            model[0].weight.fill_(value)
+            model[1].num_batches_tracked.fill_(updates)
+        average.update(updates)
+        values.append(average.module[0].weight.item())
+    # Decays 0, 2/11, 3/12, 4/13 and 5/14, all of them below 0.5.
+    expected = [4.0]
+    for updates, value in enumerate((8.0, 16.0, 32.0, 64.0), start=1):
+        decay = (1 + updates) / (10 + updates)
+        expected.append(decay * expected[-1] + (1 - decay) * value)
+    assert values == pytest.approx(expected, rel=1e-6)
+    assert average.module[1].num_batches_tracked.item() == 4 and not average.module.training
+
+
+def test_the_first_step_of_adam_is_the_rate_whatever_the_gradient():
+    model = torch.nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(2.0)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.0)
+    batch = sampling.Batch(*(torch.ones(1, 1) for _ in range(3)))
+    step = Step(model, optimiser, lambda batch: (model(batch.images) ** 2).sum(), clip_norm=1.0, graphs=False)
+    assert step(batch).item() == 4.0
+    assert model.weight.item() == pytest.approx(2.0 - 0.1, abs=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -122,12 +182,12 @@ def run_killed_at(step: int, data: Path, out: Path, monkeypatch: pytest.MonkeyPa
     done = 0
     original = loop.Trainer._step
 
-    def counted(self: loop.Trainer, batch: sampling.Batch) -> float:
+    def counted(self: loop.Trainer, batch: sampling.Batch, before: int) -> torch.Tensor:
         nonlocal done
         if done == step:
             raise Killed
         done += 1
-        return original(self, batch)
+        return original(self, batch, before)
 
     with monkeypatch.context() as patched:
         patched.setattr(loop.Trainer, "_step", counted)

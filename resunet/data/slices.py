@@ -118,24 +118,24 @@ def mask_to_grid(mask: BoolMask, size: int) -> BoolMask:
 class SliceCache:
     """Normalised slices held in memory (float16 images, 0.46 MB a slice of 256x256), read once.
 
-    Indexing gives a LoadedSlice. `has_tumour` is (N,) bool.
+    Indexing gives a LoadedSlice. `images` is (N, S, S, 3) float16, `masks` (N, S, S) bool, `has_tumour` (N,) bool.
     """
 
     def __init__(self, records: Sequence[SliceRecord], size: int) -> None:
         if not records:
             raise InputError("The data set holds no slice with a mask; see the README for the layout that is expected.")
         self.records = list(records)
-        self._images = np.empty((len(records), size, size, 3), np.float16)
-        self._masks = np.empty((len(records), size, size), bool)
+        self.images = np.empty((len(records), size, size, 3), np.float16)
+        self.masks: BoolMask = np.empty((len(records), size, size), bool)
         for position, record in enumerate(records):
-            self._images[position], self._masks[position] = load(record, size)
-        self.has_tumour: BoolMask = np.asarray(self._masks.any(axis=(1, 2)))
+            self.images[position], self.masks[position] = load(record, size)
+        self.has_tumour: BoolMask = np.asarray(self.masks.any(axis=(1, 2)))
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, position: int) -> LoadedSlice:
-        return LoadedSlice(self._images[position].astype(np.float32), self._masks[position])
+        return LoadedSlice(self.images[position].astype(np.float32), self.masks[position])
 
 
 def fingerprint(records: Iterable[SliceRecord]) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn, optim
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from resunet.artifacts import CHECKPOINT, HISTORY, ModelConfig, ModelFolder
@@ -29,13 +26,15 @@ from resunet.models import build_model
 from resunet.models.classifier import AuxiliaryMaskHeads, ResNet50Classifier
 from resunet.models.resunet_lite import ResUNetLite
 from resunet.models.unet_plus_plus import DeepSupervision
+from resunet.training.average import WeightAverage
 from resunet.training.devices import compute_dtype, default_device, mixed_precision
 from resunet.training.distributed import mean_over_processes, rank, wait_for_all, with_whole_batch_norm, world
 from resunet.training.publish import describe_run, publish_best
 from resunet.training.recipes import Recipe
-from resunet.training.sampling import FRAME, Batch, TrainingSet, collate, epoch_plan, simulated_slices
+from resunet.training.sampling import FRAME, Batch, TrainingSlices, epoch_plan, simulated_slices
 from resunet.training.snapshots import SnapshotRecorder
 from resunet.training.state import Progress, load_checkpoint, save_checkpoint
+from resunet.training.step import Step
 from resunet.training.validation import validate
 
 CHECKPOINT_STEPS = 50
@@ -52,27 +51,9 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def warmed_average(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Exponential moving average whose decay grows to `decay`: the first steps, still near chance, are soon forgotten."""
-
-    def update(average: Any, current: Any, count: Any) -> None:
-        get_ema_multi_avg_fn(min(decay, (1 + int(count)) / (10 + int(count))))(average, current, count)
-
-    return update
-
-
 def score(recipe: Recipe, figures: dict[str, float]) -> float:
     """The validation figure that picks the best epoch; higher is better."""
     return figures["val_dice" if recipe.task == "segmentation" else "val_auroc"]
-
-
-def prefetched(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches, each made in a thread while the one before it is trained on."""
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(next, batches, None)
-        while (batch := ahead.result()) is not None:
-            ahead = pool.submit(next, batches, None)
-            yield batch
 
 
 @dataclass
@@ -89,88 +70,94 @@ class Trainer:
         torch.set_num_threads(thread_count())  # OpenMP alone ignores container quotas
         self.device = default_device()
         self.dtype = compute_dtype(self.device)
+        on_gpu = self.device.type == "cuda"
+        torch.backends.cudnn.benchmark = on_gpu  # depthwise convolutions are slow without
         torch.manual_seed(self.recipe.seed)
-        self.model: nn.Module = build_model(self.recipe.architecture)
-        if self.recipe.imagenet:
-            assert isinstance(self.model, ResUNetLite)
-            self.model.load_imagenet()
-        if self.recipe.auxiliary_masks:
-            assert isinstance(self.model, ResNet50Classifier)
-            self.model = AuxiliaryMaskHeads(self.model)
-        elif self.recipe.deep_supervision:
-            self.model = DeepSupervision(self.model)
-        if world() > 1:
-            with_whole_batch_norm(self.model)
-        self.model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(self.model, multi_avg_fn=warmed_average(self.recipe.ema_decay), use_buffers=True)
-        self.optimiser = optim.AdamW(
-            self.model.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
-        )
+        self.model = self._build().to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = WeightAverage(self.model, self.recipe.ema_decay)
+        rate = torch.tensor(self.recipe.learning_rate, device=self.device) if on_gpu else self.recipe.learning_rate
+        self.optimiser = optim.AdamW(self.model.parameters(), lr=rate, weight_decay=self.recipe.weight_decay, capturable=on_gpu)
         self.loss: Loss = build_loss(self.recipe.loss)
         self.trained = DistributedDataParallel(self.model) if world() > 1 else self.model
         self.progress = Progress(recipe=self.recipe.describe())
+        self.step = Step(self.model, self.optimiser, self._loss_of, self.recipe.clip_norm, on_gpu and world() == 1)
+
+    def _build(self) -> nn.Module:
+        """The network, with what only its training needs."""
+        model: nn.Module = build_model(self.recipe.architecture)
+        if self.recipe.imagenet:
+            assert isinstance(model, ResUNetLite)
+            model.load_imagenet()
+        if self.recipe.auxiliary_masks:
+            assert isinstance(model, ResNet50Classifier)
+            model = AuxiliaryMaskHeads(model)
+        elif self.recipe.deep_supervision:
+            model = DeepSupervision(model)
+        if world() > 1:
+            with_whole_batch_norm(model)
+        return model
 
     def resume(self) -> None:
         """Go back to the last checkpoint of the run folder, if there is one."""
         if (self.run.path / CHECKPOINT).exists():
-            self.progress = load_checkpoint(self.run.path / CHECKPOINT, self.model, self.average, self.optimiser)
+            self.progress = load_checkpoint(self.run.path / CHECKPOINT, self.model, self.average.module, self.optimiser)
 
     def fit(self) -> None:
         """Train from where `progress` stands to the last epoch or to early stopping."""
         simulated = simulated_slices(self.recipe) if self.config.data_set.anatomy == "brain" else []
-        examples = TrainingSet(self.train, simulated, self.recipe)
+        slices = TrainingSlices(self.train, simulated, self.recipe, self.device)
         segments = self.recipe.task == "segmentation" and rank() == 0
         snapshots = SnapshotRecorder(self.run, self.recipe.input_size, self.progress.epoch) if segments else None
         total = self.recipe.epochs * self.recipe.steps_per_epoch
         done = self.progress.epoch * self.recipe.steps_per_epoch + self.progress.step
         with tqdm(total=total, initial=done, desc=self.recipe.name, disable=rank() > 0, mininterval=5) as bar:
             while self.progress.epoch < self.recipe.epochs and not self._out_of_patience():
-                self._train_epoch(examples, len(simulated), bar)
+                self._train_epoch(slices, len(simulated), bar)
                 self._end_epoch(snapshots, bar)
 
-    def _batches(self, examples: TrainingSet, simulated: int) -> Iterator[Batch]:
+    def _batches(self, slices: TrainingSlices, simulated: int) -> Iterator[Batch]:
         """This process's share of what is left of the epoch's batches."""
         plan = epoch_plan(self.train.has_tumour, simulated, self.recipe, self.progress.epoch)
         size = self.recipe.batch_size
-        batches = [plan[start + rank() : start + size : world()] for start in range(0, len(plan), size)]
-        workers = 8 if self.device.type == "cuda" else 0
-        loader = DataLoader(
-            examples,
-            batch_sampler=batches[self.progress.step :],
-            collate_fn=collate,
-            num_workers=workers,  # type: ignore[arg-type]
-        )
-        return prefetched(iter(loader))
+        for start in range(self.progress.step * size, len(plan), size):
+            yield slices.batch(plan[start + rank() : start + size : world()])
 
-    def _train_epoch(self, examples: TrainingSet, simulated: int, bar: tqdm[Any]) -> None:
+    def _train_epoch(self, slices: TrainingSlices, simulated: int, bar: tqdm[Any]) -> None:
         self.model.train()
         progress, started = self.progress, time.monotonic()
-        for batch in self._batches(examples, simulated):
-            step = progress.epoch * self.recipe.steps_per_epoch + progress.step
-            for group in self.optimiser.param_groups:
-                group["lr"] = learning_rate(self.recipe, step)
-            progress.loss_sum += self._step(batch)
+        # Losses are added up on the device, because reading one makes the processor wait for it.
+        losses = torch.tensor(progress.loss_sum, dtype=torch.float64, device=self.device)
+        for batch in self._batches(slices, simulated):
+            done = progress.epoch * self.recipe.steps_per_epoch + progress.step
+            self._set_rate(learning_rate(self.recipe, done))
+            losses += self._step(batch, done)
             progress.step += 1
             bar.update()
             if progress.step % CHECKPOINT_STEPS == 0 and progress.step < self.recipe.steps_per_epoch:
                 now = time.monotonic()
                 progress.seconds, started = progress.seconds + now - started, now
+                progress.loss_sum = losses.item()
                 self._checkpoint()
+        progress.loss_sum = losses.item()
         progress.seconds += time.monotonic() - started
 
-    def _step(self, batch: Batch) -> float:
-        images, masks, labels = (tensor.to(self.device, non_blocking=True) for tensor in batch)
+    def _set_rate(self, rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def _step(self, batch: Batch, done: int) -> Tensor:
+        """One step after `done` others; returns the loss."""
+        loss = self.step(batch)
+        self.average.update(done)
+        return loss
+
+    def _loss_of(self, batch: Batch) -> Tensor:
+        images, masks, labels = batch
         with mixed_precision(self.device, self.dtype):
             outputs = self.trained(images)
-        loss = self._loss(outputs, masks, labels)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
-        self.optimiser.step()
-        self.average.update_parameters(self.model)
-        return loss.item()
-
-    def _loss(self, outputs: Tensor | tuple[Tensor, list[Tensor]], masks: Tensor, labels: Tensor) -> Tensor:
         if isinstance(outputs, Tensor):
             target, loss = (masks, self.loss) if self.recipe.task == "segmentation" else (labels, build_loss("bce"))
             return loss(outputs, target)
@@ -187,7 +174,7 @@ class Trainer:
         figures = validate(averaged, self.val, self.recipe, self.loss, self.device, self.dtype)
         row = {
             "epoch": progress.epoch + 1,
-            "lr": self.optimiser.param_groups[0]["lr"],
+            "lr": float(self.optimiser.param_groups[0]["lr"]),
             "train_loss": mean_over_processes(progress.loss_sum / self.recipe.steps_per_epoch),
             **figures,
             "seconds": progress.seconds,
@@ -223,7 +210,7 @@ class Trainer:
 
     def _checkpoint(self) -> None:
         if rank() == 0:
-            save_checkpoint(self.run.path / CHECKPOINT, self.progress, self.model, self.average, self.optimiser)
+            save_checkpoint(self.run.path / CHECKPOINT, self.progress, self.model, self.average.module, self.optimiser)
         wait_for_all()
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from resunet.data.augmentation import apply, sample
-from resunet.data.lesion_copy_paste import paste_lesion
+from resunet.data.augmentation import sample
 from resunet.data.simulator import KINDS, simulate
 from resunet.data.slices import LoadedSlice, SliceCache
-from resunet.data.transforms import normalise, resize
+from resunet.data.transforms import normalise
+from resunet.training.augmentation import augment, shrunk
+from resunet.training.lesion_copy_paste import brain_mask, feathered, paste_lesions
 from resunet.training.recipes import Recipe
 
 FRAME = 256  # side of the square frame on which slices are held, in pixels
@@ -75,35 +75,70 @@ def simulated_slices(recipe: Recipe) -> list[LoadedSlice]:
     return [LoadedSlice(normalise(example.image), example.mask) for example in drawn]
 
 
-class TrainingSet(Dataset[Batch]):
-    """Augmented examples by Draw; the same draw gives the same pixels in any process, before or after a resume."""
+class TrainingSlices:
+    """The slices of a run on the device that trains, and augmented batches of them.
 
-    def __init__(self, cache: SliceCache, simulated: Sequence[LoadedSlice], recipe: Recipe) -> None:
-        self._cache, self._simulated, self._recipe = cache, simulated, recipe
+    The same draws give the same pixels on the same kind of device, before or after a resume.
+
+    Args:
+        cache: the training slices.
+        simulated: further slices, whose positions follow those of the cache.
+        device: where batches are made. The slices are kept there where they fit, else in the processor's memory.
+    """
+
+    def __init__(self, cache: SliceCache, simulated: Sequence[LoadedSlice], recipe: Recipe, device: torch.device) -> None:
+        self._recipe, self._device = recipe, device
+        images = [cache.images, *(example.image[None].astype(np.float16) for example in simulated)]
+        masks = [cache.masks, *(example.mask[None] for example in simulated)]
+        self._images, self._masks = held_on(
+            device, *(np.concatenate(group) if simulated else group[0] for group in (images, masks))
+        )
         self._tumours = np.flatnonzero(cache.has_tumour)
+        if recipe.augmentation.lesion_copy_paste:
+            brains = np.stack([brain_mask(image) for group in images for image in group])
+            weights = np.stack([feathered(mask) for mask in cache.masks[self._tumours]]).astype(np.float16)
+            self._brains, self._weights = held_on(device, brains, weights)
 
-    def __getitem__(self, draw: Draw) -> Batch:  # type: ignore[override]
-        recipe, phase = self._recipe, self._recipe.phase_of(draw.epoch)
-        real = draw.position < len(self._cache)
-        source = self._cache[draw.position] if real else self._simulated[draw.position - len(self._cache)]
-        rng = np.random.default_rng([recipe.seed, draw.epoch, 1, draw.slot])
-        parameters = sample(replace(recipe.augmentation, scale=phase.scale), rng)
-        if rng.random() < recipe.augmentation.lesion_copy_paste:
-            donor = self._cache[int(rng.choice(self._tumours))]
-            source = LoadedSlice(*paste_lesion(*source, *donor, strength=float(rng.uniform(0.5, 1.0))))
-        window = phase.size if phase.crop else FRAME
-        image, mask = apply(parameters, source.image, source.mask, window)
-        return to_tensors(image, mask, phase.size)
+    def batch(self, draws: Sequence[Draw]) -> Batch:
+        """The examples of one epoch's draws, in their order."""
+        recipe = self._recipe
+        phase = recipe.phase_of(draws[0].epoch)
+        positions = [draw.position for draw in draws]
+        images, masks = self._pixels(positions), self._planes(self._masks, positions)
+        generators = [np.random.default_rng([recipe.seed, draw.epoch, 1, draw.slot]) for draw in draws]
+        ranges = replace(recipe.augmentation, scale=phase.scale)
+        parameters = [sample(ranges, rng) for rng in generators]
+        images, masks = self._with_lesions(images, masks, positions, generators)
+        images, masks = augment(images, masks, parameters, phase.size if phase.crop else FRAME)
+        labels = masks.flatten(1).amax(dim=1, keepdim=True)
+        return Batch(shrunk(images, phase.size), shrunk(masks, phase.size), labels)
+
+    def _with_lesions(
+        self, images: Tensor, masks: Tensor, positions: list[int], generators: Sequence[np.random.Generator]
+    ) -> tuple[Tensor, Tensor]:
+        """Some examples with a lesion of another slice."""
+        share = self._recipe.augmentation.lesion_copy_paste
+        rows = [row for row, rng in enumerate(generators) if rng.random() < share]
+        if not rows or not len(self._tumours):
+            return images, masks
+        donors = [int(generators[row].integers(len(self._tumours))) for row in rows]
+        strength = torch.tensor([generators[row].uniform(0.5, 1.0) for row in rows], dtype=torch.float32)
+        weights = self._planes(self._weights, donors) * strength.to(self._device, non_blocking=True)[:, None, None, None]
+        brains, sources = self._planes(self._brains, [positions[row] for row in rows]), self._tumours[donors].tolist()
+        pasted = paste_lesions(
+            images[rows], masks[rows], brains, self._pixels(sources), self._planes(self._masks, sources), weights
+        )
+        images[rows], masks[rows] = pasted
+        return images, masks
+
+    def _pixels(self, positions: list[int]) -> Tensor:
+        return self._images[positions].to(self._device, non_blocking=True).float().permute(0, 3, 1, 2)
+
+    def _planes(self, planes: Tensor, positions: list[int]) -> Tensor:
+        return planes[positions].to(self._device, non_blocking=True).float()[:, None]
 
 
-def to_tensors(image: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], size: int) -> Batch:
-    """One example of side `size` without batch axis; the label says whether the mask holds a pixel."""
-    label = torch.tensor([float(mask.any())])
-    soft = resize(mask.astype(np.float32), size)
-    return Batch(torch.from_numpy(resize(image, size)).permute(2, 0, 1), torch.from_numpy(soft)[None], label)
-
-
-def collate(examples: Sequence[Batch]) -> Batch:
-    """Stack examples; images in channels-last memory, which convolutions on CPUs and tensor cores prefer."""
-    images, masks, labels = (torch.stack(tensors) for tensors in zip(*examples, strict=True))
-    return Batch(images.contiguous(memory_format=torch.channels_last), masks, labels)
+def held_on(device: torch.device, *arrays: npt.NDArray[Any]) -> list[Tensor]:
+    """The arrays as tensors: on the device where twice as much is free there, else in the processor's memory, uncopied."""
+    fits = device.type == "cuda" and 2 * sum(array.nbytes for array in arrays) < torch.cuda.mem_get_info(device)[0]
+    return [torch.from_numpy(array).to(device if fits else "cpu") for array in arrays]

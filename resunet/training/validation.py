@@ -14,20 +14,23 @@ from torch import nn
 from resunet.data.slices import SliceCache
 from resunet.evaluation.metrics import count_pixels, table_dice, table_iou, volumes
 from resunet.losses import Loss
+from resunet.training.augmentation import shrunk
 from resunet.training.devices import mixed_precision
 from resunet.training.distributed import gather, rank, world
 from resunet.training.recipes import Recipe
-from resunet.training.sampling import Batch, collate, to_tensors
+from resunet.training.sampling import Batch
 
 BATCH = 32
 
 
-def validation_batches(cache: SliceCache, size: int) -> Iterator[tuple[list[int], Batch]]:
-    """This process's share of the slices, in batches, with their positions; the last batch may be short."""
+def validation_batches(cache: SliceCache, size: int, device: torch.device) -> Iterator[tuple[list[int], Batch]]:
+    """This process's share of the slices, in batches on the device, with their positions; the last batch may be short."""
     mine = list(range(rank(), len(cache), world()))
     for start in range(0, len(mine), BATCH):
         positions = mine[start : start + BATCH]
-        yield positions, collate([to_tensors(*cache[position], size) for position in positions])
+        images = torch.from_numpy(cache.images[positions]).to(device).float().permute(0, 3, 1, 2)
+        masks = torch.from_numpy(cache.masks[positions]).to(device).float()[:, None]
+        yield positions, Batch(shrunk(images, size), shrunk(masks, size), masks.flatten(1).amax(dim=1, keepdim=True))
 
 
 @torch.no_grad()
@@ -41,9 +44,10 @@ def validate(
     """
     model.eval()
     rows: list[Any] = []
-    for positions, batch in validation_batches(cache, recipe.input_size):
+    for positions, batch in validation_batches(cache, recipe.input_size, device):
         with mixed_precision(device, dtype):
-            logits = model(batch.images.to(device)).float().cpu()
+            logits = model(batch.images).float().cpu()
+        batch = Batch(*(tensor.cpu() for tensor in batch))
         if recipe.task == "segmentation":
             counts = count_pixels((logits[:, 0] > 0).numpy(), batch.masks[:, 0].numpy() > 0.5)
             rows += [
