@@ -296,3 +296,31 @@ def test_every_recipe_is_consistent():
 def test_the_study_trains_the_gate_before_what_it_guards():
     assert STUDY[0].name == STAGE_1 and STUDY[1].name == FLAGSHIP
     assert RECIPES["resnet50_slice"].architecture == "resnet50" and RECIPES["resnet50_slice"].split_scheme == "slice"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_recorded_step_is_the_plain_one(kaggle: Path):
+    cache = loop.SliceCache(open_splits(kaggle).train, 256)
+    recipe = replace(SMOKE, augmentation=NO_NOISE)
+    config = describe_run("smoke", recipe, open_splits(kaggle))
+    after = []
+    for graphs in (False, True):
+        trainer = loop.Trainer(recipe, ModelFolder(Path("unused")), config, cache, cache)
+        trainer.step = Step(trainer.model, trainer.optimiser, trainer._loss_of, recipe.clip_norm, graphs)
+        slices = TrainingSlices(cache, [], recipe, trainer.device)
+        trainer.model.train()
+        losses = []
+        for done in range(6):
+            trainer._set_rate(learning_rate(recipe, done))
+            losses.append(trainer._step(slices.batch([Draw(slot, 0, slot) for slot in range(4)]), done).item())
+        after.append((losses, trainer.average.module.state_dict()))
+    np.testing.assert_allclose(after[0][0], after[1][0], rtol=2e-2)
+    for name, tensor in after[0][1].items():
+        torch.testing.assert_close(after[1][1][name], tensor, rtol=5e-2, atol=2e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_run_on_a_gpu_resumes_and_leaves_a_complete_folder(kaggle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run_killed_at(3, kaggle, tmp_path / "smoke", monkeypatch)
+    run = train(SMOKE, kaggle, tmp_path / "smoke", resume=True)
+    assert list(run.history()["epoch"]) == [1, 2] and load_network(run) is not None
