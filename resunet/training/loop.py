@@ -38,6 +38,7 @@ from resunet.training.step import Step
 from resunet.training.validation import validate
 
 CHECKPOINT_STEPS = 50
+GPU_THREADS = 4
 AUXILIARY_WEIGHT = 0.5
 FINAL_RATE = 0.01  # share of the peak learning rate at the end of the cosine
 
@@ -67,8 +68,9 @@ class Trainer:
     val: SliceCache
 
     def __post_init__(self) -> None:
-        torch.set_num_threads(thread_count())  # OpenMP alone ignores container quotas
         self.device = default_device()
+        # OpenMP alone ignores container quotas; beside a GPU, more threads only get in each other's way.
+        torch.set_num_threads(min(thread_count(), GPU_THREADS) if self.device.type == "cuda" else thread_count())
         self.dtype = compute_dtype(self.device)
         on_gpu = self.device.type == "cuda"
         torch.backends.cudnn.benchmark = on_gpu  # depthwise convolutions are slow without

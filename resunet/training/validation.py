@@ -46,23 +46,24 @@ def validate(
     rows: list[Any] = []
     for positions, batch in validation_batches(cache, recipe.input_size, device):
         with mixed_precision(device, dtype):
-            logits = model(batch.images).float().cpu()
-        batch = Batch(*(tensor.cpu() for tensor in batch))
+            logits = model(batch.images).float()
         if recipe.task == "segmentation":
-            counts = count_pixels((logits[:, 0] > 0).numpy(), batch.masks[:, 0].numpy() > 0.5)
+            counts = count_pixels((logits[:, 0] > 0).cpu().numpy(), (batch.masks[:, 0] > 0.5).cpu().numpy())
+            # Of one slice each, on the device; all are fetched together, because each transfer waits for the device.
+            losses = torch.stack([loss(*pair) for pair in zip(logits.split(1), batch.masks.split(1), strict=True)]).tolist()
             rows += [
                 {
                     "patient": cache.records[position].patient,
-                    "loss": float(loss(logits[i : i + 1], batch.masks[i : i + 1])),
+                    "loss": losses[i],
                     **{name: getattr(counts, name)[i] for name in ("tp", "fp", "fn")},
                 }
                 for i, position in enumerate(positions)
             ]
         else:
-            losses = nn.functional.binary_cross_entropy_with_logits(logits, batch.labels, reduction="none")
+            entropy = nn.functional.binary_cross_entropy_with_logits(logits, batch.labels, reduction="none")
+            columns = (tensor[:, 0].tolist() for tensor in (entropy, logits, batch.labels))
             rows += [
-                {"loss": float(value), "logit": float(logit), "label": bool(label)}
-                for value, logit, label in zip(losses, logits, batch.labels, strict=True)
+                {"loss": value, "logit": logit, "label": bool(label)} for value, logit, label in zip(*columns, strict=True)
             ]
     table = pd.DataFrame(gather(rows))
     return _segmentation(table) if recipe.task == "segmentation" else _classification(table)
