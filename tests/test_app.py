@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import streamlit as st
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 from streamlit.web.server.app_discovery import discover_asgi_app
 
@@ -158,6 +159,26 @@ def test_several_uploads_make_a_table_and_bad_ones_stop_nobody():
     assert table["problem"].iloc[0].startswith("bad.png is not an image") and not table["problem"].iloc[1]
     assert table["p_tumour"].iloc[1] == table["p_tumour"].iloc[2]
     assert "good.png" in text_of(app)  # the first readable one is shown
+
+
+@pytest.mark.parametrize("name", ["none_1", "large_1", "none_6"])
+def test_table_and_viewer_use_the_same_words(name: str):
+    app = upload(open_screen("single_image"), (f"{name}.png", SAMPLES[name].png), ("other.png", SAMPLES["large_2"].png))
+    assert app.dataframe[0].value["verdict"].iloc[0] == app.header[0].value
+
+
+def test_a_slice_without_contrast_gets_a_sentence_and_no_probability():
+    app = upload(open_screen("single_image"), ("zeros.png", picture(Image.new("L", (64, 64)), "PNG")))
+    assert not app.exception and "nothing with contrast" in plain_text(app.error[0].value)
+    assert "P(tumour)" not in text_of(app)
+
+
+def test_a_blank_slice_of_a_volume_is_named_when_it_is_chosen():
+    volume = np.stack([np.zeros((256, 256)), LARGE.image[..., 1], LARGE.image[..., 1]]).astype(np.uint16)
+    app = upload(open_screen("single_image"), ("volume.dcm", dicom(volume)))
+    assert app.header[0].value == "Tumour found"
+    app.slider(key="slice_of_3").set_value(1).run()
+    assert not app.exception and "nothing with contrast" in plain_text(app.error[0].value)
 
 
 def test_patients_of_the_data_set_come_with_truth_and_a_badge(kaggle: Path, monkeypatch: pytest.MonkeyPatch):

@@ -96,9 +96,11 @@ def test_grad_cam_equals_the_gradient():
     weights = last.grad.mean(dim=(2, 3), keepdim=True)
     expected = torch.relu((weights * last.detach()).sum(dim=1))
     with torch.no_grad():
-        logit, cam = ExplainedClassifier(classifier)(image)
+        logit, cam, texture = ExplainedClassifier(classifier)(image)
         assert torch.allclose(logit, classifier(image), atol=1e-5)
+        maps = classifier.feature_maps(image)[0]
     assert torch.allclose(cam, expected, atol=1e-6)
+    assert torch.allclose(texture, torch.cat((maps.mean(dim=(2, 3)), maps.flatten(2).std(dim=2)), dim=1), atol=1e-5)
 
 
 def test_mask_heads_speak_of_three_grids_and_leaves_the_logit_alone():

@@ -10,10 +10,11 @@ import streamlit as st
 from pages.common import loaders, predictions
 from pages.common.case import Case
 from pages.common.downloads import download
-from pages.common.messages import escape_markdown
+from pages.common.messages import escape_markdown, show_error
 from resunet.charts import overlay
 from resunet.charts.export import safe_csv
 from resunet.charts.overlay import Picture, Window
+from resunet.errors import InputError
 from resunet.evaluation.regions import measure_regions
 from resunet.files import encode_mask
 from resunet.hub import FLAGSHIP
@@ -70,10 +71,14 @@ class Display:
 def show(case: Case) -> None:
     """Everything about one slice; moving a control redraws this part of the page only."""
     headline = st.container(gap="xsmall")
+    try:
+        with st.spinner("Predicting"):
+            tta = st.session_state.get("tta", False)
+            predicted = predictions.predict(case.digest, case.number, case.image, tta, case.spacing)
+    except InputError as error:  # Streamlit hands no error of a fragment on to the page
+        show_error(error)
+        return
     left, right = st.columns([5, 6], gap="medium")
-    with st.spinner("Predicting"):
-        tta = st.session_state.get("tta", False)
-        predicted = predictions.predict(case.digest, case.number, case.image, tta, case.spacing)
     original = replace(predicted, notes=tuple(dict.fromkeys((*case.notes, *predicted.notes))))
     with right:
         scores = st.container()

@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages.common import loaders, models, slice_sources, viewer
 from pages.common.messages import show_error
-from resunet.errors import InputError, NoContrastError
+from resunet.errors import InputError
 
 CHOICES = {
     "Samples": slice_sources.choose_sample,
@@ -21,8 +21,6 @@ try:
     case = CHOICES[choice]()
     if case is not None:
         viewer.show(case)
-except NoContrastError as error:
-    show_error(error)
 except InputError as error:
     show_error(error)
     st.button("Try again", icon=":material/refresh:", key="again")  # what failed is not kept: a rerun is a new attempt

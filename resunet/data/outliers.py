@@ -69,7 +69,7 @@ def leaves(_: npt.NDArray[np.generic], rng: np.random.Generator) -> FloatPicture
             cv2.fillPoly(leaf, [(centre + rng.normal(0, size, (int(rng.integers(3, 8)), 2))).astype(np.int32)], (1,))
         picture[leaf > 0] = rng.uniform(0, 255, 3)
     texture = 10 * rng.uniform(0, 3) * _clouds(rng.uniform(0.5, 2.5), rng)
-    shaded = np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 6)), np.float32) + texture[..., None]
+    shaded = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.3 * 60 ** rng.random()), np.float32) + texture[..., None]
     return _grey(shaded.mean(axis=2)) if is_grey else np.asarray(shaded, np.float32)
 
 

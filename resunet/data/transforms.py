@@ -119,8 +119,12 @@ def _sample(plane: npt.NDArray[T]) -> npt.NDArray[T]:
 
 
 def has_few_levels(image: npt.NDArray[np.generic]) -> bool:
-    """Whether a slice (H, W, C) holds hardly more than noise: its middle channel, FLAIR, has few distinct values."""
-    return np.unique(_sample(image[..., image.shape[2] // 2])).size < MIN_LEVELS
+    """Whether a slice (H, W, C) holds hardly more than noise: few steps lie between FLAIR's darkest and brightest value.
+
+    FLAIR is the middle channel, and a step the smallest difference between two of its values.
+    """
+    levels = np.unique(_sample(image[..., image.shape[2] // 2])).astype(np.float64)
+    return levels.size < 2 or bool(levels[-1] - levels[0] < MIN_LEVELS * np.diff(levels).min())
 
 
 def fit_to_grid(image: FloatImage, size: int) -> FloatImage:

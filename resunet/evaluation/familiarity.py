@@ -17,10 +17,11 @@ from resunet.files import write_arrays
 from resunet.inference.familiarity import Familiarity
 from resunet.inference.stages import Stage1
 
-PICTURES = 1000  # of each kind
+PICTURES = 3000
+SHARES = {"inverted": 0.1, "ct_like": 0.2, "speckle": 0.2, "leaves": 0.5}  # of the pictures, by kind
 SEED = 2025
-PENALTY = 0.1  # inverse strength of the L2 penalty
-PERCENTILE = 99  # of validation slices that shall count as familiar
+PENALTY = 0.3  # inverse strength of the L2 penalty
+PERCENTILE = 98.5  # of validation slices that shall count as familiar
 
 
 def fit_familiarity(
@@ -29,7 +30,8 @@ def fit_familiarity(
     """Fit the discriminant, set its limit on validation, and write it into the model folder."""
     stage_1, rng = Stage1(folder), np.random.default_rng(SEED)
     slices = _telling(train)
-    others = (make(slices[rng.integers(len(slices))], rng) for make in KINDS.values() for _ in range(pictures))
+    kinds = [make for kind, make in KINDS.items() for _ in range(round(SHARES[kind] * pictures))]
+    others = (make(slices[rng.integers(len(slices))], rng) for make in kinds)
     known, unknown = textures(stage_1, slices), textures(stage_1, others)
     roots = np.sqrt(known)
     deviation = roots.std(axis=0)
@@ -37,7 +39,7 @@ def fit_familiarity(
     features = start.standardise(np.concatenate((known, unknown)))
     labels = np.repeat((0, 1), (len(known), len(unknown)))
     fitted = LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=2000).fit(features, labels)
-    unlimited = Familiarity(start.mean, start.deviation, np.asarray(fitted.coef_[0], np.float32), -float(fitted.intercept_[0]))
+    unlimited = replace(start, weights=np.asarray(fitted.coef_[0], np.float32))
     limit = float(np.percentile(unlimited.score(textures(stage_1, _telling(val))), PERCENTILE))
     familiarity = replace(unlimited, limit=limit)
     write_arrays(folder.path / FAMILIARITY, familiarity.arrays())

@@ -23,7 +23,7 @@ class Familiarity:
     Attributes:
         mean, deviation: of the square roots of the features over the training slices, (1024,).
         weights: of the standardised features, (1024,).
-        limit: score above which only one in a hundred validation slices lies; 0 lies between slices and other pictures.
+        limit: score above which a picture counts as unlike the training slices; chosen on validation.
     """
 
     mean: FloatVector
