@@ -77,6 +77,7 @@ class Outputs:
     files: Sequence[Path]
     out: Path
     stems: dict[Path, str] = field(init=False)
+    _of_volumes: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.stems = _distinct_names(self.files)
@@ -91,15 +92,20 @@ class Outputs:
         return self.out / f"{self.stems[file]}{MASK}.png"
 
     def of_volume(self, file: Path, slices: int) -> list[Path]:
-        """The masks of a volume's slices. Raises InputError where one would replace a file beside the inputs."""
-        taken = {str(self.single(other)).casefold() for other in self.files if other != file}
+        """The masks of a volume's slices.
+
+        Raises:
+            InputError: one would replace another file's mask, or a file beside the inputs.
+        """
+        taken = {str(self.single(other)).casefold() for other in self.files if other != file} | self._of_volumes
         for middle in ("_", "_slice_"):
             paths = [self.out / f"{self.stems[file]}{middle}{number + 1}{MASK}.png" for number in range(slices)]
-            if not any(str(path).casefold() in taken for path in paths):
-                break
-        for path in paths:
-            self._refuse_neighbour(path)
-        return paths
+            if not taken.intersection(names := {str(path).casefold() for path in paths}):
+                for path in paths:
+                    self._refuse_neighbour(path)
+                self._of_volumes |= names
+                return paths
+        raise InputError(f"The masks of {file} would replace those of another file; give them different --out folders.")
 
     def _refuse_neighbour(self, path: Path) -> None:
         folders = {file.parent.resolve() for file in self.files}
