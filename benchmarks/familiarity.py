@@ -20,7 +20,7 @@ from resunet.data.sources import open_splits
 from resunet.inference.pipeline import TumourPipeline
 
 Picture = npt.NDArray[np.generic]
-SIDE, PICTURES = 256, 150
+SIDE, HEADS, PICTURES = 256, 150, 300
 
 
 def photographs(rng: np.random.Generator) -> Iterable[Picture]:
@@ -82,7 +82,7 @@ def main() -> None:
     pipeline, rng = TumourPipeline.load(), np.random.default_rng(0)
     test = [record.image() for record in open_splits(options.data).test]
     heads = [image for image in test if (image[..., 1] > 40).mean() > 0.08]  # slices that show more than the vertex
-    chosen = [heads[index] for index in rng.choice(len(heads), min(PICTURES, len(heads)), replace=False)]
+    chosen = [heads[index] for index in rng.choice(len(heads), min(HEADS, len(heads)), replace=False)]
     brats = np.load(options.brats / "slices.npz")["image"].astype(np.float32)
     turn: Callable[[Picture], Picture] = np.rot90
     sets: dict[str, Iterable[Picture]] = {

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from resunet.charts.overlay import Window
 from resunet.data.samples import load_samples
 from resunet.evaluation import regions
 from resunet.inference.pipeline import Prediction
-from resunet.reports.case_report import report, score_slice, verdict
+from resunet.inference.verdict import UNLIKE
+from resunet.reports.case_report import IN_PIXELS, regions_table, report, score_slice, verdict
 
 SAMPLE = next(sample for sample in load_samples() if sample.name == "large_1")
 
@@ -53,6 +55,18 @@ def test_scores_by_hand():
     scores = score_slice(square(10), square(8))
     assert scores == pytest.approx((2 * 64 / 164, 0.64, 0.64, 1.0))
     assert np.isnan(score_slice(square(0), square(0)).dice)
+
+
+@pytest.mark.parametrize("spacing", [None, (1.0, 1.0)])
+@pytest.mark.parametrize("side", [0, 10])
+def test_every_note_on_the_screen_is_in_json_and_csv(spacing: tuple[float, float] | None, side: int):
+    noted = replace(prediction(square(side)), notes=("One channel.", "Turned upright."), unfamiliarity=2.0)
+    expected = [f"{UNLIKE}.", "One channel.", "Turned upright.", *([] if spacing else [IN_PIXELS])]
+    content = json.loads(report("slice.png", noted, "model", spacing, None))
+    assert content["notes"] == expected and content["unlike_training"] is True
+    assert content["verdict"] == verdict(noted).partition(". ")[0]
+    table = regions_table(noted, spacing)
+    assert len(table) == 1 and table["notes"].iloc[0] == " ".join(expected)
 
 
 def test_report_is_json_with_the_figures_of_the_screen():

@@ -14,14 +14,15 @@ from openvino import Core
 from resunet.artifacts import ModelFolder
 from resunet.data.samples import SAMPLES as SAMPLE_FOLDER
 from resunet.data.samples import load_samples
-from resunet.data.scan import ONE_CHANNEL
+from resunet.data.scan import ONE_CHANNEL, checked_scan
 from resunet.data.transforms import normalise
-from resunet.errors import InputError
+from resunet.errors import InputError, NoContrastError
 from resunet.hub import FLAGSHIP, STAGE_1, find_model
 from resunet.inference import hardware
-from resunet.inference.pipeline import TumourPipeline
+from resunet.inference.pipeline import RESAMPLED, TumourPipeline
 from resunet.inference.predict_files import Choices, predict_files
 from resunet.inference.stages import Stage1, Stage2, sigmoid
+from resunet.inference.verdict import ScanSummary
 from resunet.reports.case_report import report, score_slice, verdict
 from tests.conftest import REPOSITORY
 
@@ -49,6 +50,29 @@ def test_a_prediction_is_plain_numpy_in_the_sizes_of_the_input(pipeline: TumourP
     assert 0 <= prediction.p_tumour <= 1 and prediction.grad_cam.max() <= 1
     assert set(prediction.seconds) == {"prepare", "stage_1", "stage_2"} and min(prediction.seconds.values()) > 0
     assert prediction.uncertainty is None
+
+
+def test_pixels_that_are_not_square_are_made_so_for_the_networks(pipeline: TumourPipeline):
+    squashed = LARGE.image[::2]  # rows twice as far apart as columns
+    expected = pipeline.predict(LARGE.image)
+    told, silent = pipeline.predict(squashed, spacing=(2.0, 1.0)), pipeline.predict(squashed)
+    assert told.mask.shape == squashed.shape[:2] and RESAMPLED in told.notes and RESAMPLED not in silent.notes
+    assert score_slice(told.mask, expected.mask[::2]).dice > max(0.95, score_slice(silent.mask, expected.mask[::2]).dice)
+
+
+def test_a_volume_of_blank_and_full_slices_judges_the_full_ones(pipeline: TumourPipeline):
+    scan = checked_scan("a.nii", np.stack([np.zeros_like(LARGE.image), LARGE.image]))
+    summary = ScanSummary(scan)
+    predictions = list(pipeline.predict_volume(scan.slices))
+    for prediction in predictions:
+        summary.add(prediction)
+    content = summary.content()
+    assert predictions[0] is None and content["verdict"] == "Tumour found" and content["slices"] == 2
+    assert content["notes"] == ["1 of 2 slices have no contrast and were not judged."]
+    empty = ScanSummary(scan)
+    empty.add(None)
+    with pytest.raises(NoContrastError, match=r"a\.nii holds nothing with contrast"):
+        empty.content()
 
 
 def test_a_volume_is_its_slices(pipeline: TumourPipeline):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -91,11 +91,11 @@ def _row_of(file: ImageFile, key: tuple[Any, ...]) -> dict[str, Any]:
         scan = decode(file)
         models.pipeline().check_modality(scan)
     except InputError as error:
-        return {"verdict": NOT_READABLE, "problem": str(error)}
+        return {"verdict": NOT_READABLE, "notes": "", "problem": str(error)}
     try:
         summary = _summary(file, scan).content()
     except NoContrastError as error:
-        return {"verdict": NOT_READABLE, "problem": f"{file.name}: {error}"}
+        return {"verdict": NOT_READABLE, "notes": "", "problem": str(error)}
     notes = [UNLIKE + "."] * summary["unlike_training"] + summary["notes"]
     return {**summary, "notes": " ".join(notes), "problem": ""}
 
@@ -103,7 +103,8 @@ def _row_of(file: ImageFile, key: tuple[Any, ...]) -> dict[str, Any]:
 def _summary(file: ImageFile, scan: Scan) -> ScanSummary:
     summary, count = ScanSummary(scan), len(scan.slices)
     if count == 1:  # what the viewer will show
-        summary.add(predict(file.digest, 0, scan.slices[0], tta=False, spacing=scan.spacing))
+        with suppress(NoContrastError):
+            summary.add(predict(file.digest, 0, scan.slices[0], tta=False, spacing=scan.spacing))
         return summary
     # Slices take their turns one by one, and nothing but their figures stays.
     predictions, bar = models.pipeline().predict_volume(scan.slices, spacing=scan.spacing), st.progress(0.0)
