@@ -71,6 +71,7 @@ class Display:
 def show(case: Case) -> None:
     """Everything about one slice; moving a control redraws this part of the page only."""
     headline = st.container(gap="xsmall")
+    left, right = st.columns([5, 6], gap="medium")
     try:
         with st.spinner("Predicting"):
             tta = st.session_state.get("tta", False)
@@ -78,7 +79,6 @@ def show(case: Case) -> None:
     except InputError as error:  # Streamlit hands no error of a fragment on to the page
         show_error(error)
         return
-    left, right = st.columns([5, 6], gap="medium")
     original = replace(predicted, notes=tuple(dict.fromkeys((*case.notes, *predicted.notes))))
     with right:
         scores = st.container()

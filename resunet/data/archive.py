@@ -66,7 +66,7 @@ def read_archive(content: bytes, decode: Callable[[bytes, str], Scan] = read_sca
         archive = zipfile.ZipFile(io.BytesIO(content))
     except Exception:  # whatever a damaged file makes the library raise
         raise InputError(f"That is not a zip file; zip a folder that holds {LAYOUTS}.") from None
-    files = [entry for entry in archive.infolist() if not entry.is_dir()]
+    files = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
     if any(len(entry.filename) > MAX_NAME for entry in files):
         raise InputError(f"The zip file holds names of more than {MAX_NAME} characters; give its files shorter ones.")
     # The others are unpacked by Python a whole block at a time, however large that turns out to be.

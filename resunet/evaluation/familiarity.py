@@ -21,7 +21,7 @@ PICTURES = 3000
 SHARES = {"inverted": 0.1, "ct_like": 0.2, "speckle": 0.2, "leaves": 0.5}  # of the pictures, by kind
 SEED = 2025
 PENALTY = 0.3  # inverse strength of the L2 penalty
-PERCENTILE = 97  # of validation slices that shall count as familiar
+PERCENTILE = 99  # of validation slices that shall count as familiar
 
 
 def fit_familiarity(
