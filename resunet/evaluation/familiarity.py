@@ -17,7 +17,7 @@ from resunet.files import write_arrays
 from resunet.inference.familiarity import Familiarity
 from resunet.inference.stages import Stage1
 
-PICTURES = 3000
+PICTURES = 6000
 SHARES = {"inverted": 0.1, "ct_like": 0.2, "speckle": 0.2, "leaves": 0.5}  # of the pictures, by kind
 SEED = 2025
 PENALTY = 0.3  # inverse strength of the L2 penalty
