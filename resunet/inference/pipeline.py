@@ -156,12 +156,9 @@ class TumourPipeline:
         """
         started = time.perf_counter()
         image, notes = _as_slice(image)
+        stretched = _for_networks(image, spacing)
         height, width = image.shape[:2]
-        normalised = normalise(image)
-        if not normalised.any():
-            raise NoContrastError(NO_CONTRAST)
-        stretched = with_square_pixels(normalised, spacing)
-        if stretched.shape != normalised.shape:
+        if stretched.shape != image.shape:
             notes = (*notes, RESAMPLED)
         prepared = time.perf_counter()
         judgement = self.stage_1(stretched) if self.stage_1 else NO_STAGE_1
@@ -202,6 +199,14 @@ class TumourPipeline:
                 yield self.predict(image, tta=tta, spacing=spacing)
             except NoContrastError:
                 yield None
+
+
+def _for_networks(image: npt.NDArray[np.generic], spacing: tuple[float, float] | None) -> FloatImage:
+    """A slice (H, W, 3) normalised, its pixels square. Raises NoContrastError where nothing is left to judge."""
+    normalised = normalise(image)
+    if not normalised.any():
+        raise NoContrastError(NO_CONTRAST)
+    return with_square_pixels(normalised, spacing)
 
 
 def _as_slice(image: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.generic], tuple[str, ...]]:
