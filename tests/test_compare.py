@@ -17,7 +17,7 @@ from resunet.evaluation.compare import (
 )
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import Evaluation
-from resunet.evaluation.metrics import table_dice, volumes
+from resunet.evaluation.metrics import volume_dice
 
 KEYS = ["patient", "slice", "tumour_pixels"]
 
@@ -59,7 +59,7 @@ def test_a_clear_difference_is_called_one_and_an_equal_model_is_not():
     table = paired_table(slices, "best").set_index("model")
     assert list(table.index) == ["twin", "weak"]
     weak, twin = table.loc["weak"], table.loc["twin"]
-    expected = table_dice(volumes(slices["weak"])) - table_dice(volumes(slices["best"]))
+    expected = volume_dice(slices["weak"]) - volume_dice(slices["best"])
     assert weak["difference"] == pytest.approx(expected.mean())
     assert weak["low"] < weak["difference"] < weak["high"] < 0 and weak["losses"] == 12 == weak["n"]
     assert weak["effect"] == -1 and weak["p"] == pytest.approx(2 / 2**12)  # all twelve lose: the smallest p there is

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, finish, whiskers
 from resunet.data.splits import BUDA_TEN
 from resunet.evaluation.aggregate import segmentation_ratios
-from resunet.evaluation.metrics import ratio, table_dice, volumes
+from resunet.evaluation.metrics import ratio, table_dice, volume_dice, volumes
 
 AGGREGATIONS = {
     "volume_dice_mean": "Patient volumes, mean",
@@ -26,7 +26,7 @@ AGGREGATIONS = {
 def patient_table(slices: pd.DataFrame) -> pd.DataFrame:
     """One row per patient: dice of the volume, tumour_pixels, worst_slice (its number, for drilling down)."""
     patients = volumes(slices)
-    table = pd.DataFrame({"dice": table_dice(patients), "tumour_pixels": patients["tp"] + patients["fn"]}, index=patients.index)
+    table = pd.DataFrame({"dice": volume_dice(slices), "tumour_pixels": patients["tp"] + patients["fn"]}, index=patients.index)
     errors = slices.assign(wrong=slices["fp"] + slices["fn"])
     worst = errors.loc[errors.groupby("patient")["wrong"].idxmax()].set_index("patient")["slice"]
     return table.assign(worst_slice=worst).rename_axis("patient").reset_index()

@@ -14,7 +14,7 @@ import pandas as pd
 
 from resunet.evaluation.definitions import DEFINITIONS
 from resunet.evaluation.lesions import read_lesions
-from resunet.evaluation.metrics import Array, FloatArray, dice, iou, ratio, table_dice, volumes
+from resunet.evaluation.metrics import Array, FloatArray, dice, iou, ratio, volume_dice
 
 RESAMPLES = 2000
 SEED = 2025
@@ -69,7 +69,7 @@ def summarise_segmentation(slices: pd.DataFrame, resampling: Resampling | None =
     patients = slices["patient"].nunique()
     resampling = resampling or Resampling.of_patients(patients)
     figures = {name: _figure(figure, resampling) for name, figure in segmentation_ratios(slices).items()}
-    figures["volume_dice_median"] = _median(table_dice(volumes(slices)), resampling)
+    figures["volume_dice_median"] = _median(volume_dice(slices).to_numpy(), resampling)
     return {name: figures[name] for name in DEFINITIONS if name in figures}
 
 
@@ -87,11 +87,11 @@ def segmentation_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
     def share(part: Array, whole: Array, n: int, unit: str) -> Ratio:
         return Ratio(_sums(patients, part), _sums(patients, whole), n, unit)
 
-    volume_dice = table_dice(volumes(slices))
-    known = np.isfinite(volume_dice)
+    of_patients = volume_dice(slices).to_numpy()
+    known = np.isfinite(of_patients)
     every = np.ones(len(slices), bool)
     ratios = {
-        "volume_dice_mean": Ratio(np.nan_to_num(volume_dice), known.astype(float), int(known.sum()), "patient"),
+        "volume_dice_mean": Ratio(np.nan_to_num(of_patients), known.astype(float), int(known.sum()), "patient"),
         "tumour_slice_dice": mean(dice(tp, fp, fn), tumour),
         "tumour_slice_iou": mean(iou(tp, fp, fn), tumour),
         "pooled_dice": share(2 * tp, 2 * tp + fp + fn, pixels, "pixel"),

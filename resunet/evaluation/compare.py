@@ -17,7 +17,7 @@ from statsmodels.stats.multitest import multipletests
 
 from resunet.errors import InputError
 from resunet.evaluation.aggregate import Resampling
-from resunet.evaluation.metrics import FloatArray, ratio, table_dice, volumes
+from resunet.evaluation.metrics import FloatArray, ratio, volume_dice
 
 TIE = 0.005  # differences of a patient's Dice up to this count as a tie
 
@@ -69,7 +69,7 @@ def paired_table(slices: Mapping[str, pd.DataFrame], reference: str) -> pd.DataF
 def paired_row(model: str, table: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Any]:
     """One row of `paired_table` without Holm's correction."""
     check_same_slices(model, table, reference)
-    differences = table_dice(volumes(table)) - table_dice(volumes(reference))
+    differences = (volume_dice(table) - volume_dice(reference)).to_numpy()
     differences = differences[np.isfinite(differences)]
     weights = Resampling.of_patients(len(differences)).weights
     low, high = Resampling(weights).interval(ratio(weights @ differences, weights.sum(axis=1)))

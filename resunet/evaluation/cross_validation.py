@@ -13,7 +13,7 @@ from resunet.data.splits import FOLDS, site
 from resunet.errors import InputError
 from resunet.evaluation.aggregate import Resampling, summarise_segmentation
 from resunet.evaluation.evaluation import Evaluation
-from resunet.evaluation.metrics import ratio, table_dice, volumes
+from resunet.evaluation.metrics import ratio, volume_dice, volumes
 
 CROSS_VALIDATED = "cross_validated"  # the name of an evaluation over all folds
 FOLD_RUN = re.compile(r"(?P<base>.+)_fold(?P<fold>[0-9])")
@@ -66,7 +66,7 @@ def cross_validation_table(evaluations: Mapping[str, Evaluation]) -> pd.DataFram
     rows: list[dict[str, Any]] = []
     for evaluation in evaluations.values():
         patients = volumes(evaluation.slices)
-        known = patients.assign(dice=table_dice(patients)).dropna(subset=["dice"])
+        known = patients.assign(dice=volume_dice(evaluation.slices)).dropna(subset=["dice"])
         for group, dice in _groups(known):
             resampling = Resampling.of_patients(len(dice))
             low, high = resampling.interval(ratio(resampling.weights @ dice, resampling.weights.sum(axis=1)))

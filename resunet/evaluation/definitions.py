@@ -1,8 +1,8 @@
 """What each name in summary.json means, in the words that screens and model cards show."""
 
 DEFINITIONS = {
-    "volume_dice_mean": "Dice of each patient's whole volume, mean over patients",
-    "volume_dice_median": "Dice of each patient's whole volume, median over patients",
+    "volume_dice_mean": "Dice of each patient's whole volume, mean over patients with a tumour",
+    "volume_dice_median": "Dice of each patient's whole volume, median over patients with a tumour",
     "tumour_slice_dice": "Dice of each slice that shows a tumour, mean over those slices",
     "tumour_slice_iou": "IoU of each slice that shows a tumour, mean over those slices",
     "pooled_dice": "Dice of all pixels of all slices together",
@@ -51,6 +51,7 @@ LABELS = {
     "ece": "Calibration error",
 }
 EMPTY_RULE = {
+    "volume_dice_mean, volume_dice_median": "patients without a tumour pixel are left out",
     "all_slice_dice": "1 where truth and prediction are both empty",
     "tumour_slice_dice, tumour_slice_iou, hd95_px, surface_dice_2px": "slices without tumour are left out",
 }

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from resunet.data.splits import NO_SITE, site
-from resunet.evaluation.metrics import table_dice, volumes
+from resunet.evaluation.metrics import volume_dice
 
 SIZES = {"up to 150 px": (1, 150), "150 to 500 px": (151, 500), "500 to 1,500 px": (501, 1500), "over 1,500 px": (1501, 10**9)}
 SHOWS = {"all slices": (0, 10**9), "with tumour": (1, 10**9), "without tumour": (0, 0)}
@@ -44,7 +44,6 @@ def select_slices(
         keep &= np.logical_or.reduce([(pixels >= SIZES[name][0]) & (pixels <= SIZES[name][1]) for name in sizes])
     kept = slices[keep]
     if worst is not None and len(kept):
-        patients = volumes(kept)
-        ranked = pd.Series(table_dice(patients), index=patients.index).sort_values()
+        ranked = volume_dice(kept).sort_values()
         kept = kept[kept["patient"].isin(ranked.index[:worst])]
     return kept

@@ -59,6 +59,12 @@ def volumes(slices: pd.DataFrame) -> pd.DataFrame:
     return slices.groupby("patient")[["tp", "fp", "fn"]].sum()
 
 
+def volume_dice(slices: pd.DataFrame) -> pd.Series[float]:
+    """Dice of each patient's whole volume, by patient; NaN for a patient without a tumour pixel, whatever was predicted."""
+    patients = volumes(slices)
+    return pd.Series(table_dice(patients), index=patients.index).where(patients["tp"] + patients["fn"] > 0)
+
+
 def table_dice(table: pd.DataFrame) -> FloatArray:
     """Dice of each row of a table with columns tp, fp, fn; NaN where both masks are empty."""
     return dice(table["tp"].to_numpy(), table["fp"].to_numpy(), table["fn"].to_numpy())

@@ -17,7 +17,7 @@ from resunet.artifacts import Calibration, CleanUp, Gate, ModelFolder
 from resunet.data.slices import SliceRecord, read_pair
 from resunet.data.transforms import fit_back, normalise
 from resunet.errors import InputError
-from resunet.evaluation.metrics import count_pixels, dice, table_dice, volumes
+from resunet.evaluation.metrics import count_pixels, dice, volume_dice
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.stages import Stage1, Stage2
 
@@ -117,7 +117,7 @@ def pixel_counts(maps: Iterable[Any], truths: Iterable[Any], threshold: float, c
 def mean_volume_dice(patients: npt.NDArray[np.str_], counts: npt.NDArray[np.int64]) -> float:
     """Mean over patients of the Dice of all their slices; `counts` is (slices, 3) of tp, fp, fn."""
     table = pd.DataFrame(counts, columns=["tp", "fp", "fn"]).assign(patient=patients)
-    return float(np.nanmean(table_dice(volumes(table))))
+    return float(volume_dice(table).mean())
 
 
 def balanced_dice(patients: npt.NDArray[np.str_], counts: npt.NDArray[np.int64]) -> float:

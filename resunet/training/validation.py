@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from sklearn.metrics import accuracy_score, roc_auc_score
@@ -71,10 +70,11 @@ def validate(
 
 def _segmentation(table: pd.DataFrame) -> dict[str, float]:
     patients = volumes(table)
+    with_tumour = patients[patients["tp"] + patients["fn"] > 0]
     return {
         "val_loss": float(table["loss"].mean()),
-        "val_dice": float(np.nanmean(table_dice(patients))),
-        "val_iou": float(np.nanmean(table_iou(patients))),
+        "val_dice": float(table_dice(with_tumour).mean()),
+        "val_iou": float(table_iou(with_tumour).mean()),
     }
 
 
