@@ -64,7 +64,7 @@ def plain_pytorch(images: list[np.ndarray]) -> Contender:
 def ours(images: list[np.ndarray], precisions: tuple[Precision, Precision]) -> Contender:
     """The networks that the pipeline runs, without what is around them."""
     networks = [Network(*each) for each in zip(FOLDERS, SIZES, precisions, strict=True)]
-    return lambda: [network(image) for network, image in zip(networks, images, strict=True)]
+    return lambda: [network(image[None]) for network, image in zip(networks, images, strict=True)]
 
 
 def onnx_runtime(images: list[np.ndarray], threads: int) -> Contender:

@@ -71,10 +71,12 @@ class ModelConfig:
         display_name: what people read; `name` stands in paths and commands.
         task: "segmentation" or "classification".
         input_size: side of the square input, in pixels.
+        context: slices before and after its own that the network sees.
         threshold: probability from which a pixel (or, in stage 1, a slice) counts as tumour.
         threshold_split: the split that chose it; None until it was chosen.
         split_scheme: how the data were divided: "patient", "slice" or "fold0" to "fold4".
         patients: names in "train" and "val".
+        trained_on: hardware, duration and code, where it was not this package's loop on two cores.
         sha256: hexadecimal digests by file name.
     """
 
@@ -95,6 +97,7 @@ class ModelConfig:
     versions: Mapping[str, str]
     git_commit: str | None
     sha256: Mapping[str, str]
+    context: int = 0
     threshold: float = 0.5
     threshold_split: str | None = None
     threshold_figures: Mapping[str, float] = field(default_factory=dict)
@@ -107,6 +110,7 @@ class ModelConfig:
     validation: Mapping[str, float] = field(default_factory=dict)
     optimiser: str = ""
     initialisation: str = ""
+    trained_on: str = ""
 
     @property
     def keeps_weights(self) -> bool:

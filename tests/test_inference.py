@@ -23,6 +23,7 @@ from resunet.inference.pipeline import RESAMPLED, TumourPipeline
 from resunet.inference.predict_files import Choices, predict_files
 from resunet.inference.stages import Stage1, Stage2, sigmoid
 from resunet.inference.verdict import ScanSummary
+from resunet.inference.windows import in_windows
 from resunet.reports.case_report import report, score_slice, verdict
 from tests.conftest import REPOSITORY
 
@@ -275,3 +276,22 @@ def test_every_screen_works_where_torch_cannot_be_imported(tmp_path: Path):
 def test_openvino_reports_to_nobody(tmp_path: Path):
     assert run_alone(SILENT, tmp_path) == "[] None"
     assert not list(tmp_path.iterdir())  # nor does it note anything in the home folder
+
+
+@pytest.mark.parametrize("count", [1, 7, 16, 17, 24, 40])
+@pytest.mark.parametrize(("halo", "length"), [(0, 1), (4, 16), (2, 5)])
+def test_windows_give_what_the_whole_sequence_gives(count: int, halo: int, length: int):
+    """A running mean stands for the network: its ends differ where a window ends, as those of a padded convolution do."""
+    slices = np.random.default_rng(count).random((count, 3), np.float32)
+    sizes = []
+
+    def mean_of_neighbours(window: np.ndarray) -> np.ndarray:
+        sizes.append(len(window))
+        padded = np.pad(window, ((halo, halo), (0, 0)))
+        return np.stack([padded[row : row + 2 * halo + 1].sum(axis=0) for row in range(len(window))])
+
+    expected = mean_of_neighbours(slices)
+    sizes.clear()
+    results = list(in_windows(iter(slices), mean_of_neighbours, halo, length))
+    np.testing.assert_allclose(results, expected, rtol=1e-6)
+    assert max(sizes) <= length

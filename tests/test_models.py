@@ -25,6 +25,7 @@ PARAMETERS = {
     "agresunet": 1_237_181,
     "resunet_deep": 6_804_932,
     "resunet_lite": 3_462_500,
+    "resunet_lite_3d": 3_839_172,
     "resnet50": 23_510_081,
 }
 
@@ -63,7 +64,7 @@ def test_classification_gives_one_logit_a_slice(name: str):
 @pytest.mark.parametrize("name", MODELS)
 def test_every_parameter_has_a_gradient(name: str):
     torch.manual_seed(0)
-    model = build_model(name).train()
+    model = lively(name).train()
     model(torch.randn(2, 3, 64, 64)).square().mean().backward()
     for parameter_name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, parameter_name

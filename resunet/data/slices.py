@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -60,6 +60,21 @@ class SliceRecord(Slice):
     def mask_scan(self) -> Scan:
         """The mask file. Raises InputError when it cannot be read."""
         return read_scan(self.mask_path)
+
+
+S = TypeVar("S", bound=Slice)
+
+
+def neighbours(slices: Sequence[S]) -> list[list[S]]:
+    """Slices, sorted by patient and number, in runs of one patient's consecutive numbers."""
+    runs: list[list[S]] = []
+    for record in slices:
+        before = runs[-1][-1] if runs else None
+        if before is not None and (before.patient, before.number + 1) == (record.patient, record.number):
+            runs[-1].append(record)
+        else:
+            runs.append([record])
+    return runs
 
 
 class LoadedSlice(NamedTuple):

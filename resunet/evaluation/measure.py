@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from resunet.artifacts import MASKS, SLICES, SUMMARY, SWEEP, CleanUp
 from resunet.data.scan import BoolMask
-from resunet.data.slices import Slice, read_pair
+from resunet.data.slices import Slice, neighbours, read_pair
 from resunet.data.transforms import FloatImage, fit_back, normalise
 from resunet.evaluation.aggregate import RESAMPLES, gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.definitions import EMPTY_RULE
@@ -22,7 +23,7 @@ from resunet.evaluation.metrics import soft_counts
 from resunet.evaluation.sweep import Sweep, measure_mask, stack, sweep_slice
 from resunet.files import PackedMasks, atomic_files, write_arrays, write_csv, write_json
 from resunet.inference.postprocessing import to_mask
-from resunet.inference.stages import Stage1, Stage2
+from resunet.inference.stages import ProbabilityMap, Stage1, Stage2
 
 MAX_MASK_BYTES = 64 << 20  # packed
 OnProgress = Callable[[int], None]  # slices done
@@ -56,10 +57,9 @@ class PreparedSlice(NamedTuple):
         return {"patient": self.record.patient, "slice": self.record.number, "tumour_pixels": int(np.count_nonzero(self.truth))}
 
 
-def _prepared(records: Sequence[Slice]) -> Iterator[PreparedSlice]:
-    for record in tqdm(records, desc="evaluate", unit="slice"):
-        image, truth = read_pair(record)
-        yield PreparedSlice(record, normalise(image), truth)
+def _prepare(record: Slice) -> PreparedSlice:
+    image, truth = read_pair(record)
+    return PreparedSlice(record, normalise(image), truth)
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ def measure_segmentation(
     that cannot be read.
     """
     rows: list[Any] = []
-    for prepared in _prepared(records):
+    for prepared, output in _segmented(stage_2, records, settings.tta):
         truth = prepared.truth
         p_tumour = stage_1(prepared.image)[0] if stage_1 else np.nan
-        probability = fit_back(stage_2(prepared.image, settings.tta).mean, *truth.shape)
+        probability = fit_back(output.mean, *truth.shape)
         mask = to_mask(probability, settings.threshold, settings.clean_up)
         figures = measure_mask(mask, truth)._asdict()
         figures["lesions"] = write_lesions(figures["lesions"])
@@ -105,6 +105,23 @@ def measure_segmentation(
     return Measurements(table, stack(list(sweeps)), _together(list(packed)))
 
 
+def _segmented(stage_2: Stage2, records: Sequence[Slice], tta: bool) -> Iterator[tuple[PreparedSlice, ProbabilityMap]]:
+    """Each slice with its map, neighbours together; slices that wait for those behind them are few."""
+    waiting: deque[PreparedSlice] = deque()
+    bar = tqdm(total=len(records), desc="evaluate", unit="slice")
+
+    def images(run: Sequence[Slice]) -> Iterator[FloatImage]:
+        for prepared in map(_prepare, run):
+            waiting.append(prepared)
+            yield prepared.image
+
+    for run in neighbours(sorted(records, key=lambda record: (record.patient, record.number))):
+        for output in stage_2.volume(images(run), tta):
+            yield waiting.popleft(), output
+            bar.update()
+    bar.close()
+
+
 def _together(packed: list[PackedMasks]) -> PackedMasks | None:
     """Masks of (H, W) as one of (N, H, W); None where they differ in size or are too many to keep."""
     if len({mask.shape for mask in packed}) != 1 or sum(mask.bits.nbytes for mask in packed) > MAX_MASK_BYTES:
@@ -114,7 +131,8 @@ def _together(packed: list[PackedMasks]) -> PackedMasks | None:
 
 def measure_classification(stage_1: Stage1, records: Sequence[Slice]) -> pd.DataFrame:
     """One row per slice: patient, slice, tumour_pixels, p_tumour. Raises InputError for files that cannot be read."""
-    return _ordered([prepared.row() | {"p_tumour": stage_1(prepared.image)[0]} for prepared in _prepared(records)])
+    slices = map(_prepare, tqdm(records, desc="evaluate", unit="slice"))
+    return _ordered([prepared.row() | {"p_tumour": stage_1(prepared.image)[0]} for prepared in slices])
 
 
 def _ordered(rows: list[Any]) -> pd.DataFrame:

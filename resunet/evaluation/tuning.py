@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from resunet.artifacts import Calibration, CleanUp, Gate, ModelFolder
-from resunet.data.slices import SliceRecord, read_pair
+from resunet.data.slices import SliceRecord, neighbours, read_pair
 from resunet.data.transforms import fit_back, normalise
 from resunet.errors import InputError
 from resunet.evaluation.metrics import count_pixels, dice, volume_dice
@@ -99,11 +99,18 @@ def best_choice(figures: dict[tuple[float, CleanUp], float]) -> tuple[float, Cle
 
 
 def stage_2_outputs(stage_2: Stage2, records: Sequence[SliceRecord]) -> list[npt.NDArray[np.float16]]:
-    """Probability maps at each slice's own size, held as float16: validation is small enough to keep."""
+    """Probability maps at each slice's own size, held as float16: validation is small enough to keep.
+
+    Args:
+        records: sorted by patient and number.
+    """
     maps: list[npt.NDArray[np.float16]] = []
-    for record in records:
-        image = record.image()
-        maps.append(fit_back(stage_2(normalise(image)).mean, *image.shape[:2]).astype(np.float16))
+    for run in neighbours(records):
+        images = [record.image() for record in run]
+        outputs = stage_2.volume(map(normalise, images))
+        maps += [
+            fit_back(output.mean, *image.shape[:2]).astype(np.float16) for output, image in zip(outputs, images, strict=True)
+        ]
     return maps
 
 

@@ -45,18 +45,19 @@ def has_bfloat16() -> bool:
 
 
 class Network:
-    """One model's graph for one slice at a time. Thread-safe: forward passes go through FORWARD_PASSES.
+    """One model's graph. Thread-safe: forward passes go through FORWARD_PASSES.
 
     Args:
         folder: a model folder with weights and graph, both checked against their SHA-256.
         size: side of the square input, in pixels.
         precision: number format of the arithmetic; inputs and outputs are float32.
+        most: slices of a call at most.
 
     Raises:
         InputError: a file is missing or damaged, or the graph cannot be run.
     """
 
-    def __init__(self, folder: ModelFolder, size: int, precision: Precision) -> None:
+    def __init__(self, folder: ModelFolder, size: int, precision: Precision, most: int = 1) -> None:
         folder.check(WEIGHTS_FILE)
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -65,7 +66,7 @@ class Network:
         }
         try:
             model = core().read_model(folder.check(GRAPH_FILE))
-            model.reshape([1, 3, size, size])
+            model.reshape([1 if most == 1 else (1, most), 3, size, size])
             self._request = core().compile_model(model, "CPU", settings).create_infer_request()
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
@@ -73,9 +74,9 @@ class Network:
                 f"The graph in {folder.path} cannot be run ({reason}); run resunet export {folder.path}."
             ) from None
 
-    def __call__(self, image: FloatImage) -> tuple[npt.NDArray[np.float32], ...]:
-        """Outputs, without their batch axis, of a normalised slice (S, S, 3)."""
-        batch = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
+    def __call__(self, images: FloatImage) -> tuple[npt.NDArray[np.float32], ...]:
+        """Outputs (N, ...) of N normalised slices (N, S, S, 3)."""
+        batch = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
         with FORWARD_PASSES.hold():
             outputs = self._request.infer([batch])
-            return tuple(output[0].copy() for output in outputs.values())
+            return tuple(output.copy() for output in outputs.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,9 +16,10 @@ from resunet.errors import InputError
 from resunet.hub import find_model
 from resunet.inference.familiarity import Familiarity
 from resunet.inference.runtime import Network, Precision, has_bfloat16
+from resunet.inference.windows import WINDOW, in_windows
 
 FRAME = 256  # side of the frame on which stage 1's input is prepared, as in training
-FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (0,), (0, 1))  # axes of (S, S) or (S, S, 3)
+FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (1,), (1, 2))  # axes of (N, S, S) or (N, S, S, 3)
 
 
 def sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -75,7 +77,8 @@ class Stage1:
 
     def outputs(self, image: FloatImage) -> tuple[npt.NDArray[np.float32], ...]:
         """Logit (1,), Grad-CAM (h, w) and texture (1024,) of a normalised slice (H, W, 3)."""
-        return self._network(resize(fit_to_grid(image, FRAME), self.config.input_size))
+        outputs = self._network(resize(fit_to_grid(image, FRAME), self.config.input_size)[None])
+        return tuple(output[0] for output in outputs)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Stage2:
     Attributes:
         size: side of the model's grid in pixels.
         threshold, clean_up: how a map becomes a mask; chosen on validation.
+        context: slices before and after its own that the network sees; 0 for one slice at a time.
         gate: p_tumour below which a slice is taken as empty; chosen on validation for the two stages together, or None.
 
     Args:
@@ -104,22 +108,36 @@ class Stage2:
             raise InputError(f"{folder.path} is not a stage 2 model; give a folder whose task is segmentation.")
         self.size = self.config.input_size
         self.threshold, self.clean_up = self.config.threshold, self.config.postprocessing
+        self.context = self.config.context
         self.gate = self.config.gate.threshold if self.config.gate else None
         fusion = self.config.fusion
         members = [find_model(name, folder.path.parent) for name in fusion.members] if fusion else [folder]
         self._shares = fusion.shares if fusion else (1.0,)
-        self._networks = [Network(member, self.size, precision or "float32") for member in members]
+        self._most = WINDOW if self.context else 1
+        self._networks = [Network(member, self.size, precision or "float32", self._most) for member in members]
 
     def __call__(self, image: FloatImage, tta: bool = False) -> ProbabilityMap:
-        """Probability map of a normalised slice (H, W, 3) on the model's grid; `tta` averages over four flips."""
-        grid = fit_to_grid(image, self.size)
-        if not tta:
-            return ProbabilityMap(self._probability(grid))
-        views = np.stack([np.flip(self._probability(np.flip(grid, axes)), axes) for axes in FLIPS])
-        return ProbabilityMap(views.mean(axis=0), views.std(axis=0))
+        """`volume` of a single slice (H, W, 3)."""
+        return next(self.volume([image], tta))
 
-    def _probability(self, grid: FloatImage) -> FloatImage:
-        maps = [sigmoid(network(grid)[0][0]) for network in self._networks]
+    def volume(self, images: Iterable[FloatImage], tta: bool = False) -> Iterator[ProbabilityMap]:
+        """Probability maps of normalised neighbouring slices (H, W, 3), on the model's grid, as they are asked for.
+
+        Args:
+            images: in order; slices that the network does not see together may be given together too.
+            tta: average over four flips.
+        """
+        grids = (fit_to_grid(image, self.size) for image in images)
+        for views in in_windows(grids, lambda window: self._views(window, tta), self.context, self._most):
+            yield ProbabilityMap(views.mean(axis=0), views.std(axis=0)) if tta else ProbabilityMap(views[0])
+
+    def _views(self, window: FloatImage, tta: bool) -> FloatImage:
+        """Probabilities (N, V, S, S) of slices (N, S, S, 3) under one view, or four."""
+        views = [np.flip(self._probability(np.flip(window, axes)), axes) for axes in (FLIPS if tta else FLIPS[:1])]
+        return np.stack(views, axis=1)
+
+    def _probability(self, window: FloatImage) -> FloatImage:
+        maps = [sigmoid(network(window)[0][:, 0]) for network in self._networks]
         if len(maps) == 1:
             return maps[0]
         return np.asarray(np.average(maps, axis=0, weights=self._shares), np.float32)

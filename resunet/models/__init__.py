@@ -15,6 +15,7 @@ from resunet.models.cnn import CNN
 from resunet.models.pretrained import load_weights
 from resunet.models.resunet import ResUNet, ResUNetDeep
 from resunet.models.resunet_lite import ResUNetLite
+from resunet.models.resunet_lite_3d import ResUNetLite3D
 from resunet.models.resunet_plus import ResUNetPlus
 from resunet.models.seresunet import SEResUNet
 from resunet.models.unet import UNet
@@ -30,6 +31,7 @@ SEGMENTATION: dict[str, Callable[[], nn.Module]] = {
     "agresunet": AGResUNet,
     "resunet_deep": ResUNetDeep,
     "resunet_lite": ResUNetLite,
+    "resunet_lite_3d": ResUNetLite3D,
 }
 CLASSIFICATION: dict[str, Callable[[], nn.Module]] = {"resnet50": ResNet50Classifier}
 MODELS = {**SEGMENTATION, **CLASSIFICATION}
@@ -40,6 +42,11 @@ def build_model(architecture: str) -> nn.Module:
     if architecture not in MODELS:
         raise InputError(f"There is no architecture '{architecture}'; choose one of {', '.join(MODELS)}.")
     return MODELS[architecture]()
+
+
+def context_of(architecture: str) -> int:
+    """How many slices before and after its own a network sees; 0 for one that sees a slice at a time."""
+    return int(getattr(MODELS[architecture], "CONTEXT", 0))
 
 
 def load_network(folder: ModelFolder) -> nn.Module:

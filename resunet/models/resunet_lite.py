@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -95,6 +96,10 @@ class ResUNetLite(Pretrained, nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, 1, H, W) of a normalised image (B, 3, H, W); odd sides are padded by one pixel and cut back."""
+        return self._logits(image, lambda features, level: features)
+
+    def _logits(self, image: Tensor, mix: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """`forward`, with what `mix` makes of the encoder's last features (level 0) and of each decoder stage's (from 1)."""
         height, width = image.shape[-2:]
         features = self.stem(nn.functional.pad(image, (0, width % 2, 0, height % 2), mode="replicate"))
         maps = []
@@ -102,9 +107,9 @@ class ResUNetLite(Pretrained, nn.Module):
             features = group(features)
             if index in SKIPS:
                 maps.append(features)
-        coarse = maps.pop()
-        for up in self.decoder:
-            coarse = up(coarse, maps.pop())
+        coarse = mix(maps.pop(), 0)
+        for level, up in enumerate(self.decoder, start=1):
+            coarse = mix(up(coarse, maps.pop()), level)
         logits: Tensor = self.to_space(self.head(coarse))
         return logits[..., :height, :width]
 

@@ -15,7 +15,7 @@ from resunet.data.slices import fingerprint
 from resunet.data.sources import Splits
 from resunet.data.transforms import NORMALISATION
 from resunet.files import atomic_files, file_sha256
-from resunet.models import build_model, count_gflop, count_parameters
+from resunet.models import build_model, context_of, count_gflop, count_parameters
 from resunet.training.recipes import Recipe
 from resunet.training.state import disk_tensors, save_tensors
 
@@ -29,6 +29,7 @@ def describe_run(name: str, recipe: Recipe, splits: Splits) -> ModelConfig:
         architecture=recipe.architecture,
         task=recipe.task,
         input_size=recipe.input_size,
+        context=context_of(recipe.architecture),
         data_set=splits.description,
         preprocessing=NORMALISATION,
         split_scheme=splits.scheme,
