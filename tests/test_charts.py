@@ -33,7 +33,7 @@ def test_every_model_has_a_colour_of_its_own_and_its_runs_share_it():
     colours = [style.model_colour(name) for name in (*list_models(), "somebody_elses", "another_ones")]
     assert len(set(colours)) == len(colours)
     assert style.model_colour("resunet_bce_seed2") == style.model_colour("resunet") == style.model_colour("runs/resunet")
-    assert style.model_colour("resunet_deep_fold3") == style.model_colour("resunet_deep") != style.model_colour("resunet")
+    assert style.model_colour("resunet_lite_3d_fold3") == style.model_colour("resunet_lite_3d") != style.model_colour("resunet")
 
 
 def test_patient_chart_shows_each_patient_once_with_its_dice_and_worst_slice():

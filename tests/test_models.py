@@ -23,7 +23,6 @@ PARAMETERS = {
     "seresunet": 1_220_345,
     "resunet_plus": 1_221_137,
     "agresunet": 1_237_181,
-    "resunet_deep": 6_804_932,
     "resunet_lite": 3_462_500,
     "resunet_lite_3d": 3_839_172,
     "resnet50": 23_510_081,

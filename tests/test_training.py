@@ -35,6 +35,7 @@ from resunet.training.validation import validation_batches
 from tests.conftest import REPOSITORY
 
 SMOKE = find_recipe("smoke")
+VOLUME = replace(SMOKE, name="smoke_3d", architecture="resunet_lite_3d", sequence=4, batch_size=8)
 NO_CHANGES = AugmentationRanges(0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -104,14 +105,50 @@ def test_simulated_slices_follow_the_real_ones(kaggle: Path):
     assert torch.equal(batch.masks[0], batch.masks[1])
 
 
-@pytest.mark.parametrize("recipe", [SMOKE, find_recipe("smoke_stage1")], ids=lambda recipe: recipe.name)
+def test_a_sequence_surrounds_its_slice_and_mostly_stays_inside_the_patient():
+    drawn = [sampling.sequence_around(7, range(4, 24), 6, np.random.default_rng(seed)) for seed in range(300)]
+    assert all(7 in places and len(places) == 6 and 4 <= min(places) and max(places) < 24 for places in drawn)
+    whole = [places == list(range(places[0], places[0] + 6)) for places in drawn]
+    assert 0.85 < np.mean(whole) < 1.0  # of the 300, a fifth are not moved inside, and 2 of 6 starts lie outside
+    assert {places.index(7) for places, each in zip(drawn, whole, strict=True) if each} == {0, 1, 2, 3}
+    short = sampling.sequence_around(5, range(4, 7), 6, np.random.default_rng(0))
+    assert sorted(short) == short and set(short) <= {4, 5, 6} and 5 in short
+
+
+def test_slices_of_a_sequence_share_geometry_and_intensities_but_not_noise(kaggle: Path):
+    cache = loop.SliceCache(open_splits(kaggle).train, 256)
+    cache.images[:], cache.masks[:] = cache.images[0], cache.masks[0]  # then equal draws give equal pictures
+    for ranges, same in ((NO_NOISE, True), (STRONG, False)):
+        recipe = replace(VOLUME, augmentation=replace(ranges, lesion_copy_paste=0.0))
+        batch = TrainingSlices(cache, [], recipe, CPU).batch([Draw(1, 0, 5), Draw(1, 0, 6)])
+        assert batch.images.shape == (8, 3, 64, 64)
+        first, second = batch.images.split(4)
+        assert all(torch.equal(first[0], other) for other in first[1:]) is same
+        assert torch.equal(batch.masks[0], batch.masks[3]) and not torch.equal(first[0], second[0])
+
+
+def test_an_epoch_of_sequences_counts_slices():
+    recipe = replace(VOLUME, samples_per_epoch=64, batch_size=16, tumour_share=0.75)
+    plan = epoch_plan(np.arange(40) < 20, 0, recipe, epoch=0)
+    assert recipe.steps_per_epoch == 4 and len(plan) == 16
+    assert sum(draw.position < 20 for draw in plan) == 12
+
+
+def test_sequences_refuse_what_would_tear_them_apart():
+    with pytest.raises(ValueError, match="whole batches"):
+        replace(VOLUME, batch_size=10)
+    with pytest.raises(ValueError, match="copied lesions"):
+        replace(VOLUME, augmentation=STRONG)
+
+
+@pytest.mark.parametrize("recipe", [SMOKE, find_recipe("smoke_stage1"), VOLUME], ids=lambda recipe: recipe.name)
 def test_no_tensor_is_made_on_another_device_than_the_batch(recipe: Recipe, kaggle: Path, monkeypatch: pytest.MonkeyPatch):
     """On the device `meta`, which holds no numbers, an operation that mixes devices fails as it would on a GPU."""
     meta = torch.device("meta")
     monkeypatch.setattr(loop, "mixed_precision", lambda *_: nullcontext())  # autocast does not know the device
     splits = open_splits(kaggle)
     cache = loop.SliceCache(splits.train, 256)
-    slices = TrainingSlices(cache, [], replace(recipe, augmentation=NO_NOISE), meta)
+    slices = TrainingSlices(cache, [], replace(recipe, augmentation=replace(NO_NOISE, lesion_copy_paste=0.0)), meta)
     batch = slices.batch([Draw(position, 0, position) for position in range(4)])
     assert all(tensor.device == meta for tensor in batch)
     trainer = loop.Trainer(recipe, ModelFolder(Path("unused")), describe_run("smoke", recipe, splits), cache, cache)
@@ -121,7 +158,7 @@ def test_no_tensor_is_made_on_another_device_than_the_batch(recipe: Recipe, kagg
     loss = trainer._loss_of(batch)
     loss.backward()
     assert loss.device == meta
-    for _, validation in validation_batches(cache, recipe.input_size, meta):
+    for _, validation in validation_batches(cache, recipe, meta):
         assert all(tensor.device == meta for tensor in validation)
 
 
@@ -177,7 +214,7 @@ class Killed(Exception):
     pass
 
 
-def run_killed_at(step: int, data: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_killed_at(step: int, data: Path, out: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe = SMOKE) -> None:
     """Train until `step` optimiser steps are done, then break off without any clean-up."""
     done = 0
     original = loop.Trainer._step
@@ -193,7 +230,7 @@ def run_killed_at(step: int, data: Path, out: Path, monkeypatch: pytest.MonkeyPa
         patched.setattr(loop.Trainer, "_step", counted)
         patched.setattr(loop, "CHECKPOINT_STEPS", 1)
         with pytest.raises(Killed):
-            train(SMOKE, data, out)
+            train(recipe, data, out)
 
 
 @pytest.mark.parametrize("step", [0, 1, 3, 4, 6])
@@ -208,6 +245,15 @@ def test_killed_and_resumed_equals_uninterrupted(
         assert all(torch.equal(expected[name], got[name]) for name in expected)
     pd.testing.assert_frame_equal(resumed.history().drop(columns="seconds"), finished.history().drop(columns="seconds"))
     assert (resumed.path / SNAPSHOTS).read_bytes() == (finished.path / SNAPSHOTS).read_bytes()
+
+
+def test_a_volume_models_run_resumes_exactly(kaggle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    whole = train(VOLUME, kaggle, tmp_path / "whole")
+    run_killed_at(3, kaggle, tmp_path / "killed", monkeypatch, VOLUME)
+    resumed = train(VOLUME, kaggle, tmp_path / "killed", resume=True)
+    expected, got = load_file(whole.path / CHECKPOINT), load_file(resumed.path / CHECKPOINT)
+    assert expected.keys() == got.keys() and all(torch.equal(expected[name], got[name]) for name in expected)
+    assert not (whole.path / SNAPSHOTS).exists() and whole.config().context == 4
 
 
 @pytest.mark.slow

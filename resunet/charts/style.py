@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 
 # Okabe and Ito's colours, told apart by colour-blind eyes and readable on white and on near-black.
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8A949C"
-# Five more, near Tol's muted ones.
-WINE, TEAL, OLIVE, INDIGO, BROWN = "#882255", "#44AA99", "#999933", "#7B6FD0", "#8C564B"
+# Four more, near Tol's muted ones.
+WINE, TEAL, OLIVE, INDIGO = "#882255", "#44AA99", "#999933", "#7B6FD0"
 HEIGHT = 360
 SHORT_LEGEND, LEGEND_ROW = 3, 22  # entries; pixels
 BESIDE, BELOW = 64, 60  # pixels for the numbers and the title of an axis
@@ -21,7 +21,7 @@ BESIDE, BELOW = 64, 60  # pixels for the numbers and the title of an axis
 # Colours of the bundled models; any other one gets a colour of its own, computed from its name.
 MODEL_COLOURS = {
     "resunet_lite": BLUE,
-    "resunet_deep": ORANGE,
+    "resunet_lite_3d": ORANGE,
     "resunet": GREEN,
     "unet": RED,
     "unet_plus_plus": PURPLE,
@@ -31,7 +31,6 @@ MODEL_COLOURS = {
     "cnn_unet": OLIVE,
     "cnn": GREY,
     "resnet50": INDIGO,
-    "resunet_deep_128": BROWN,
 }
 RUN_SUFFIX = re.compile(r"_(fold\d+|slice|bce|dice|tversky|focal_tversky|seed\d+)(?=_|$)")
 

@@ -69,7 +69,7 @@ def summarise_segmentation(slices: pd.DataFrame, resampling: Resampling | None =
     patients = slices["patient"].nunique()
     resampling = resampling or Resampling.of_patients(patients)
     figures = {name: _figure(figure, resampling) for name, figure in segmentation_ratios(slices).items()}
-    figures["volume_dice_median"] = _median(volume_dice(slices).to_numpy(np.float64), resampling)
+    figures["volume_dice_median"] = _median(np.asarray(volume_dice(slices), np.float64), resampling)
     return {name: figures[name] for name in DEFINITIONS if name in figures}
 
 
@@ -87,7 +87,7 @@ def segmentation_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
     def share(part: Array, whole: Array, n: int, unit: str) -> Ratio:
         return Ratio(_sums(patients, part), _sums(patients, whole), n, unit)
 
-    of_patients = volume_dice(slices).to_numpy(np.float64)
+    of_patients = np.asarray(volume_dice(slices), np.float64)
     known = np.isfinite(of_patients)
     every = np.ones(len(slices), bool)
     ratios = {

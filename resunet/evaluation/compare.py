@@ -69,7 +69,7 @@ def paired_table(slices: Mapping[str, pd.DataFrame], reference: str) -> pd.DataF
 def paired_row(model: str, table: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Any]:
     """One row of `paired_table` without Holm's correction."""
     check_same_slices(model, table, reference)
-    differences = (volume_dice(table) - volume_dice(reference)).to_numpy(np.float64)
+    differences = np.asarray(volume_dice(table) - volume_dice(reference), np.float64)
     differences = differences[np.isfinite(differences)]
     weights = Resampling.of_patients(len(differences)).weights
     low, high = Resampling(weights).interval(ratio(weights @ differences, weights.sum(axis=1)))

@@ -13,7 +13,7 @@ from resunet.models.agresunet import AGResUNet
 from resunet.models.classifier import ResNet50Classifier
 from resunet.models.cnn import CNN
 from resunet.models.pretrained import load_weights
-from resunet.models.resunet import ResUNet, ResUNetDeep
+from resunet.models.resunet import ResUNet
 from resunet.models.resunet_lite import ResUNetLite
 from resunet.models.resunet_lite_3d import ResUNetLite3D
 from resunet.models.resunet_plus import ResUNetPlus
@@ -29,7 +29,6 @@ SEGMENTATION: dict[str, Callable[[], nn.Module]] = {
     "seresunet": SEResUNet,
     "resunet_plus": ResUNetPlus,
     "agresunet": AGResUNet,
-    "resunet_deep": ResUNetDeep,
     "resunet_lite": ResUNetLite,
     "resunet_lite_3d": ResUNetLite3D,
 }

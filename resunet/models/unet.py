@@ -14,17 +14,6 @@ Block = Callable[[int, int], nn.Module]
 LINEAGE_WIDTHS = (16, 32, 64, 128, 256)  # channels of each level, finest first; the last is the bottleneck
 
 
-def down_and_up(features: Tensor, pool: nn.Module, encoder: nn.ModuleList, decoder: nn.ModuleList) -> Tensor:
-    """Through the encoder, pooling before each level, and back through the decoder, each level with its skip."""
-    skips = []
-    for level in encoder:
-        skips.append(features)
-        features = level(pool(features))
-    for level in decoder:
-        features = level(features, skips.pop())
-    return features
-
-
 class EncoderDecoder(Pretrained, nn.Module):
     """Max-pooling encoder, upsampling decoder with concatenated skips, 1x1 output.
 
@@ -47,7 +36,13 @@ class EncoderDecoder(Pretrained, nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, 1, H, W) of a normalised image (B, 3, H, W)."""
-        return self.head(down_and_up(self.stem(image), self.pool, self.encoder, self.decoder))  # type: ignore[no-any-return]
+        features, skips = self.stem(image), []
+        for level in self.encoder:
+            skips.append(features)
+            features = level(self.pool(features))
+        for level in self.decoder:
+            features = level(features, skips.pop())
+        return self.head(features)  # type: ignore[no-any-return]
 
 
 class UNet(EncoderDecoder):

@@ -52,8 +52,9 @@ def _what(config: ModelConfig) -> str:
         if config.task == "segmentation"
         else f"Says whether one slice shows {data.target}"
     )
+    neighbours = f" It sees {config.context} slices each way." if config.context else ""
     return (
-        f"{job} of three channels ({', '.join(data.channels)}). Anatomy: {data.anatomy}; modality: {data.modality}. "
+        f"{job} of three channels ({', '.join(data.channels)}).{neighbours} Anatomy: {data.anatomy}; modality: {data.modality}. "
         f"{config.parameters / 1e6:.2f} million parameters, {config.gflop:.2f} GFLOP per slice of "
         f"{config.input_size}x{config.input_size}. Research use only; not a medical device. {PAPER}"
     )
@@ -68,14 +69,15 @@ def _training(config: ModelConfig) -> str:
     phases = ", then ".join(f"{phase['epochs']} epochs at {phase['size']} pixels" for phase in recipe["phases"])
     auxiliary = " Its feature maps were also trained to find the masks." if recipe["auxiliary_masks"] else ""
     unaided = "" if recipe["imagenet"] else ", no ImageNet pre-training"
-    kept = "" if config.keeps_weights else " The weights are not kept; the command reproduces them."
+    where = f" Trained on {config.trained_on}." if config.trained_on else ""
+    kept = "" if config.keeps_weights else " The weights are not kept; the command trains the like again."
     return (
         f"`resunet train --recipe {recipe['name']}`. {config.data_set.name}: {len(config.patients['train'])} patients "
         f"({config.slices['train']} slices) for training, {len(config.patients['val'])} for validation, split by "
         f"{config.split_scheme}. Weights {config.initialisation}{unaided}; {phases} of "
         f"{recipe['samples_per_epoch']} weighted draws, {recipe['simulated_share']:.0%} of them simulated; loss "
         f"{recipe['loss']}; {config.optimiser}; seed {recipe['seed']}.{auxiliary} Best epoch on validation: "
-        f"{config.best_epoch}. Each slice is normalised by itself: {config.preprocessing}. Threshold "
+        f"{config.best_epoch}.{where} Each slice is normalised by itself: {config.preprocessing}. Threshold "
         f"{config.threshold}, chosen on {config.threshold_split or 'nothing yet'}.{kept}"
     )
 
@@ -129,7 +131,7 @@ def _limits(config: ModelConfig) -> str:
     terms = f"The weights inherit the licence of the data: {data.licence}."
     sentences = [
         *data.limits,
-        "One slice at a time: it does not know the slices above and below.",
+        *([] if config.context else ["One slice at a time: it does not know the slices above and below."]),
         f"{terms[:-1]}; {data.citation}." if data.citation else terms,
     ]
     return "\n".join(f"- {sentence}" for sentence in sentences)

@@ -79,6 +79,7 @@ class Trainer:
         self.average = WeightAverage(self.model, self.recipe.ema_decay)
         rate = torch.tensor(self.recipe.learning_rate, device=self.device) if on_gpu else self.recipe.learning_rate
         self.optimiser = optim.AdamW(self.model.parameters(), lr=rate, weight_decay=self.recipe.weight_decay, capturable=on_gpu)
+        self._length = (self.recipe.sequence,) if self.recipe.sequence > 1 else ()
         self.loss: Loss = build_loss(self.recipe.loss)
         self.trained = DistributedDataParallel(self.model) if world() > 1 else self.model
         self.progress = Progress(recipe=self.recipe.describe())
@@ -108,7 +109,8 @@ class Trainer:
         """Train from where `progress` stands to the last epoch or to early stopping."""
         simulated = simulated_slices(self.recipe) if self.config.data_set.anatomy == "brain" else []
         slices = TrainingSlices(self.train, simulated, self.recipe, self.device)
-        segments = self.recipe.task == "segmentation" and rank() == 0
+        # The samples are slices of different heads, which say nothing about a network that sees across slices.
+        segments = self.recipe.task == "segmentation" and self.recipe.sequence == 1 and rank() == 0
         snapshots = SnapshotRecorder(self.run, self.recipe.input_size, self.progress.epoch) if segments else None
         total = self.recipe.epochs * self.recipe.steps_per_epoch
         done = self.progress.epoch * self.recipe.steps_per_epoch + self.progress.step
@@ -120,7 +122,7 @@ class Trainer:
     def _batches(self, slices: TrainingSlices, simulated: int) -> Iterator[Batch]:
         """This process's share of what is left of the epoch's batches."""
         plan = epoch_plan(self.train.has_tumour, simulated, self.recipe, self.progress.epoch)
-        size = self.recipe.batch_size
+        size = self.recipe.examples_per_batch
         for start in range(self.progress.step * size, len(plan), size):
             yield slices.batch(plan[start + rank() : start + size : world()])
 
@@ -159,7 +161,7 @@ class Trainer:
     def _loss_of(self, batch: Batch) -> Tensor:
         images, masks, labels = batch
         with mixed_precision(self.device, self.dtype):
-            outputs = self.trained(images)
+            outputs = self.trained(images, *self._length)
         if isinstance(outputs, Tensor):
             target, loss = (masks, self.loss) if self.recipe.task == "segmentation" else (labels, build_loss("bce"))
             return loss(outputs, target)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from resunet.data.augmentation import GENTLE, STRONG, AugmentationRanges
+from resunet.data.splits import FOLDS
 from resunet.errors import InputError
 
 
@@ -27,7 +28,9 @@ class Recipe:
         display_name: what people read; `name` stands in paths and commands.
         task: "segmentation" or "classification".
         phases: run one after the other; the last one's size is the model's input size.
-        tumour_share: share of the real draws that show a tumour.
+        sequence: neighbouring slices of an example, which share its geometry and intensities; more than 1 for networks that
+            see across slices. Draws and batches are counted in slices all the same.
+        tumour_share: share of the real draws that show a tumour; of a sequence's draws, the slice that it is laid around.
         simulated_share: share of the draws that come from the simulator; none for another organ than the brain.
         patience: epochs of the last phase without improvement on validation before training stops early.
         imagenet: start from ImageNet weights, where the architecture has some.
@@ -46,6 +49,7 @@ class Recipe:
     loss: str = "tversky_bce"
     samples_per_epoch: int = 1600
     batch_size: int = 16
+    sequence: int = 1
     tumour_share: float = 0.5
     simulated_share: float = 0.05
     learning_rate: float = 2e-3
@@ -62,6 +66,11 @@ class Recipe:
     split_scheme: str = "patient"
     keep_weights: bool = True
 
+    def __post_init__(self) -> None:
+        mixes = self.simulated_share or self.augmentation.lesion_copy_paste
+        if self.sequence > 1 and (mixes or self.batch_size % self.sequence):
+            raise ValueError("sequences have no simulated or copied lesions, and fill whole batches")
+
     @property
     def epochs(self) -> int:
         return sum(phase.epochs for phase in self.phases)
@@ -73,6 +82,10 @@ class Recipe:
     @property
     def steps_per_epoch(self) -> int:
         return self.samples_per_epoch // self.batch_size
+
+    @property
+    def examples_per_batch(self) -> int:
+        return self.batch_size // self.sequence
 
     def phase_of(self, epoch: int) -> Phase:
         """The phase that epoch `epoch` (from 0) belongs to."""
@@ -91,19 +104,6 @@ def _variant(base: Recipe, name: str, display_name: str, **changes: Any) -> Reci
     return replace(base, name=name, display_name=display_name, **changes)
 
 
-# Crops of 192 from slices shrunk by up to a third show most heads whole at 1.8 times the speed; the last epochs see
-# slices as they are.
-DEEP = Recipe(
-    "resunet_deep",
-    "ResUNet-Deep",
-    "resunet_deep",
-    "segmentation",
-    (Phase(31, 192, (0.6, 1.2)), Phase(8, 256, (0.8, 1.25))),
-    samples_per_epoch=3200,
-    weight_decay=5e-2,
-    ema_decay=0.998,
-    augmentation=STRONG,
-)
 CLASSIFIER = Recipe(
     "resnet50",
     "ResNet-50",
@@ -114,34 +114,51 @@ CLASSIFIER = Recipe(
     weight_decay=5e-2,
     auxiliary_masks=True,
 )
-LITE = _variant(
-    DEEP,
+# Crops of 192 from slices shrunk by up to a third show most heads whole at 1.8 times the speed; the last epochs see
+# slices as they are.
+LITE = Recipe(
     "resunet_lite",
     "ResUNet-Lite",
-    architecture="resunet_lite",
-    phases=(Phase(20, 192, (0.6, 1.2)), Phase(3, 256, (0.8, 1.25))),
-    learning_rate=1e-3,
-    imagenet=True,
-    # Of FLAIR alone, as other hospitals have it, a fifth; simulated slices brought nothing where the encoder knows ImageNet.
-    augmentation=replace(STRONG, flair_only=0.2),
+    "resunet_lite",
+    "segmentation",
+    (Phase(20, 192, (0.6, 1.2)), Phase(3, 256, (0.8, 1.25))),
+    samples_per_epoch=3200,
+    # Simulated slices brought nothing where the encoder knows ImageNet.
     simulated_share=0.0,
+    learning_rate=1e-3,
+    weight_decay=5e-2,
+    ema_decay=0.998,
+    imagenet=True,
+    # Other hospitals may have nothing but FLAIR.
+    augmentation=replace(STRONG, flair_only=0.2),
+)
+LITE_3D = _variant(
+    LITE,
+    "resunet_lite_3d",
+    "ResUNet-Lite 3D",
+    architecture="resunet_lite_3d",
+    sequence=16,
+    samples_per_epoch=6400,
+    batch_size=32,
+    tumour_share=0.7,
+    augmentation=replace(LITE.augmentation, lesion_copy_paste=0.0),
 )
 # Stage 1 comes first: the gate of every segmentation model is chosen with it.
-PIPELINE = (CLASSIFIER, LITE)
+PIPELINE = (CLASSIFIER, LITE, LITE_3D)
 
-# The comparison: every row but DEEP has the same data, size, loss, augmentation, epochs and seed unless its name says so.
+# The comparison: all rows have the same data, size, loss, augmentation, epochs and seed unless their names say so.
 BASELINE = Recipe("resunet", "ResUNet", "resunet", "segmentation", (Phase(20, 128, crop=False),))
 ABLATION = replace(BASELINE, keep_weights=False)
 
+UNET = _variant(BASELINE, "unet", "U-Net", architecture="unet")
+
 ARCHITECTURES = (
-    DEEP,
     BASELINE,
-    _variant(BASELINE, "unet", "U-Net", architecture="unet"),
+    UNET,
     _variant(BASELINE, "cnn", "CNN", architecture="cnn"),
     _variant(BASELINE, "seresunet", "SEResU-Net", architecture="seresunet"),
     _variant(BASELINE, "resunet_plus", "ResUNet+", architecture="resunet_plus"),
     _variant(BASELINE, "agresunet", "AGResU-Net", architecture="agresunet"),
-    _variant(BASELINE, "resunet_deep_128", "ResUNet-Deep at 128 px", architecture="resunet_deep"),
     _variant(BASELINE, "unet_plus_plus", "U-Net++", architecture="unet_plus_plus", deep_supervision=True),
 )
 
@@ -152,9 +169,11 @@ def _loss_run(loss: str, seed: int = 1) -> Recipe:
     return _variant(ABLATION, name + suffix, words + more, loss=loss, seed=seed)
 
 
-def _folds(architecture: str, words: str) -> tuple[Recipe, ...]:
-    changes = ({"architecture": architecture, "split_scheme": f"fold{k}"} for k in range(5))
-    return tuple(_variant(ABLATION, f"{architecture}_fold{k}", f"{words}, fold {k}", **each) for k, each in enumerate(changes))
+def _folds(base: Recipe) -> tuple[Recipe, ...]:
+    return tuple(
+        _variant(base, f"{base.name}_fold{k}", f"{base.display_name}, fold {k}", split_scheme=f"fold{k}", keep_weights=False)
+        for k in range(FOLDS)
+    )
 
 
 LOSS_NAMES = {"tversky": "Tversky", "bce": "BCE", "dice": "Dice", "focal_tversky": "focal Tversky"}
@@ -168,9 +187,10 @@ SLICE_RUNS = (
 ABLATIONS = (
     *map(_loss_run, LOSS_NAMES),
     *SLICE_RUNS,
-    *_folds("resunet_deep", "ResUNet-Deep"),
+    *_folds(LITE),
+    *_folds(LITE_3D),
     *(_loss_run(loss, seed) for seed in (2, 3) for loss in ("tversky", "bce", "dice")),
-    *_folds("unet", "U-Net"),
+    *_folds(UNET),
 )
 STUDY = (*PIPELINE, *ARCHITECTURES, *ABLATIONS)
 

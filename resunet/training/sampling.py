@@ -13,7 +13,7 @@ from torch import Tensor
 
 from resunet.data.augmentation import sample
 from resunet.data.simulator import KINDS, simulate
-from resunet.data.slices import LoadedSlice, SliceCache
+from resunet.data.slices import LoadedSlice, SliceCache, neighbours
 from resunet.data.transforms import normalise
 from resunet.training.augmentation import augment, shrunk
 from resunet.training.lesion_copy_paste import brain_mask, feathered, paste_lesions
@@ -21,10 +21,11 @@ from resunet.training.recipes import Recipe
 
 FRAME = 256  # side of the square frame on which slices are held, in pixels
 SIMULATED_SLICES = 240
+STAYS_INSIDE = 0.8  # share of the sequences that are moved to begin and end within the patient's slices
 
 
 class Draw(NamedTuple):
-    """Which slice goes into which place of which epoch."""
+    """Which slice, or which sequence around a slice, goes into which place of which epoch."""
 
     position: int
     epoch: int
@@ -45,7 +46,7 @@ def epoch_plan(has_tumour: npt.NDArray[np.bool_], simulated: int, recipe: Recipe
     Positions count through the real slices, then through `simulated` simulated ones.
     """
     rng = np.random.default_rng([recipe.seed, epoch, 0])
-    count = recipe.steps_per_epoch * recipe.batch_size
+    count = recipe.steps_per_epoch * recipe.examples_per_batch
     from_simulator = round(count * recipe.simulated_share) if simulated else 0
     with_tumour = round((count - from_simulator) * recipe.tumour_share)
     chosen = np.concatenate(
@@ -93,6 +94,11 @@ class TrainingSlices:
         self._images, self._masks = held_on(
             device, *(np.concatenate(group) if simulated else group[0] for group in (images, masks))
         )
+        runs, start = neighbours(cache.records) if recipe.sequence > 1 else [], 0
+        self._runs: list[range] = []  # by position: the positions of the same patient's slices
+        for run in runs:
+            self._runs += [range(start, start + len(run))] * len(run)
+            start += len(run)
         self._tumours = np.flatnonzero(cache.has_tumour)
         if recipe.augmentation.lesion_copy_paste:
             brains = np.stack([brain_mask(image) for group in images for image in group])
@@ -103,11 +109,19 @@ class TrainingSlices:
         """The examples of one epoch's draws, in their order."""
         recipe = self._recipe
         phase = recipe.phase_of(draws[0].epoch)
-        positions = [draw.position for draw in draws]
-        images, masks = self._pixels(positions), self._planes(self._masks, positions)
         generators = [np.random.default_rng([recipe.seed, draw.epoch, 1, draw.slot]) for draw in draws]
         ranges = replace(recipe.augmentation, scale=phase.scale)
         parameters = [sample(ranges, rng) for rng in generators]
+        positions = [draw.position for draw in draws]
+        if recipe.sequence > 1:
+            positions = [
+                place
+                for position, rng in zip(positions, generators, strict=True)
+                for place in sequence_around(position, self._runs[position], recipe.sequence, rng)
+            ]
+            # One geometry and one change of intensities, but every slice has noise of its own.
+            parameters = [replace(each, seed=each.seed + place) for each in parameters for place in range(recipe.sequence)]
+        images, masks = self._pixels(positions), self._planes(self._masks, positions)
         images, masks = self._with_lesions(images, masks, positions, generators)
         images, masks = augment(images, masks, parameters, phase.size if phase.crop else FRAME)
         labels = masks.flatten(1).amax(dim=1, keepdim=True)
@@ -136,6 +150,17 @@ class TrainingSlices:
 
     def _planes(self, planes: Tensor, positions: list[int]) -> Tensor:
         return planes[positions].to(self._device, non_blocking=True).float()[:, None]
+
+
+def sequence_around(position: int, run: range, length: int, rng: np.random.Generator) -> list[int]:
+    """Positions of `length` neighbouring slices with `position` at a random place among them.
+
+    Mostly within the patient's `run`; else, as where a run is too short, its first or last slice is repeated.
+    """
+    start = position - int(rng.integers(length))
+    if rng.random() < STAYS_INSIDE:
+        start = max(run.start, min(start, run.stop - length))
+    return [min(max(place, run.start), run.stop - 1) for place in range(start, start + length)]
 
 
 def held_on(device: torch.device, *arrays: npt.NDArray[Any]) -> list[Tensor]:

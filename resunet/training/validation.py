@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ import torch
 from sklearn.metrics import accuracy_score, roc_auc_score
 from torch import nn
 
-from resunet.data.slices import SliceCache
+from resunet.data.slices import SliceCache, neighbours
 from resunet.evaluation.metrics import count_pixels, table_dice, table_iou, volumes
 from resunet.losses import Loss
 from resunet.training.augmentation import shrunk
@@ -22,14 +23,26 @@ from resunet.training.sampling import Batch
 BATCH = 32
 
 
-def validation_batches(cache: SliceCache, size: int, device: torch.device) -> Iterator[tuple[list[int], Batch]]:
-    """This process's share of the slices, in batches on the device, with their positions; the last batch may be short."""
-    mine = list(range(rank(), len(cache), world()))
-    for start in range(0, len(mine), BATCH):
-        positions = mine[start : start + BATCH]
+def validation_batches(cache: SliceCache, recipe: Recipe, device: torch.device) -> Iterator[tuple[list[int], Batch]]:
+    """This process's share of the slices, in batches on the device, with their positions.
+
+    A batch is all neighbouring slices of a patient for a network that sees across slices, else up to BATCH slices.
+    """
+    size = recipe.input_size
+    for positions in _shares(cache, recipe):
         images = torch.from_numpy(cache.images[positions]).to(device).float().permute(0, 3, 1, 2)
         masks = torch.from_numpy(cache.masks[positions]).to(device).float()[:, None]
         yield positions, Batch(shrunk(images, size), shrunk(masks, size), masks.flatten(1).amax(dim=1, keepdim=True))
+
+
+def _shares(cache: SliceCache, recipe: Recipe) -> Iterator[list[int]]:
+    if recipe.sequence > 1:
+        numbers = iter(range(len(cache)))
+        runs = [list(islice(numbers, len(run))) for run in neighbours(cache.records)]
+        yield from runs[rank() :: world()]
+        return
+    mine = list(range(rank(), len(cache), world()))
+    yield from (mine[start : start + BATCH] for start in range(0, len(mine), BATCH))
 
 
 @torch.no_grad()
@@ -43,7 +56,7 @@ def validate(
     """
     model.eval()
     rows: list[Any] = []
-    for positions, batch in validation_batches(cache, recipe.input_size, device):
+    for positions, batch in validation_batches(cache, recipe, device):
         with mixed_precision(device, dtype):
             logits = model(batch.images).float()
         if recipe.task == "segmentation":
