@@ -15,6 +15,8 @@ from resunet.errors import InputError
 if TYPE_CHECKING:
     from resunet.inference.predict_files import Choices
 
+SPLITS = ("test", "val", "train", "all", "buda10", "cross_validated")
+SPLIT_HELP = "all: every patient found; cross_validated: the union of the folds' test splits, without data"
 DESCRIPTION = "Brain-tumour segmentation in two stages: a ResNet-50 gate and a ResUNet."
 
 
@@ -53,7 +55,7 @@ def _add_study(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", help="measure a model on one split of the data")
     evaluate.add_argument("model", metavar="MODEL", help="model folder or name")
     _add_data(evaluate)
-    evaluate.add_argument("--split", choices=("test", "val", "train", "all", "buda10"), default="test")
+    evaluate.add_argument("--split", choices=SPLITS, default="test", help=SPLIT_HELP)
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="default: MODEL/evaluation/SPLIT")
     _add_choices(evaluate)
     evaluate.set_defaults(run=_evaluate)

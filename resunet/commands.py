@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from resunet.artifacts import CARD, CONFIG_FILE, GRAPH_FILE, WEIGHTS_FILE, ModelFolder
-from resunet.data.slices import SliceRecord
-from resunet.data.sources import all_records, open_splits
+from resunet.data.sources import find_slices
+from resunet.data.splits import FOLDS
 from resunet.errors import BusyError, InputError
-from resunet.evaluation.cross_validation import cross_validation_table, out_of_fold
+from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table, union
 from resunet.evaluation.error_breakdown import error_breakdown
-from resunet.evaluation.evaluation import Evaluation
+from resunet.evaluation.evaluation import EXTERNAL, Evaluation
 from resunet.evaluation.familiarity import fit_familiarity
 from resunet.evaluation.measure import (
     Measurements,
@@ -52,13 +53,16 @@ def evaluate(
             replace the model's own evaluation.
     """
     choices, folder = choices or Choices(), find_model(model)
+    if split == CROSS_VALIDATED:
+        return _cross_validate(folder)
     config = folder.config()
     if out is None and (choices.threshold, choices.gate) != (None, None):
         raise InputError("Another threshold or gate than the model's own needs a folder of its own; add --out DIR.")
     if choices != Choices(choices.threshold) and config.task == "classification":
         raise InputError(f"{config.display_name} is a classifier, which has neither a gate nor flips; leave them out.")
-    records = _records(data, split, config.split_scheme)
-    name = f"{split}_tta" if choices.tta else split
+    records, description = find_slices(data, split, config.split_scheme)
+    name = split if description.name == config.data_set.name else EXTERNAL
+    name = f"{name}_tta" if choices.tta else name
     out = out or folder.path / "evaluation" / name
     measured: pd.DataFrame | Measurements
     if config.task == "classification":
@@ -81,11 +85,13 @@ def _chosen(settings: Settings, choices: Choices) -> Settings:
     return replace(settings, threshold=settings.threshold if choices.threshold is None else choices.threshold, gate=gate)
 
 
-def _records(data: Path | None, split: str, scheme: str) -> list[SliceRecord]:
-    records = all_records(data) if split == "all" else open_splits(data, scheme).slices(split)
-    if not records:
-        raise InputError(f"The data hold no slice of the split '{split}'.")
-    return records
+def _cross_validate(folder: ModelFolder) -> tuple[dict[str, Any], Path]:
+    """Write the union of the test splits of a model's folds as an evaluation of its own. Raises InputError."""
+    slices = union([find_model(f"{folder.name}_fold{number}") for number in range(FOLDS)])
+    out = folder.path / "evaluation" / CROSS_VALIDATED
+    summary = write_evaluation(out, slices, folder.name, Settings(CROSS_VALIDATED, math.nan))
+    _renew_card(folder)
+    return summary, out
 
 
 def _gate_model(folder: ModelFolder) -> Stage1 | None:
@@ -107,10 +113,10 @@ def tune(model: str, data: Path | None) -> dict[str, Any]:
     """Choose threshold, clean-up, gate and calibration on validation; returns what was written to config.json."""
     folder = find_model(model)
     config = folder.config()
-    records = _records(data, "val", config.split_scheme)
+    records, _ = find_slices(data, "val", config.split_scheme)
     if config.task == "classification":
         chosen = tune_stage_1(folder, records)
-        fit_familiarity(folder, _records(data, "train", config.split_scheme), records)
+        fit_familiarity(folder, find_slices(data, "train", config.split_scheme)[0], records)
     else:
         chosen = tune_stage_2(folder, _gate_model(folder), records)
     _renew_card(folder)
@@ -183,8 +189,8 @@ def compare(evaluation: str, out: Path | None) -> dict[str, pd.DataFrame]:
     if FLAGSHIP in masks and STAGE_1 in folders:
         threshold = folders[STAGE_1].config().threshold
         tables["stage_1_against_masks"] = pd.DataFrame([comparison.stage_1_against_masks(masks[FLAGSHIP].slices, threshold)])
-    if unions := out_of_fold(masks):
-        tables["cross_validated"] = cross_validation_table(unions)
+    if evaluation == CROSS_VALIDATED:
+        tables["groups"] = cross_validation_table(masks)
     if out is not None:
         for name, table in tables.items():
             write_csv(out / f"{name}.csv", table)

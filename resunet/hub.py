@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 WEIGHTS = REPOSITORY / "weights"
 STUDIES = "studies"  # folder under WEIGHTS for ablations, which keep their evidence and no weights
 FLAGSHIP = "resunet_lite"  # the segmentation model with the best validation figures
+VOLUME_MODEL = "resunet_lite_3d"  # sees the neighbouring slices
 STAGE_1 = "resnet50"
 SETTING = "RESUNET_HUB"
 PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")

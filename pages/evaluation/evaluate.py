@@ -14,7 +14,7 @@ from pages.common.messages import escape_markdown, show_error
 from resunet.data.archive import LAYOUTS, MAX_SLICES, read_archive
 from resunet.data.membership import find_patient
 from resunet.data.slices import Slice, read_pair
-from resunet.data.sources import all_records
+from resunet.data.sources import all_slices
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import UPLOADED, Evaluation
 from resunet.evaluation.measure import measure_segmentation, settings_of, summarise
@@ -41,7 +41,7 @@ def choose_data() -> ChosenData | None:
     if os.environ.get(FOLDERS):
         named = st.text_input("Or a folder on this machine", key="upload_folder", placeholder="/path/to/data")
         if named:
-            records = all_records(Path(named).expanduser())
+            records, _ = all_slices(Path(named).expanduser())
             if len(records) > MAX_SLICES:
                 raise InputError(
                     f"The folder holds {len(records):,} slices; evaluate it with resunet evaluate MODEL --split all."

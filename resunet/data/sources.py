@@ -1,4 +1,4 @@
-"""From a data folder to its splits: recognises the LGG layout and the images/ masks/ layout."""
+"""From a data folder to its slices and splits: recognises the layouts of LGG, of BraTS slices, and of images/ and masks/."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from resunet.data import folder, lgg, splits
+from resunet.data import brats, folder, lgg, splits
 from resunet.data.description import DataSetDescription
-from resunet.data.slices import SliceRecord
+from resunet.data.slices import Slice, SliceRecord
 from resunet.errors import InputError
 from resunet.files import file_sha256
 
@@ -63,6 +63,18 @@ def open_splits(data: str | Path | None = None, scheme: str = "patient") -> Spli
     return _by_patient(lgg.records(root, patients), table, lgg.DESCRIPTION, scheme, file_sha256(splits.SPLIT_FILE))
 
 
+def find_slices(data: str | Path | None, split: str, scheme: str) -> tuple[Sequence[Slice], DataSetDescription]:
+    """The slices of a split, or of 'all' patients, and what the data show. Raises InputError where there is none."""
+    if split == "all":
+        slices, description = all_slices(data)
+    else:
+        splits = open_splits(data, scheme)
+        slices, description = list(splits.slices(split)), splits.description
+    if not slices:
+        raise InputError(f"The data hold no slice of the split '{split}'.")
+    return slices, description
+
+
 def _by_patient(
     records: Sequence[SliceRecord], table: pd.DataFrame, description: DataSetDescription, scheme: str, split_hash: str
 ) -> Splits:
@@ -71,8 +83,10 @@ def _by_patient(
     return Splits(train, val, test, description, scheme, split_hash)
 
 
-def all_records(data: str | Path | None) -> list[SliceRecord]:
-    """Every slice found under `data`, listed in a split file or not."""
+def all_slices(data: str | Path | None) -> tuple[list[Slice], DataSetDescription]:
+    """Every slice found under `data`, listed in a split file or not, and what the data show. Raises InputError."""
+    if data is not None and brats.is_brats(Path(data)):
+        return list(brats.records(Path(data))), brats.DESCRIPTION
     if data is not None and folder.is_folder_dataset(Path(data)):
-        return folder.records(Path(data))
-    return lgg.records(lgg.find_root(data))
+        return list(folder.records(Path(data))), folder.describe(Path(data))
+    return list(lgg.records(lgg.find_root(data))), lgg.DESCRIPTION

@@ -182,6 +182,13 @@ def calibration_error(truth: Array, probability: Array, sample_weight: Array | N
     return float(np.abs(gaps).sum() / weights.sum())
 
 
+def dice_figures(dice: Array) -> dict[str, Any]:
+    """n, mean with low and high (95 %, patients resampled) and median of the volume Dice (n,) of some patients."""
+    weights = Resampling.of_patients(len(dice)).weights
+    low, high = Resampling(weights).interval(ratio(weights @ dice, weights.sum(axis=1)))
+    return {"n": len(dice), "mean": float(dice.mean()), "low": low, "high": high, "median": float(np.median(dice))}
+
+
 def _figure(figure: Ratio, resampling: Resampling) -> dict[str, Any]:
     value = float(ratio(figure.part.sum(), figure.whole.sum()))
     low, high = resampling.interval(ratio(resampling.weights @ figure.part, resampling.weights @ figure.whole))

@@ -2,59 +2,41 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from resunet.data.splits import FOLDS, site
+from resunet.artifacts import ModelFolder
+from resunet.data.splits import site
 from resunet.errors import InputError
-from resunet.evaluation.aggregate import Resampling, summarise_segmentation
+from resunet.evaluation.aggregate import dice_figures
 from resunet.evaluation.evaluation import Evaluation
-from resunet.evaluation.metrics import ratio, volume_dice, volumes
+from resunet.evaluation.metrics import volume_dice, volumes
 
 CROSS_VALIDATED = "cross_validated"  # the name of an evaluation over all folds
-FOLD_RUN = re.compile(r"(?P<base>.+)_fold(?P<fold>[0-9])")
 EVERYBODY = "All patients"
+HARD = 0.7  # volume Dice below which a patient is looked at one by one
 # Of the same data set, from the authors' project page (Buda et al. 2019): U-Net over 22 folds, and two readers.
 REPORTED_MEAN, REPORTED_READERS = 0.836, 0.84
 
 
-def out_of_fold(evaluations: Mapping[str, Evaluation]) -> dict[str, Evaluation]:
-    """One evaluation over all folds of each cross-validated run, by the run's name; runs with a fold missing are left out.
-
-    Args:
-        evaluations: of the test split, by run; a fold's run is called <run>_fold<k>.
+def union(folds: Sequence[ModelFolder]) -> pd.DataFrame:
+    """slices.csv of all folds' test splits together: every patient outlined by the network that did not see them.
 
     Raises:
-        InputError: a patient was tested in two folds.
+        InputError: a fold is not measured, or a patient was tested in two folds.
     """
-    folds: dict[str, list[Evaluation]] = {}
-    for name in sorted(evaluations):
-        if match := FOLD_RUN.fullmatch(name):
-            folds.setdefault(match["base"], []).append(evaluations[name])
-    return {run: _union(run, parts) for run, parts in folds.items() if len(parts) == FOLDS}
-
-
-def _union(run: str, folds: list[Evaluation]) -> Evaluation:
-    patients = pd.concat([fold.slices["patient"].drop_duplicates() for fold in folds])
+    tables = []
+    for fold in folds:
+        if (table := fold.slices("test")) is None:
+            raise InputError(f"{fold.name} has no evaluation on its test split; run resunet evaluate {fold.name}.")
+        tables.append(table)
+    patients = pd.concat([table["patient"].drop_duplicates() for table in tables])
     if patients.duplicated().any():
         raise InputError(f"{patients[patients.duplicated()].iloc[0]} is in the test split of two folds.")
-    slices = pd.concat([fold.slices for fold in folds], ignore_index=True)
-    summary = {
-        "model": run,
-        "protocol": CROSS_VALIDATED,
-        "threshold": float("nan"),  # each fold has its own
-        "gate": None,
-        "n_patients": len(patients),
-        "n_slices": len(slices),
-        "n_tumour_slices": int((slices["tumour_pixels"] > 0).sum()),
-        "metrics": summarise_segmentation(slices),
-    }
-    display_name = folds[0].display_name.rpartition(", fold")[0]
-    return Evaluation(run, display_name, CROSS_VALIDATED, tuple(fold.key for fold in folds), summary, slices)
+    return pd.concat(tables).sort_values(["patient", "slice"], ignore_index=True)
 
 
 def cross_validation_table(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
@@ -68,10 +50,7 @@ def cross_validation_table(evaluations: Mapping[str, Evaluation]) -> pd.DataFram
         patients = volumes(evaluation.slices)
         known = patients.assign(dice=volume_dice(evaluation.slices)).dropna(subset=["dice"])
         for group, dice in _groups(known):
-            resampling = Resampling.of_patients(len(dice))
-            low, high = resampling.interval(ratio(resampling.weights @ dice, resampling.weights.sum(axis=1)))
-            figures = {"n": len(dice), "mean": float(dice.mean()), "low": low, "high": high, "median": float(np.median(dice))}
-            rows.append({"model": evaluation.display_name, "group": group, **figures})
+            rows.append({"model": evaluation.display_name, "group": group, **dice_figures(dice)})
     return pd.DataFrame(rows)
 
 
@@ -87,6 +66,17 @@ def _groups(patients: pd.DataFrame) -> Iterator[tuple[str, np.ndarray[Any, Any]]
     names = ("smallest", "second", "third", "largest")
     for quarter, name in enumerate(names):
         yield f"Tumour volume, {name} quarter", dice[quarters == quarter]
+
+
+def hard_patients(slices: pd.DataFrame, below: float = HARD) -> pd.DataFrame:
+    """Patients of lowest volume Dice, worst first: patient, dice, tumour_pixels, missed, false, slice (the one most wrong)."""
+    patients = volumes(slices).assign(dice=volume_dice(slices))
+    wrong = slices.assign(wrong=slices["fp"] + slices["fn"])
+    worst = wrong.loc[wrong.groupby("patient")["wrong"].idxmax()].set_index("patient")["slice"]
+    hard = patients[patients["dice"] < below].assign(slice=worst).sort_values("dice")
+    return hard.assign(tumour_pixels=hard["tp"] + hard["fn"], missed=hard["fn"], false=hard["fp"]).reset_index()[
+        ["patient", "dice", "tumour_pixels", "missed", "false", "slice"]
+    ]
 
 
 def fold_finding(table: pd.DataFrame) -> str:

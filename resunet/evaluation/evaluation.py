@@ -19,6 +19,7 @@ from resunet.evaluation.measure import Measurements
 from resunet.evaluation.sweep import Sweep, table_at
 from resunet.files import PackedMasks
 
+EXTERNAL = "external"  # the name of an evaluation on another data set than the model's
 UPLOADED = "uploaded"  # the name of an evaluation of a visitor's own data
 KEPT_ARRAYS = 12  # of all stored evaluations: a sweep or the packed masks of 742 slices hold up to 6 MB
 
@@ -68,9 +69,9 @@ class Evaluation:
         return self.measured is not None
 
     @property
-    def threshold(self) -> float:
-        """Chosen on validation."""
-        return float(self.summary["threshold"])
+    def threshold(self) -> float | None:
+        """Chosen on validation; None where each fold has its own."""
+        return self.summary["threshold"]
 
     @property
     def gate(self) -> float | None:

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from resunet.artifacts import FAMILIARITY, ModelFolder
 from resunet.data.outliers import KINDS
-from resunet.data.slices import SliceRecord
+from resunet.data.slices import Slice
 from resunet.data.transforms import FloatImage, has_few_levels, normalise
 from resunet.files import write_arrays
 from resunet.inference.familiarity import Familiarity
@@ -24,9 +24,7 @@ PENALTY = 0.3  # inverse strength of the L2 penalty
 PERCENTILE = 99  # of validation slices that shall count as familiar
 
 
-def fit_familiarity(
-    folder: ModelFolder, train: Sequence[SliceRecord], val: Sequence[SliceRecord], pictures: int = PICTURES
-) -> Familiarity:
+def fit_familiarity(folder: ModelFolder, train: Sequence[Slice], val: Sequence[Slice], pictures: int = PICTURES) -> Familiarity:
     """Fit the discriminant, set its limit on validation, and write it into the model folder."""
     stage_1, rng = Stage1(folder), np.random.default_rng(SEED)
     slices = _telling(train)
@@ -46,7 +44,7 @@ def fit_familiarity(
     return familiarity
 
 
-def _telling(records: Sequence[SliceRecord]) -> list[npt.NDArray[np.generic]]:
+def _telling(records: Sequence[Slice]) -> list[npt.NDArray[np.generic]]:
     """The slices that show more than noise."""
     return [image for image in (record.image() for record in records) if not has_few_levels(image)]
 

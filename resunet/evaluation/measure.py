@@ -31,7 +31,10 @@ OnProgress = Callable[[int], None]  # slices done
 
 @dataclass(frozen=True)
 class Settings:
-    """What an evaluation is called and how maps become masks; recorded in summary.json."""
+    """What an evaluation is called and how maps become masks; recorded in summary.json.
+
+    `threshold` is NaN for results that are put together from several networks, each with its own.
+    """
 
     name: str
     threshold: float

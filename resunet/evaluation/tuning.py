@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from resunet.artifacts import Calibration, CleanUp, Gate, ModelFolder
-from resunet.data.slices import SliceRecord, neighbours, read_pair
+from resunet.data.slices import Slice, neighbours, read_pair
 from resunet.data.transforms import fit_back, normalise
 from resunet.errors import InputError
 from resunet.evaluation.metrics import count_pixels, dice, volume_dice
@@ -26,7 +26,7 @@ CLEAN_UPS = tuple(CleanUp(area, only) for area, only in product((0, 20, 40, 60, 
 TIE_TOLERANCE = 2e-3  # figures of ten patients closer than this are a tie; the simpler choice stays
 
 
-def tune_stage_1(folder: ModelFolder, records: Sequence[SliceRecord]) -> dict[str, Any]:
+def tune_stage_1(folder: ModelFolder, records: Sequence[Slice]) -> dict[str, Any]:
     """Calibrate p_tumour (Platt 1999) and pick the threshold of highest accuracy; write both into config.json.
 
     Returns what was written. Raises InputError: `records` without both kinds of slices.
@@ -53,12 +53,12 @@ def tune_stage_1(folder: ModelFolder, records: Sequence[SliceRecord]) -> dict[st
     return chosen
 
 
-def _stage_1_outputs(stage_1: Stage1, records: Sequence[SliceRecord]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+def _stage_1_outputs(stage_1: Stage1, records: Sequence[Slice]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     p_tumour = [stage_1(normalise(record.image()))[0] for record in records]
     return np.array(p_tumour), np.array([bool(record.mask().any()) for record in records])
 
 
-def tune_stage_2(folder: ModelFolder, stage_1: Stage1 | None, records: Sequence[SliceRecord]) -> dict[str, Any]:
+def tune_stage_2(folder: ModelFolder, stage_1: Stage1 | None, records: Sequence[Slice]) -> dict[str, Any]:
     """Pick threshold and clean-up, then the gate, by `balanced_dice`; write them into config.json.
 
     Returns what was written.
@@ -98,7 +98,7 @@ def best_choice(figures: dict[tuple[float, CleanUp], float]) -> tuple[float, Cle
     return min(ties, key=lambda choice: (choice[1].largest_only, choice[1].min_area, abs(choice[0] - 0.5)))
 
 
-def stage_2_outputs(stage_2: Stage2, records: Sequence[SliceRecord]) -> list[npt.NDArray[np.float16]]:
+def stage_2_outputs(stage_2: Stage2, records: Sequence[Slice]) -> list[npt.NDArray[np.float16]]:
     """Probability maps at each slice's own size, held as float16: validation is small enough to keep.
 
     Args:
@@ -137,9 +137,7 @@ def balanced_dice(patients: npt.NDArray[np.str_], counts: npt.NDArray[np.int64])
     return (mean_volume_dice(patients, counts) + float(dice(tp, fp, fn)[tumour].mean())) / 2
 
 
-def _gate(
-    stage_1: Stage1, records: Sequence[SliceRecord], patients: npt.NDArray[np.str_], counts: npt.NDArray[np.int64]
-) -> Gate:
+def _gate(stage_1: Stage1, records: Sequence[Slice], patients: npt.NDArray[np.str_], counts: npt.NDArray[np.int64]) -> Gate:
     """The gate of highest gated `balanced_dice`; among ties the lowest, which loses the fewest tumours."""
     p_tumour, _ = _stage_1_outputs(stage_1, records)
     figures: dict[float, float] = {}

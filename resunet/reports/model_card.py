@@ -54,7 +54,8 @@ def _what(config: ModelConfig) -> str:
     )
     neighbours = f" It sees {config.context} slices each way." if config.context else ""
     return (
-        f"{job} of three channels ({', '.join(data.channels)}).{neighbours} Anatomy: {data.anatomy}; modality: {data.modality}. "
+        f"{job} of three channels ({', '.join(data.channels)}).{neighbours} Anatomy: {data.anatomy}; modality: "
+        f"{data.modality}. "
         f"{config.parameters / 1e6:.2f} million parameters, {config.gflop:.2f} GFLOP per slice of "
         f"{config.input_size}x{config.input_size}. Research use only; not a medical device. {PAPER}"
     )

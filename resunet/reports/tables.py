@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +23,48 @@ from resunet.evaluation.ablations import (
 )
 from resunet.evaluation.averaging import averaging_table
 from resunet.evaluation.compare import paired_table
-from resunet.evaluation.cross_validation import cross_validation_table, out_of_fold
+from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table, hard_patients
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
-from resunet.evaluation.evaluation import Evaluation
-from resunet.hub import FLAGSHIP, find_model, list_models, list_runs
+from resunet.evaluation.evaluation import EXTERNAL, Evaluation
+from resunet.evaluation.external import EVERYBODY, EXTERNAL_SET, TEST_SET, external_differences, external_table
+from resunet.evaluation.metrics import volume_dice
+from resunet.hub import FLAGSHIP, VOLUME_MODEL, find_model, list_models, list_runs
 
-TEST = "test"
+SETS = {  # evaluations, and what people read for them
+    "test": "Test: held out from everything",
+    CROSS_VALIDATED: "Cross-validated: each by a network that did not see them",
+    EXTERNAL: "External: BraTS, other hospitals",
+}
+SET_FIGURES = ("volume_dice_mean", "volume_dice_median", "tumour_slice_dice", FALSE_POSITIVES)
 ARCHITECTURE_FIGURES = ("volume_dice_mean", "tumour_slice_dice", SMALLEST, FALSE_POSITIVES)
 LOSS_FIGURES = ("volume_dice_mean", "recall", "precision", SMALLEST, FALSE_POSITIVES)
 
 
 def document_tables() -> dict[Path, dict[str, str]]:
     """Markdown tables by the document that holds them and by name."""
-    runs = {name: evaluation for name in list_runs() if (evaluation := Evaluation.stored(find_model(name), TEST))}
-    findings: dict[str, Callable[[Mapping[str, Evaluation]], str]] = {
-        "differences": differences,
-        "losses": losses,
-        "averaging": averaging,
-        "stage 1": stage_1,
-        "cross-validation": cross_validation,
-        "error breakdown": breakdown,
+    measured = {name: _stored(name) for name in SETS}
+    runs, unions, external = measured.values()
+    findings = {
+        "differences": differences(runs),
+        "losses": losses(runs),
+        "averaging": averaging(runs),
+        "stage 1": stage_1(runs),
+        "cross-validation": cross_validation(unions),
+        "volume model": volume_model(unions),
+        "hard patients": hard(unions),
+        "external": other_hospitals(runs, external),
+        "error breakdown": breakdown(runs),
     }
     return {
-        REPOSITORY / "README.md": {"architectures": architectures(runs)},
-        REPOSITORY / "docs" / "findings.md": {name: build(runs) for name, build in findings.items()},
+        REPOSITORY / "README.md": {"sets": sets(measured), "architectures": architectures(runs)},
+        REPOSITORY / "docs" / "findings.md": findings,
     }
+
+
+def _stored(evaluation: str) -> dict[str, Evaluation]:
+    stored = {name: Evaluation.stored(find_model(name), evaluation) for name in list_runs()}
+    return {name: measured for name, measured in stored.items() if measured is not None}
 
 
 def with_tables(document: str, tables: Mapping[str, str]) -> str:
@@ -67,6 +84,18 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
 
 
+def sets(measured: Mapping[str, Mapping[str, Evaluation]]) -> str:
+    """The flagship and the volume model on each set."""
+    rows = []
+    for evaluation, words in SETS.items():
+        for model in (FLAGSHIP, VOLUME_MODEL):
+            one = measured[evaluation][model]
+            figures = one.summary["metrics"]
+            cells = [_with_interval(figures[figure]) for figure in SET_FIGURES]
+            rows.append([words, figures["volume_dice_mean"]["n"], one.display_name, *cells])
+    return markdown(["Set", "Patients", "Model", *(LABELS[figure] for figure in SET_FIGURES)], rows)
+
+
 def architectures(runs: Mapping[str, Evaluation]) -> str:
     """Every segmentation model that keeps its weights, best mean volume Dice first."""
     rows = []
@@ -84,17 +113,26 @@ def differences(runs: Mapping[str, Evaluation]) -> str:
     """Every model against the flagship, paired over patients."""
     held_out = find_model(FLAGSHIP).config().held_out
     models = {name: runs[name].slices for name in _segmentation_models(runs) if find_model(name).config().held_out == held_out}
-    table = paired_table(models, FLAGSHIP).sort_values("difference", ascending=False)
+    return _paired(paired_table(models, FLAGSHIP), runs, "Volume Dice minus the flagship's", "p (Holm)")
+
+
+def _paired(table: pd.DataFrame, runs: Mapping[str, Evaluation], difference: str, p_value: str) -> str:
+    """A `paired_table` in Markdown, best first."""
     rows = [
         [
             runs[str(row.model)].display_name,
             f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]",
-            f"{row.p_holm:.3g}",
+            p_text(float(str(row.p_holm))),
             f"{row.wins} / {row.ties} / {row.losses}",
         ]
-        for row in table.itertuples()
+        for row in table.sort_values("difference", ascending=False).itertuples()
     ]
-    return markdown(["Model", "Volume Dice minus the flagship's", "p (Holm)", "Patients won / tied / lost"], rows)
+    return markdown(["Model", difference, p_value, "Patients won / tied / lost"], rows)
+
+
+def p_text(p_value: float) -> str:
+    """A p value for reading."""
+    return "below 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def losses(runs: Mapping[str, Evaluation]) -> str:
@@ -140,14 +178,52 @@ def stage_1(runs: Mapping[str, Evaluation]) -> str:
     return markdown(columns, rows)
 
 
-def cross_validation(runs: Mapping[str, Evaluation]) -> str:
-    """Out-of-fold volume Dice by group of patients."""
-    table = cross_validation_table(out_of_fold(runs))
-    rows = [
-        [row["model"], row["group"], row["n"], _with_interval({**row, "value": row["mean"]}), f"{row['median']:.3f}"]
-        for row in table.to_dict("records")
-    ]
-    return markdown(["Model", "Patients", "n", "Volume Dice, mean", "Median"], rows)
+def cross_validation(unions: Mapping[str, Evaluation]) -> str:
+    """Out-of-fold volume Dice by group of patients, models side by side."""
+    table = cross_validation_table(unions)
+    rows = []
+    for group, of_models in table.groupby("group", sort=False):
+        records = of_models.to_dict("records")
+        cells = [(_with_interval({**row, "value": row["mean"]}), f"{row['median']:.3f}") for row in records]
+        rows.append([group, of_models["n"].iloc[0], *itertools.chain(*cells)])
+    names = [f"{model}, {figure}" for model in table["model"].unique() for figure in ("mean", "median")]
+    return markdown(["Patients", "n", *names], rows)
+
+
+def volume_model(unions: Mapping[str, Evaluation]) -> str:
+    """The volume model against the flagship over all patients, out of fold."""
+    table = paired_table({name: evaluation.slices for name, evaluation in unions.items()}, FLAGSHIP)
+    return _paired(table, unions, "Volume Dice minus the flagship's", "p")
+
+
+def hard(unions: Mapping[str, Evaluation]) -> str:
+    """The patients on whom the flagship fails, out of fold, with where the app shows them."""
+    other = volume_dice(unions[VOLUME_MODEL].slices)
+    rows = []
+    for row in hard_patients(unions[FLAGSHIP].slices).to_dict("records"):
+        address = f"/cases?model={FLAGSHIP}&evaluation={CROSS_VALIDATED}&patient={row['patient']}&slice={row['slice']}"
+        cells = [f"{row['dice']:.3f}", f"{other[row['patient']]:.3f}"]
+        cells += [f"{row[name]:,}" for name in ("tumour_pixels", "missed", "false")]
+        rows.append([row["patient"], *cells, f"`{address}`"])
+    columns = ["Patient", *(unions[name].display_name for name in (FLAGSHIP, VOLUME_MODEL)), "Tumour, px", "Missed", "False"]
+    return markdown([*columns, "Its worst slice in the app"], rows)
+
+
+def other_hospitals(runs: Mapping[str, Evaluation], external: Mapping[str, Evaluation]) -> str:
+    """Every segmentation model on the test set and on the external one."""
+    measured = {name: external[name] for name in _segmentation_models(external)}
+    figures = {(row["model"], row["set"]): row for row in external_table(runs, measured).to_dict("records")}
+    against = external_differences(measured, FLAGSHIP)
+    p_values = dict(zip(against["model"], against["p_holm"], strict=True))
+    of_sets = (TEST_SET, EXTERNAL_SET, EVERYBODY)
+    rows = []
+    for name in sorted(measured, key=lambda name: -figures[name, EXTERNAL_SET]["median"]):
+        of_model = [figures[name, of_set] for of_set in of_sets]
+        cells = [f"{_with_interval({**row, 'value': row['mean']})}, {row['median']:.3f}" for row in of_model]
+        start = "ImageNet" if (find_model(name).config().recipe or {}).get("imagenet") else "random"
+        rows.append([measured[name].display_name, start, *cells, p_text(p_values[name]) if name in p_values else ""])
+    heads = [f"{of_set} (n = {figures[FLAGSHIP, of_set]['n']})" for of_set in of_sets]
+    return markdown(["Model", "Encoder from", *heads, "p (Holm) against the flagship"], rows)
 
 
 def breakdown(runs: Mapping[str, Evaluation]) -> str:
@@ -165,5 +241,5 @@ def _segmentation_models(runs: Mapping[str, Evaluation]) -> list[str]:
 
 def _with_interval(figure: Mapping[Any, Any]) -> str:
     if pd.isna(figure["value"]):
-        return "not measured"
+        return "–"
     return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
