@@ -1,11 +1,17 @@
 """What Tversky loss buys and what the split scheme does: the figures, the sentences and the charts."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from resunet.artifacts import SLICES as SLICES_FILE
+from resunet.artifacts import ModelFolder
 from resunet.charts import ablations as charts
 from resunet.charts.export import chart_table, safe_csv
+from resunet.data.splits import FOLDS
+from resunet.errors import InputError
 from resunet.evaluation.ablations import (
     FALSE_POSITIVES,
     REPORTED,
@@ -22,15 +28,15 @@ from resunet.evaluation.aggregate import summarise_segmentation
 from resunet.evaluation.averaging import AGGREGATIONS, averaging_table, batch_tversky
 from resunet.evaluation.cross_validation import (
     EVERYBODY,
-    FOLDS,
     REPORTED_MEAN,
     REPORTED_READERS,
     cross_validation_table,
     fold_finding,
-    out_of_fold,
+    hard_patients,
+    union,
 )
-from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.metrics import count_pixels, soft_counts
+from resunet.files import write_csv
 from tests.test_compare import evaluation_of, fake_slices
 from tests.test_evaluation import square
 
@@ -44,7 +50,7 @@ SLICES = {
     "resunet_bce": fake_slices(0.7, seed=1),
     "resunet_bce_seed2": fake_slices(0.7, seed=2),
     "resunet_tversky": fake_slices(0.95, seed=3),
-    "resunet_deep": fake_slices(0.95, seed=4),
+    "resunet_other": fake_slices(0.95, seed=4),
 }
 
 
@@ -81,7 +87,7 @@ def test_the_sentences_hold_the_figures_and_wait_for_both_sides():
     both = pd.concat([SLICES["resunet_bce"], SLICES["resunet_bce_seed2"]])
     for name in (SMALLEST, FALSE_POSITIVES):
         assert str(difference(SLICES["resunet_tversky"], both, name)) in sentence
-    runs = dict(zip(SPLIT_SCHEME_RUNS, ("resunet", "resunet_deep"), strict=True))
+    runs = dict(zip(SPLIT_SCHEME_RUNS, ("resunet", "resunet_other"), strict=True))
     evaluations = {words: evaluation_of(with_soft(SLICES[run]), run) for words, run in runs.items()}
     assert split_scheme_finding(averaging_table(dict(list(evaluations.items())[:1]))) is None
     first, second = (one.summary["metrics"]["volume_dice_mean"]["value"] for one in evaluations.values())
@@ -138,9 +144,9 @@ def test_the_batch_figure_by_hand():
     assert batch_tversky(pd.DataFrame([*rows, last, empty])) == pytest.approx(expected, abs=1e-6)
 
 
-def fold_evaluations() -> dict[str, Evaluation]:
+def write_folds(root: Path) -> list[ModelFolder]:
     """Five folds of two patients, sites CS and DU; patient k has 10 (k + 1) tumour pixels and Dice 1 - k / 20."""
-    runs = {}
+    folders = []
     for fold in range(FOLDS):
         rows = []
         for place, site in enumerate(("CS", "DU")):
@@ -148,20 +154,19 @@ def fold_evaluations() -> dict[str, Evaluation]:
             tp = 10 * (k + 1)
             fp = round(2 * tp * (1 / (1 - k / 20) - 1))  # Dice 2 tp / (2 tp + fp)
             rows.append({"patient": f"TCGA_{site}_{k}", "tumour_pixels": tp, "tp": tp, "fp": fp, "fn": 0, "lesions": f"{tp}+"})
+        folder = ModelFolder(root / f"unet_fold{fold}")
         table = pd.DataFrame(rows).assign(slice=1, tn=1000, hd95=1.0, surface_dice=1.0)
-        runs[f"unet_fold{fold}"] = evaluation_of(table, f"unet_fold{fold}", f"U-Net, fold {fold}")
-    return runs
+        write_csv(folder.evaluation_path("test", SLICES_FILE), table)
+        folders.append(folder)
+    return folders
 
 
-def test_folds_are_put_together_and_divided_by_site_and_size():
-    runs = fold_evaluations()
-    assert out_of_fold({name: runs[name] for name in list(runs)[:4]}) == {}
-    unions = out_of_fold(runs)
-    table = cross_validation_table(unions).set_index("group")
-    slices = unions["unet"].slices
-    dice = list(2 * slices["tp"] / (2 * slices["tp"] + slices["fp"]))
-    assert unions["unet"].summary["metrics"]["volume_dice_mean"]["value"] == pytest.approx(np.mean(dice))
-    assert unions["unet"].summary["n_patients"] == 10
+def test_folds_are_put_together_and_divided_by_site_and_size(tmp_path: Path):
+    slices = union(write_folds(tmp_path))
+    assert slices["patient"].is_unique and list(slices["patient"]) == sorted(slices["patient"])
+    table = cross_validation_table({"unet": evaluation_of(slices, "unet", "U-Net")}).set_index("group")
+    in_order = slices.sort_values("tumour_pixels")
+    dice = list(2 * in_order["tp"] / (2 * in_order["tp"] + in_order["fp"]))
     assert table.loc[EVERYBODY, "n"] == 10 and table.loc[EVERYBODY, "mean"] == pytest.approx(np.mean(dice))
     assert table.loc[EVERYBODY, "median"] == pytest.approx(np.median(dice))
     assert table.loc[EVERYBODY, "low"] < np.mean(dice) < table.loc[EVERYBODY, "high"]
@@ -174,11 +179,19 @@ def test_folds_are_put_together_and_divided_by_site_and_size():
     assert len(figure.data[0].x) == 7 and figure.data[0].y[0] == "All patients (n = 10)"
 
 
-def test_a_patient_tested_twice_is_refused():
-    runs = fold_evaluations()
-    runs["unet_fold1"] = runs["unet_fold0"]
-    with pytest.raises(ValueError, match="test split of two folds"):
-        out_of_fold(runs)
+def test_a_patient_tested_twice_and_a_fold_without_figures_are_refused(tmp_path: Path):
+    folds = write_folds(tmp_path)
+    with pytest.raises(InputError, match="TCGA_CS_0 is in the test split of two folds"):
+        union([*folds, folds[0]])
+    with pytest.raises(InputError, match="unet_fold9 has no evaluation on its test split; run resunet evaluate unet_fold9"):
+        union([*folds, ModelFolder(tmp_path / "unet_fold9")])
+
+
+def test_hard_patients_by_hand(tmp_path: Path):
+    hard = hard_patients(union(write_folds(tmp_path)), below=0.7)
+    assert list(hard["patient"]) == ["TCGA_DU_9", "TCGA_CS_8", "TCGA_DU_7"]
+    assert list(hard["tumour_pixels"]) == [100, 90, 80] and list(hard["slice"]) == [1, 1, 1]
+    assert (hard["missed"] == 0).all() and (hard["false"] > 50).all()
 
 
 def test_what_is_reported_is_what_the_table_of_reported_figures_says():

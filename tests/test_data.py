@@ -15,7 +15,7 @@ from resunet.data.description import DataSetDescription
 from resunet.data.membership import HASH_FILE, find_patient, pixel_hash
 from resunet.data.samples import load_samples
 from resunet.data.slices import SliceCache, fingerprint, load
-from resunet.data.sources import all_records, open_splits
+from resunet.data.sources import all_slices, open_splits
 from resunet.data.splits import BUDA_TEN, FOLDS, SPLITS, draw_by_site, fold_table, read_split, site, split_by_slice
 from resunet.errors import InputError
 from tests.conftest import patients_of
@@ -137,27 +137,27 @@ def test_splits_share_no_patient_but_the_slice_split_does(kaggle: Path):
     assert splits.slices("buda10") == [record for record in splits.test if record.patient in BUDA_TEN]
     assert splits.description == lgg.DESCRIPTION
     assert not patients[0] & patients[1] and not patients[0] & patients[2] and not patients[1] & patients[2]
-    pieces = split_by_slice(all_records(kaggle))
+    pieces = split_by_slice(all_slices(kaggle)[0])
     assert [len(pieces[part]) for part in SPLITS] == [16, 4, 4]
     assert {record.patient for record in pieces["train"]} & {record.patient for record in pieces["test"]}
 
 
 def test_fingerprint_follows_pixels_not_files(kaggle: Path, tmp_path: Path):
-    records = all_records(kaggle)
+    records = all_slices(kaggle)[0]
     copy = tmp_path / "copy"
     shutil.copytree(kaggle, copy)
     for path in copy.rglob("*_1.tif"):
         Image.open(path).save(path, compression="tiff_lzw")
-    assert fingerprint(all_records(copy)) == fingerprint(records)
+    assert fingerprint(all_slices(copy)[0]) == fingerprint(records)
     changed = next(copy.rglob("*_3.tif"))
     pixels = np.asarray(Image.open(changed)).copy()
     pixels[0, 0, 0] ^= 1
     Image.fromarray(pixels).save(changed)
-    assert fingerprint(all_records(copy)) != fingerprint(records)
+    assert fingerprint(all_slices(copy)[0]) != fingerprint(records)
 
 
 def test_cache_holds_what_loading_gives(kaggle: Path):
-    records = all_records(kaggle)[:4]
+    records = all_slices(kaggle)[0][:4]
     cache = SliceCache(records, 256)
     assert cache.has_tumour.tolist() == [False, True, True, False]
     np.testing.assert_allclose(cache[1].image, load(records[1], 256).image, atol=4e-3)

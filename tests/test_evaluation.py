@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import binary_calibration_error, bin
 
 from resunet.artifacts import MASKS, CleanUp, ModelFolder
 from resunet.data.samples import load_samples
-from resunet.data.sources import all_records
+from resunet.data.sources import all_slices
 from resunet.errors import InputError
 from resunet.evaluation.aggregate import (
     Resampling,
@@ -25,7 +25,7 @@ from resunet.evaluation.definitions import DEFINITIONS
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.lesions import LesionHit, lesion_hits, read_lesions, write_lesions
 from resunet.evaluation.measure import Measurements, Settings, measure_segmentation, write_evaluation
-from resunet.evaluation.metrics import count_pixels, dice, iou
+from resunet.evaluation.metrics import count_pixels, dice, iou, volume_dice
 from resunet.evaluation.surface import surface_scores
 from resunet.evaluation.sweep import table_at
 from resunet.evaluation.tuning import best_choice, mean_volume_dice
@@ -127,6 +127,15 @@ def test_every_aggregation_by_hand():
     assert figures["empty_slice_fp_rate"] == pytest.approx(1 / 2)
     assert figures["hd95_px"] == 1.5 and figures["surface_dice_2px"] == 0.8
     assert figures["lesion_sensitivity_q1"] == 1.0 and figures["lesion_sensitivity_q4"] == 0.0
+
+
+def test_a_patient_without_tumour_has_no_volume_dice():
+    healthy = TABLE[TABLE["tumour_pixels"] == 0].assign(patient=["c", "d"])  # of whom one has a false alarm
+    with_them = pd.concat([TABLE, healthy])
+    assert volume_dice(with_them)[["c", "d"]].isna().all()
+    for name in ("volume_dice_mean", "volume_dice_median"):
+        before, after = (summarise_segmentation(table)[name] for table in (TABLE, with_them))
+        assert (after["value"], after["n"]) == (before["value"], 2)
 
 
 def test_n_and_unit_say_what_was_counted():
@@ -233,7 +242,7 @@ def test_tuning_prefers_the_simplest_of_equals():
 @pytest.fixture(scope="module")
 def measured(kaggle: Path) -> dict[float, Measurements]:
     """The flagship on the small data set at two thresholds, with everything else equal."""
-    stage_2, records = Stage2(find_model(FLAGSHIP)), all_records(kaggle)
+    stage_2, records = Stage2(find_model(FLAGSHIP)), all_slices(kaggle)[0]
     both = (Settings("all", threshold, None, stage_2.clean_up) for threshold in (0.5, 0.9))
     return {settings.threshold: measure_segmentation(stage_2, None, records, settings) for settings in both}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from openvino import Core
 
 from resunet.artifacts import ModelFolder
@@ -17,13 +18,14 @@ from resunet.data.samples import load_samples
 from resunet.data.scan import ONE_CHANNEL, checked_scan
 from resunet.data.transforms import normalise
 from resunet.errors import InputError, NoContrastError
-from resunet.hub import FLAGSHIP, STAGE_1, find_model
+from resunet.hub import FLAGSHIP, STAGE_1, VOLUME_MODEL, find_model
 from resunet.inference import hardware
 from resunet.inference.pipeline import RESAMPLED, TumourPipeline
 from resunet.inference.predict_files import Choices, predict_files
 from resunet.inference.stages import Stage1, Stage2, sigmoid
 from resunet.inference.verdict import ScanSummary
-from resunet.inference.windows import in_windows
+from resunet.inference.windows import WINDOW, in_windows
+from resunet.models import load_network
 from resunet.reports.case_report import report, score_slice, verdict
 from tests.conftest import REPOSITORY
 
@@ -295,3 +297,19 @@ def test_windows_give_what_the_whole_sequence_gives(count: int, halo: int, lengt
     results = list(in_windows(iter(slices), mean_of_neighbours, halo, length))
     np.testing.assert_allclose(results, expected, rtol=1e-6)
     assert max(sizes) <= length
+
+
+def test_a_volume_in_windows_gives_the_networks_maps_of_the_whole():
+    """38 slices, more than a window holds, some of them above and below the head."""
+    images = [normalise(np.asarray(sample.image)) for sample in load_samples()]
+    images = [np.zeros_like(images[0])] * 4 + images + images[:10]
+    folder = find_model(VOLUME_MODEL)
+    whole = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
+    with torch.no_grad():
+        expected = torch.sigmoid(load_network(folder)(whole))[:, 0].numpy()
+        alone = torch.sigmoid(load_network(folder)(whole[20:21]))[0, 0].numpy()
+    stage_2 = Stage2(folder)
+    assert len(images) > WINDOW
+    maps = np.stack([output.mean for output in stage_2.volume(iter(images))])
+    assert np.abs(maps - expected).max() < 1e-3
+    assert np.abs(stage_2(images[20]).mean - alone).max() < 1e-3 < np.abs(maps[20] - alone).max()

@@ -1,9 +1,11 @@
 """What is committed under weights/: complete, re-derivable, honest about its splits."""
 
+import pandas as pd
 import pytest
 
 from resunet.artifacts import CARD, GRAPH_FILE, SNAPSHOTS, WEIGHTS_FILE
-from resunet.hub import find_model, list_models, list_runs
+from resunet.data.splits import FOLDS, read_split
+from resunet.hub import FLAGSHIP, VOLUME_MODEL, WEIGHTS, find_model, list_models, list_runs
 from resunet.reports.model_card import model_card
 from resunet.reports.tables import document_tables, with_tables
 from tests.conftest import assert_rederived
@@ -28,13 +30,33 @@ def test_every_bundled_run_is_complete_and_honest(name: str):
     if config.fusion:
         assert not (folder.path / WEIGHTS_FILE).exists() and set(config.fusion.members) <= set(list_models())
         return
-    assert config.best_epoch in set(history["epoch"])
-    assert (folder.path / SNAPSHOTS).exists() == (config.task == "segmentation")
+    if history is None:
+        assert config.trained_on  # elsewhere, where no history was kept
+    else:
+        assert config.best_epoch in set(history["epoch"])
+    outlines_samples = config.task == "segmentation" and not config.context and history is not None
+    assert (folder.path / SNAPSHOTS).exists() == outlines_samples
     if config.keeps_weights:
         assert folder.path.parent.name == "weights" and folder.check(WEIGHTS_FILE) and folder.check(GRAPH_FILE)
     else:
         assert folder.path.parent.name == "studies" and not list(folder.path.glob("model.*"))
         assert "weights are not kept" in (folder.path / CARD).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [FLAGSHIP, VOLUME_MODEL])
+def test_the_union_of_the_folds_holds_each_patient_once(name: str):
+    slices, folds = find_model(name).slices("cross_validated"), read_split().set_index("patient")["fold"]
+    assert not slices.duplicated(["patient", "slice"]).any()
+    assert set(slices["patient"]) == set(folds.index) and slices["patient"].nunique() == 100
+    for fold in range(FOLDS):
+        folder = find_model(f"{name}_fold{fold}")
+        tested = folder.slices("test").sort_values(["patient", "slice"], ignore_index=True)
+        assert set(tested["patient"]) == set(folds.index[folds == fold])
+        pd.testing.assert_frame_equal(slices[slices["patient"].isin(tested["patient"])].reset_index(drop=True), tested)
+
+
+def test_all_weights_fit_into_the_repository():
+    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*")) < 110e6
 
 
 def test_display_names_are_told_apart():

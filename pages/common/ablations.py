@@ -1,13 +1,14 @@
-"""The ablations on screen: figures or tables from the runs of one evaluation, and one sentence of finding."""
+"""One question each on screen: a sentence that answers it, from stored evaluations, and the charts or tables behind it."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from pages.common import evaluations
+from pages.common import evaluations, loaders
 from pages.common.caching import computed, of_slices
 from pages.common.chart import chart
 from resunet.charts import ablations as charts
+from resunet.charts import comparison
 from resunet.charts.style import model_colour
 from resunet.evaluation.ablations import (
     SPLIT_SCHEME_RUNS,
@@ -19,8 +20,11 @@ from resunet.evaluation.ablations import (
     tversky_finding,
 )
 from resunet.evaluation.averaging import averaging_table
-from resunet.evaluation.cross_validation import cross_validation_table, fold_finding, out_of_fold
-from resunet.evaluation.evaluation import Evaluation
+from resunet.evaluation.compare import paired_finding, paired_table
+from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table, fold_finding
+from resunet.evaluation.evaluation import EXTERNAL, Evaluation
+from resunet.evaluation.external import DIFFERENCES, external_differences, external_finding, external_rows, external_table
+from resunet.hub import FLAGSHIP
 
 MISSING = "Not measured yet. Run: resunet train --all"
 STAGE_1_COLUMNS = {
@@ -33,12 +37,17 @@ STAGE_1_COLUMNS = {
 } | {
     name: st.column_config.NumberColumn(name.capitalize(), format="%.3f") for name in ("accuracy", "sensitivity", "specificity")
 }
+MEASURED_ON = ("test", "val")  # the sets on which losses and split schemes were measured
 Runs = dict[str, Evaluation]
 
 
 def _runs(name: str) -> Runs:
     """One evaluation of every segmentation run, ablations included."""
-    return evaluations.of_all(list(evaluations.measured_runs("segmentation")), name)
+    return evaluations.of_all(list(evaluations.measured_runs("segmentation")), _of_ablations(name))
+
+
+def _of_ablations(name: str) -> str:
+    return name if name in MEASURED_ON else MEASURED_ON[0]
 
 
 def losses(name: str) -> None:
@@ -76,18 +85,41 @@ def split_schemes(name: str) -> None:
 
 
 def _by_scheme(runs: dict[str, str], name: str) -> Runs:
-    measured = evaluations.of_all(list(runs.values()), name)
+    measured = evaluations.of_all(list(runs.values()), _of_ablations(name))
     return {words: measured[run] for words, run in runs.items() if run in measured}
 
 
-def cross_validation(name: str) -> None:
+def cross_validation() -> None:
     """Every patient segmented by a network that never saw them."""
     st.subheader("Every patient once: cross-validation", anchor=False)
-    unions = computed(out_of_fold, _runs(name))
+    unions = evaluations.of_all(evaluations.compared_models(), CROSS_VALIDATED)
     if not unions:
         st.info(MISSING)
         return
     table = computed(cross_validation_table, unions)
     st.markdown(fold_finding(table))
+    if FLAGSHIP in unions and len(unions) > 1:
+        labels = {name: union.display_name for name, union in unions.items()}
+        st.markdown(paired_finding(of_slices(paired_table, unions, FLAGSHIP), labels, FLAGSHIP))
     colours = {union.display_name: model_colour(run) for run, union in unions.items()}
     chart(computed(charts.cross_validation, table, colours), "folds", "Volume Dice of patients that the network never saw")
+
+
+def external() -> None:
+    """The same models on other hospitals' slices."""
+    st.subheader("Other hospitals, other scanners", anchor=False)
+    models = evaluations.compared_models()
+    test, measured = evaluations.of_all(models, "test"), evaluations.of_all(models, EXTERNAL)
+    if FLAGSHIP not in measured or FLAGSHIP not in test:
+        st.info(f"Not measured yet. Run: {evaluations.command(FLAGSHIP, EXTERNAL)}")
+        return
+    table, paired = computed(external_table, test, measured), computed(external_differences, measured, FLAGSHIP)
+    recipes = {name: loaders.model_config(name).recipe or {} for name in measured}
+    pretrained = [name for name, recipe in recipes.items() if recipe.get("imagenet")]
+    labels = {name: evaluation.display_name for name, evaluation in measured.items()}
+    st.markdown(f"{external_finding(table, pretrained)} {paired_finding(paired, labels, FLAGSHIP)}")
+    figure = computed(comparison.test_and_external, table, labels)
+    chart(figure, "external", "Volume Dice on the test set and on external slices")
+    rows = external_rows(table, paired, labels, pretrained)
+    st.dataframe(rows, hide_index=True, key="external_table", column_config={"Model": st.column_config.TextColumn(pinned=True)})
+    st.caption(f"{DIFFERENCES} Brackets: 95 % intervals, patients resampled.")

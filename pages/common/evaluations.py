@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import streamlit as st
@@ -9,13 +10,17 @@ import streamlit as st
 from pages.common import loaders
 from resunet.artifacts import SUMMARY, ModelConfig, ModelFolder
 from resunet.errors import InputError
-from resunet.evaluation.evaluation import UPLOADED, Evaluation
+from resunet.evaluation.cross_validation import CROSS_VALIDATED
+from resunet.evaluation.evaluation import EXTERNAL, UPLOADED, Evaluation
 from resunet.hub import FLAGSHIP, find_model, list_runs
 
 KEPT_EVALUATIONS = 128
 SESSION_KEY = "uploaded_evaluations"
-NAMES = {
+MAIN_SETS = ("test", CROSS_VALIDATED, EXTERNAL)
+NAMES = {  # in the order in which they are offered
     "test": "Test",
+    CROSS_VALIDATED: "Cross-validated",
+    EXTERNAL: "External",
     "test_tta": "Test, with test-time augmentation",
     "val": "Validation",
     "val_tta": "Validation, with test-time augmentation",
@@ -28,6 +33,29 @@ NAMES = {
 def name_of(evaluation: str) -> str:
     """What people read for the name of an evaluation."""
     return NAMES.get(evaluation, evaluation)
+
+
+def label_of(model: str, evaluation: str) -> str:
+    """Its name with the number of patients."""
+    if evaluation == UPLOADED:
+        return name_of(evaluation)
+    folder = find_model(model)
+    summary = loaders.summary(folder, evaluation)
+    return f"{name_of(evaluation)}, {summary['n_patients']} patients" if summary else name_of(evaluation)
+
+
+def command(model: str, evaluation: str, options: str = "") -> str:
+    """The command that gives an evaluation again."""
+    name = evaluation.removesuffix("_tta")
+    options += " --tta" if evaluation != name else ""
+    where = {CROSS_VALIDATED: "--split cross_validated", EXTERNAL: "--data DIR --split all", UPLOADED: "--data DIR --split all"}
+    return f"resunet evaluate {model} {where.get(name, f'--data DIR --split {name}')}{options}"
+
+
+def in_order(evaluations: Iterable[str]) -> list[str]:
+    """Names of evaluations, the main sets first."""
+    known = list(NAMES)
+    return sorted(evaluations, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
 def find(model: str, name: str) -> Evaluation | None:
@@ -47,8 +75,8 @@ def _stored(folder: str, name: str, changed: float) -> Evaluation | None:
 
 
 def names(model: str) -> list[str]:
-    """Names of a model's evaluations, this visitor's own among them. Raises InputError."""
-    return find_model(model).evaluations() + ([UPLOADED] if model in uploaded() else [])
+    """Names of a model's evaluations in order, this visitor's own among them. Raises InputError."""
+    return in_order(find_model(model).evaluations() + ([UPLOADED] if model in uploaded() else []))
 
 
 def measured_runs(task: str | None = None) -> dict[str, ModelConfig]:

@@ -5,24 +5,27 @@ Everybody gets the same objects, which nobody may change.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 import streamlit as st
 
-from resunet.artifacts import CONFIG_FILE, HISTORY, SNAPSHOTS, ModelConfig, ModelFolder
+from resunet.artifacts import CONFIG_FILE, HISTORY, SNAPSHOTS, SUMMARY, ModelConfig, ModelFolder
 from resunet.charts import overlay
-from resunet.data import lgg
+from resunet.data import brats, lgg
+from resunet.data.brats import BratsSlice
 from resunet.data.samples import Sample, load_samples
-from resunet.data.slices import SliceRecord
+from resunet.data.slices import SliceRecord, by_patient
 from resunet.data.splits import NO_SITE, site
 from resunet.errors import InputError
 from resunet.files import PackedMasks
 from resunet.hub import find_model, find_samples
 
+BRATS_SETTING = "BRATS_DATA"
 KEPT_FILES = 128
 THUMBNAIL = 116  # pixels
 T = TypeVar("T")
@@ -50,10 +53,18 @@ def lgg_patients() -> dict[str, list[SliceRecord]]:
 
 @st.cache_resource(show_spinner=False)
 def _patients(root: Path) -> dict[str, list[SliceRecord]]:
-    patients: dict[str, list[SliceRecord]] = {}
-    for record in lgg.records(root):
-        patients.setdefault(record.patient, []).append(record)
-    return patients
+    return by_patient(lgg.records(root))
+
+
+def external_patients() -> dict[str, list[BratsSlice]]:
+    """External slices by patient where ``BRATS_DATA`` names their folder; otherwise empty."""
+    root = Path(os.environ.get(BRATS_SETTING, "")).expanduser()
+    return _external(root) if os.environ.get(BRATS_SETTING) and brats.is_brats(root) else {}
+
+
+@st.cache_resource(show_spinner=False)
+def _external(root: Path) -> dict[str, list[BratsSlice]]:
+    return by_patient(brats.records(root))
 
 
 def patient_groups(patients: tuple[str, ...]) -> dict[str, dict[str, str]]:
@@ -92,6 +103,12 @@ def history(folder: ModelFolder) -> pd.DataFrame | None:
     return _read(folder, ModelFolder.history, stamp(folder.path / HISTORY))
 
 
+def summary(folder: ModelFolder, evaluation: str) -> dict[str, Any] | None:
+    """summary.json of an evaluation, or None. Raises InputError when it is damaged."""
+    changed = stamp(folder.evaluation_path(evaluation, SUMMARY))
+    return _summary(folder, evaluation, changed)
+
+
 def snapshots(folder: ModelFolder) -> tuple[list[str], PackedMasks] | None:
     """Names and masks of the sample slices by epoch, or None."""
     return _read(folder, ModelFolder.snapshots, stamp(folder.path / SNAPSHOTS))
@@ -100,3 +117,8 @@ def snapshots(folder: ModelFolder) -> tuple[list[str], PackedMasks] | None:
 @lru_cache(maxsize=KEPT_FILES)
 def _read(folder: ModelFolder, read: Callable[[ModelFolder], T], changed: float) -> T:
     return read(folder)
+
+
+@lru_cache(maxsize=KEPT_FILES)
+def _summary(folder: ModelFolder, evaluation: str, changed: float) -> dict[str, Any] | None:
+    return folder.summary(evaluation)

@@ -25,22 +25,30 @@ def choose_evaluation(task: str | None = None) -> Evaluation | None:
     names = evaluations.names(model)
     with right:
         start = "test" if "test" in names else names[0]
-        name = _choose("Evaluated on", names, start, "evaluation", evaluations.name_of)
+        name = choose_set(model, names, start)
     evaluation = evaluations.find(model, name)
     if evaluation is None:
-        command = f"resunet evaluate {model} --data DIR --split {name}"
-        st.info(f"{loaders.display_name(model)} has no evaluation on {evaluations.name_of(name)} yet. Run: {command}")
+        what = f"{loaders.display_name(model)} has no evaluation on {evaluations.name_of(name)} yet"
+        st.info(f"{what}. Run: {evaluations.command(model, name)}")
     return evaluation
 
 
-def _choose(label: str, options: list[str], start: str, key: str, words: Callable[[str], str]) -> str:
-    """A selectbox that starts at what the address says and keeps the address in step.
+def choose_set(model: str, names: list[str], start: str, buttons: bool = False) -> str:
+    """The one selector of what a screen's figures are measured on: the names offered, with the numbers of `model`."""
+    return _choose("Evaluated on", names, start, "evaluation", lambda name: evaluations.label_of(model, name), buttons)
+
+
+def _choose(label: str, options: list[str], start: str, key: str, words: Callable[[str], str], buttons: bool = False) -> str:
+    """A selectbox, or buttons, that start at what the address says and keep the address in step.
 
     Not bound by `bind=`: a bound parameter could not be set by `open_case`.
     """
     wanted = st.query_params.get(key)
-    first = options.index(wanted if wanted in options else start)
-    chosen = st.selectbox(label, options, first, format_func=words, key=key)
+    first = wanted if wanted in options else start
+    if buttons:
+        chosen = str(st.segmented_control(label, options, default=first, required=True, format_func=words, key=key))
+    else:
+        chosen = st.selectbox(label, options, options.index(first), format_func=words, key=key)
     if wanted != chosen:
         st.query_params[key] = chosen
     return chosen
@@ -49,7 +57,10 @@ def _choose(label: str, options: list[str], start: str, key: str, words: Callabl
 def filter_bar(evaluation: Evaluation) -> Evaluation | None:
     """Filters that act on everything below them; the slices that are left, or None, with a sentence, when there is none."""
     first, second, third, fourth = st.columns([3, 4, 3, 2])
-    sites = first.multiselect("Site", of_slices(sites_of, evaluation), placeholder="All sites", key="sites")
+    offered = of_slices(sites_of, evaluation)
+    sites = first.multiselect(
+        "Site", offered, placeholder="All sites" if offered else "Not stated", disabled=not offered, key="sites"
+    )
     sizes = second.multiselect("Tumour in the slice", list(SIZES), placeholder="Any size", key="sizes")
     shows = third.selectbox("Slices", list(SHOWS), key="shows")
     worst = fourth.number_input(

@@ -5,26 +5,31 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.common import evaluations, loaders, predictions
+from pages.common import evaluations, loaders, predictions, selection
 from pages.common.caching import of_slices
 from pages.common.chart import chart
 from pages.common.messages import show_error
-from pages.common.metric_cards import metric_card
+from pages.common.metric_cards import metric_card, reported_card
 from resunet.charts import overlay
 from resunet.charts.metrics import patient_dice
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
-from resunet.hub import FLAGSHIP, STAGE_1
+from resunet.evaluation.cross_validation import CROSS_VALIDATED, REPORTED_MEAN, REPORTED_READERS
+from resunet.evaluation.definitions import LABELS
+from resunet.evaluation.evaluation import EXTERNAL
+from resunet.evaluation.external import DIFFERENCES
+from resunet.hub import FLAGSHIP, STAGE_1, VOLUME_MODEL
 from resunet.reports.case_report import verdict
 
 SHOWN = "large_2"
 PICTURE = 420
-HEADLINES = (
-    (FLAGSHIP, "volume_dice_mean", "Volume Dice, mean"),
-    (FLAGSHIP, "tumour_slice_dice", "Dice, tumour slices"),
-    (STAGE_1, "accuracy", "Stage 1 accuracy"),
-    (STAGE_1, "auroc", "Stage 1 AUROC"),
-)
+SETS = {
+    "test": "Held out from training and from every choice of a threshold or an epoch.",
+    CROSS_VALIDATED: "Every patient outlined by a network that was trained on others, in five folds; stage 2 alone.",
+    EXTERNAL: f"Nothing was trained or chosen on them. {DIFFERENCES}",
+}
+SEGMENTERS = (FLAGSHIP, VOLUME_MODEL)
+STAGE_1_FIGURES = {"test": ("accuracy", "auroc"), EXTERNAL: ("sensitivity",)}
 
 
 def welcome() -> None:
@@ -57,26 +62,49 @@ def steps(columns: Sequence[DeltaGenerator]) -> None:
             st.caption(caption)
 
 
-def headline(model: str, name: str, label: str) -> None:
-    """One figure of the test patients with its interval, or the plain words that it is not there."""
-    evaluation = evaluations.find(model, "test")
-    if evaluation is None:
+def headlines(name: str) -> None:
+    """Both segmentation models on a set, and what belongs beside them: stage 1 there, or what others report."""
+    medians, columns = [], iter(st.columns(4))
+    for model in SEGMENTERS:
+        evaluation, label = evaluations.find(model, name), f"{loaders.display_name(model)}, mean volume Dice"
+        with next(columns):
+            headline(model, name, "volume_dice_mean", label)
+        if evaluation is not None:
+            median = evaluation.summary["metrics"]["volume_dice_median"]
+            medians.append(f"{evaluation.display_name} {median['value']:.3f} ({median['low']:.3f} to {median['high']:.3f})")
+    for figure in STAGE_1_FIGURES.get(name, ()):
+        with next(columns):
+            headline(STAGE_1, name, figure, f"Stage 1, {LABELS[figure]}")
+    if name == CROSS_VALIDATED:
+        source = "Buda, Saha, Mazurowski 2019, the authors' project page."
+        with next(columns):
+            reported_card("U-Net, mean volume Dice", f"{REPORTED_MEAN:.3f}", "n = 110 patients, 22 folds", source)
+        with next(columns):
+            reported_card("two readers, mean Dice", f"{REPORTED_READERS:.2f}", "± 0.02", source)
+    st.caption(f"{SETS[name]} Medians: {'; '.join(medians)}.")
+
+
+def headline(model: str, evaluation: str, figure: str, label: str) -> None:
+    """One figure with its interval, or the plain words that it is not there."""
+    measured = evaluations.find(model, evaluation)
+    if measured is None:
         st.metric(label, "not evaluated yet", border=True)
         return
-    metric_card(label, name, evaluation.summary["metrics"][name], f"resunet evaluate {model} --data DIR --split test")
+    metric_card(label, figure, measured.summary["metrics"][figure], evaluations.command(model, evaluation))
 
 
-def patients() -> None:
-    """The chart of all test patients."""
-    evaluation = evaluations.find(FLAGSHIP, "test")
+def patients(name: str) -> None:
+    """The chart of all patients of a set."""
+    evaluation = evaluations.find(FLAGSHIP, name)
     if evaluation is None:
-        st.info(f"The test patients are not evaluated yet. Run: resunet evaluate {FLAGSHIP} --data DIR --split test")
         return
-    chart(of_slices(patient_dice, evaluation), "patients", "Volume Dice of each test patient")
-    st.caption(
-        "Dice of each test patient's whole volume against the size of the tumour. Filled: the ten patients on which the "
-        "public U-Net of mateuszbuda/brain-segmentation-pytorch reports a mean of 0.91 (it was selected on them)."
+    title = f"{evaluation.display_name}: volume Dice of each patient"
+    chart(of_slices(patient_dice, evaluation), "patients", title)
+    filled = (
+        " Filled: the ten patients on whom the public U-Net of mateuszbuda/brain-segmentation-pytorch reports a mean of 0.91 "
+        "(it was selected on them)."
     )
+    st.caption("Dice of the whole volume against the size of the tumour." + ("" if name == EXTERNAL else filled))
 
 
 def provenance() -> None:
@@ -95,13 +123,18 @@ with introduction:
     welcome()
 try:
     st.subheader("On patients it has never seen", anchor=False)
-    for column, figure in zip(st.columns(4), HEADLINES, strict=True):
-        with column:
-            headline(*figure)
+    offered = [name for name in evaluations.MAIN_SETS if name in evaluations.names(FLAGSHIP)]
+    if offered:
+        start = CROSS_VALIDATED if CROSS_VALIDATED in offered else offered[0]
+        shown = selection.choose_set(FLAGSHIP, offered, start, buttons=True)
+        headlines(shown)
+    else:
+        st.info(f"Nothing is evaluated yet. Run: {evaluations.command(FLAGSHIP, 'test')}")
     figures = st.container()
     provenance()
     steps(pictures)
     with figures:
-        patients()  # last, because the browser reads and prepares Plotly for a second and does nothing else meanwhile
+        if offered:
+            patients(shown)  # last, because the browser reads and prepares Plotly for a second and does nothing else meanwhile
 except InputError as error:
     show_error(error)

@@ -1,5 +1,7 @@
 """Cases: one slice of one evaluation with its true and its predicted mask. Its address can be shared."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -9,9 +11,10 @@ from pages.common.caching import of_slices
 from pages.common.messages import escape_markdown, show_error
 from resunet.charts import overlay
 from resunet.charts.export import escape_formula
+from resunet.data import brats
 from resunet.data.slices import Slice
 from resunet.errors import InputError
-from resunet.evaluation.evaluation import Evaluation
+from resunet.evaluation.evaluation import EXTERNAL, Evaluation
 from resunet.evaluation.metrics import table_dice, table_iou
 
 PICTURE = 640
@@ -73,16 +76,19 @@ def numbers(row: pd.Series) -> None:
     """The case's figures."""
     labels = {"Dice": row["dice"], "IoU": row["iou"], "HD95, px": row["hd95"], "P(tumour)": row["p_tumour"]}
     for column, (label, value) in zip(st.columns(4), labels.items(), strict=True):
-        column.metric(label, "undefined" if pd.isna(value) else f"{value:.3f}", border=True)
+        column.metric(label, "–" if pd.isna(value) else f"{value:.3f}", border=True)
     st.caption(
         f"{row['tumour_pixels']:,} tumour pixels: {row['tp']:,} found, {row['fn']:,} missed; {row['fp']:,} false. "
-        "Masks before the gate; P(tumour) is stage 1's."
+        + ("" if pd.isna(row["p_tumour"]) else "Masks before the gate; P(tumour) is stage 1's.")
     )
 
 
 def record_of(evaluation: Evaluation, patient: str, number: int) -> Slice | None:
-    """The slice's own image and mask where they are at hand: uploaded by this visitor, or under ``LGG_DATA``."""
-    records = evaluation.records or loaders.lgg_patients().get(patient, [])
+    """The slice's own image and mask where they are at hand: uploaded by this visitor, or in a data set's folder."""
+    known: Mapping[str, Sequence[Slice]] = (
+        loaders.external_patients() if evaluation.name == EXTERNAL else loaders.lgg_patients()
+    )
+    records = evaluation.records or known.get(patient, [])
     return next((record for record in records if record.patient == patient and record.number == number), None)
 
 
@@ -90,18 +96,19 @@ def pictures(evaluation: Evaluation, row: pd.Series) -> None:
     """With the data: slice with both outlines, and hits and misses. Without: the predicted mask alone."""
     masks = evaluation.masks()
     predicted = None if masks is None or row["row"] >= len(masks) else masks[int(row["row"])]
-    data = loaders.model_config(evaluation.model).data_set
+    is_external = evaluation.name == EXTERNAL
+    data = brats.DESCRIPTION if is_external else loaders.model_config(evaluation.model).data_set
     record = record_of(evaluation, row["patient"], int(row["slice"]))
+    if record is None and predicted is None:
+        st.info("The predicted masks of this evaluation were not kept.")
     left, right = st.columns(2)
     if record is None:
-        if predicted is None:
-            st.info("The predicted masks of this evaluation were not kept.")
-        else:
+        if predicted is not None:
             left.image(predicted.astype(np.uint8) * 255, width="stretch", alt="Predicted mask")
             left.caption("Predicted mask.")
-        right.info(
+        (st if predicted is None else right).info(
             f"The slice itself is not shown: {data.name} is not part of this repository ({data.licence}). "
-            "To see it, download the data and set LGG_DATA to their folder."
+            f"To see it, download the data and set {loaders.BRATS_SETTING if is_external else 'LGG_DATA'} to their folder."
         )
         return
     truth, plain = record.mask(), overlay.render(record.image(), "FLAIR", overlay.Window(), PICTURE)
@@ -130,7 +137,7 @@ def show(evaluation: Evaluation) -> None:
         numbers(row)
         pictures(evaluation, row)
     with right:
-        shown = table[[name for name in COLUMNS if name in table]]
+        shown = table[[name for name in COLUMNS if name in table and table[name].notna().any()]]
         event = st.dataframe(
             shown.assign(patient=shown["patient"].map(escape_formula)),
             hide_index=True,

@@ -13,13 +13,12 @@ from resunet.charts import comparison as charts
 from resunet.charts.export import safe_csv
 from resunet.errors import InputError
 from resunet.evaluation.ablations import REPORTED
-from resunet.evaluation.compare import metric_table, paired_table, wide
+from resunet.evaluation.compare import LEVEL, metric_table, paired_table, wide
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import Evaluation
 from resunet.hub import FLAGSHIP
 
 SHOWN = ["volume_dice_mean", "volume_dice_median", "tumour_slice_dice", "precision", "recall", "empty_slice_fp_rate"]
-LEVEL = 0.05  # up to this p, after Holm's correction, a difference is called one
 
 
 Measured = dict[str, Evaluation]
@@ -31,7 +30,7 @@ def table_of(measured: Measured, figures: list[str], best: str) -> pd.DataFrame:
     cells = wide(metric_table(summaries)).set_index("metric")
     table = cells.reindex(figures).rename(index=LABELS).T.loc[list(measured)]
     p_values = of_slices(paired_table, measured, best).set_index("model")["p_holm"]
-    verdicts = {name: "significant difference" if p <= LEVEL else "no significant difference" for name, p in p_values.items()}
+    verdicts = {name: "significant difference" if p < LEVEL else "no significant difference" for name, p in p_values.items()}
     table["Compared with the best"] = [({best: "best"} | verdicts).get(name, "") for name in measured]
     table.insert(0, "Model", [evaluation.display_name for evaluation in measured.values()])
     return table.reset_index(drop=True)
@@ -101,9 +100,10 @@ def compare(name: str) -> None:
         {
             "Cost": lambda: cost_and_size(measured),
             "Differences": lambda: differences(measured, best),
+            "External": ablations.external,
+            "Cross-validation": ablations.cross_validation,
             "Tversky loss": lambda: ablations.losses(name),
             "Split scheme": lambda: ablations.split_schemes(name),
-            "Cross-validation": lambda: ablations.cross_validation(name),
         }
     )
 
@@ -146,8 +146,8 @@ st.title("Comparison", anchor=False)
 try:
     names = {name for model in evaluations.compared_models() for name in evaluations.names(model)}
     if names:
-        ordered = sorted(names, key=lambda name: (name != "test", name))
-        compare(st.selectbox("Evaluated on", ordered, format_func=evaluations.name_of, key="compared"))
+        ordered = evaluations.in_order(names)
+        compare(selection.choose_set(evaluations.compared_models()[0], ordered, ordered[0]))
     else:
         st.info(f"Nothing is evaluated yet. Run: resunet evaluate {FLAGSHIP} --data DIR --split test")
     reported()

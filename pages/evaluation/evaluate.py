@@ -13,7 +13,7 @@ from pages.common import evaluations, loaders, models, predictions, uploads
 from pages.common.messages import escape_markdown, show_error
 from resunet.data.archive import LAYOUTS, MAX_SLICES, read_archive
 from resunet.data.membership import find_patient
-from resunet.data.slices import Slice, read_pair
+from resunet.data.slices import Slice, by_patient, read_pair
 from resunet.data.sources import all_slices
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import UPLOADED, Evaluation
@@ -69,10 +69,7 @@ def tumour_pixels(data: ChosenData) -> list[int]:
 def trained_on(model: str, records: Sequence[Slice]) -> list[str]:
     """Patients among the slices that the model was trained on, by the middle slice of each patient."""
     config = loaders.model_config(model)
-    by_patient: dict[str, list[Slice]] = {}
-    for record in records:
-        by_patient.setdefault(record.patient, []).append(record)
-    middles = [slices[len(slices) // 2] for slices in by_patient.values()]
+    middles = [slices[len(slices) // 2] for slices in by_patient(records).values()]
     known = [(record.patient, find_patient(record.image())) for record in middles]
     return [name for name, patient in known if patient is not None and config.split_of(patient) == "train"]
 

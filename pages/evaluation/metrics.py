@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.common import loaders, selection
+from pages.common import evaluations, loaders, selection
 from pages.common.caching import computed, of_slices
 from pages.common.chart import chart
 from pages.common.downloads import download
@@ -44,9 +44,7 @@ STAGE_1_TITLES = {
 
 def headlines(figures: dict[str, Any], wanted: Sequence[str], evaluation: Evaluation, options: str) -> None:
     """Eight cards, four per row; `options` are what a command needs to give the same figures."""
-    split = "all" if evaluation.is_private else evaluation.name.removesuffix("_tta")
-    options = (" --tta" if evaluation.name.endswith("_tta") else "") + (options and f"{options} --out DIR")
-    command = f"resunet evaluate {evaluation.model} --data DIR --split {split}{options}"
+    command = evaluations.command(evaluation.model, evaluation.name, options and f"{options} --out DIR")
     names = [name for name in wanted if name in figures]
     for start in range(0, len(names), 4):
         for column, name in zip(st.columns(4), names[start : start + 4], strict=False):
@@ -62,6 +60,9 @@ def start_sliders(evaluation: Evaluation, **values: float) -> None:
 
 def explorer(evaluation: Evaluation) -> tuple[Evaluation, float | None, str]:
     """Threshold and gate; returns the evaluation at that threshold, the gate, and the options that re-derive them."""
+    if evaluation.threshold is None:
+        st.caption("Each fold's network has the threshold that its own validation patients chose; stage 1 was not run.")
+        return evaluation, None, ""
     start, left, right, options = evaluation.threshold, *st.columns(2), ""
     has_sweep, note = evaluation.sweep() is not None, f"Chosen on validation: {start}"
     start_sliders(evaluation, explore_threshold=start, explore_gate=float(evaluation.gate or 0))
@@ -141,13 +142,17 @@ def classification(evaluation: Evaluation) -> None:
     """Everything about a classifier."""
     from resunet.charts import stage_1  # scikit-learn takes 58 MB, and most visitors look at masks
 
-    start = evaluation.threshold
+    start = evaluation.threshold or 0.5
     start_sliders(evaluation, stage_1_threshold=start)
     help_text = f"Chosen on validation: {start}"
     threshold = st.slider("Threshold", 0.01, 0.99, step=0.01, key="stage_1_threshold", help=help_text)
     changed = f" --threshold {threshold}" if threshold != start else ""
     headlines(of_slices(summarise_classification, evaluation, threshold), CLASSIFICATION, evaluation, changed)
-    for row in (("confusion", "reliability"), ("roc", "precision_recall")):
+    rows = [("confusion", "reliability"), ("roc", "precision_recall")]
+    if (evaluation.slices["tumour_pixels"] > 0).nunique() == 1:
+        st.caption("All of these slices are of one kind, with a tumour or without: curves over both kinds are undefined.")
+        rows = rows[:1]
+    for row in rows:
         for column, name in zip(st.columns(2), row, strict=True):
             with column:
                 options = () if name == "reliability" else (threshold,)

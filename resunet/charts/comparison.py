@@ -8,8 +8,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from resunet.charts.metrics import cases, patient_table
-from resunet.charts.style import GREY, ORANGE, finish, model_colour, whiskers
+from resunet.charts.style import BLUE, GREY, ORANGE, finish, model_colour, whiskers
+from resunet.evaluation.compare import p_text
 from resunet.evaluation.evaluation import Evaluation
+from resunet.evaluation.external import EXTERNAL_SET, TEST_SET
 
 COSTS = {"parameters": "Parameters, millions", "gflop": "GFLOP per slice", "latency": "Milliseconds per slice, measured here"}
 QUARTERS = tuple(f"lesion_sensitivity_q{quarter}" for quarter in range(1, 5))
@@ -73,7 +75,7 @@ def forest(paired: pd.DataFrame, labels: Mapping[str, str], reference: str) -> g
         x=table["difference"],
         y=table["model"].map(labels),
         mode="markers+text",
-        text=[f"p {p:.3g}" for p in table["p_holm"]],
+        text=[f"p {p_text(p)}" for p in table["p_holm"]],
         textposition="top center",
         marker={"size": 13, "color": [model_colour(name) for name in table["model"]]},
         error_x=whiskers(table["difference"], table["low"], table["high"]),
@@ -105,6 +107,30 @@ def patient_by_patient(first: Evaluation, second: Evaluation) -> go.Figure:
     figure.update_xaxes(range=[low, 1.02])
     figure.update_yaxes(range=[low, 1.02])
     return finish(figure, f"Volume Dice, {first.display_name}", f"Volume Dice, {second.display_name}", 420)
+
+
+def test_and_external(table: pd.DataFrame, labels: Mapping[str, str]) -> go.Figure:
+    """Mean volume Dice of each model on the test set and on external patients, with intervals, best there at the top.
+
+    Args:
+        table: an `external_table`.
+        labels: display names by model.
+    """
+    order = table[table["set"] == EXTERNAL_SET].sort_values("mean")["model"].tolist()
+    figure = go.Figure()
+    for name, colour in ((TEST_SET, GREY), (EXTERNAL_SET, BLUE)):
+        rows = table[table["set"] == name].set_index("model").loc[order]
+        figure.add_scatter(
+            x=rows["mean"],
+            y=[labels[model] for model in order],
+            mode="markers",
+            name=f"{name} (n = {rows['n'].iloc[0]} patients)",
+            marker={"size": 12, "color": colour},
+            error_x=whiskers(rows["mean"], rows["low"], rows["high"]),
+            customdata=rows["median"],
+            hovertemplate="%{y}: mean %{x:.3f}, median %{customdata:.3f}<extra></extra>",
+        )
+    return finish(figure, "Volume Dice, mean over patients", None, 120 + 44 * len(order), scattermode="group")
 
 
 def lesions_by_size(evaluations: Mapping[str, Evaluation]) -> go.Figure:

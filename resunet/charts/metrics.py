@@ -48,7 +48,8 @@ def patient_dice(slices: pd.DataFrame) -> go.Figure:
     """Volume Dice of each patient against tumour size; the ten patients with a published figure are filled."""
     patients = patient_table(slices)
     figure = go.Figure()
-    for named, label in ((True, "published ten"), (False, "others")):
+    some_are_named = bool(patients["patient"].isin(BUDA_TEN).any())
+    for named, label in ((True, "published ten"), (False, "others" if some_are_named else "patients")):
         group = patients[patients["patient"].isin(BUDA_TEN) == named]
         if group.empty:
             continue

@@ -73,9 +73,13 @@ def records(root: Path) -> list[BratsSlice]:
     return sorted(slices, key=lambda record: (record.patient, record.number))
 
 
-@lru_cache(maxsize=1)
 def _arrays(root: Path) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
     """Images (N, H, W, 3) and labels (N, H, W)."""
+    return _read(root, (root / ARRAYS).stat().st_mtime)
+
+
+@lru_cache(maxsize=1)
+def _read(root: Path, changed: float) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
     try:
         with np.load(root / ARRAYS, allow_pickle=False) as file:
             images, labels = file["image"], file["label"]

@@ -65,6 +65,14 @@ class SliceRecord(Slice):
 S = TypeVar("S", bound=Slice)
 
 
+def by_patient(slices: Iterable[S]) -> dict[str, list[S]]:
+    """The slices of each patient, in the order in which they come."""
+    patients: dict[str, list[S]] = {}
+    for record in slices:
+        patients.setdefault(record.patient, []).append(record)
+    return patients
+
+
 def neighbours(slices: Sequence[S]) -> list[list[S]]:
     """Slices, sorted by patient and number, in runs of one patient's consecutive numbers."""
     runs: list[list[S]] = []

@@ -19,6 +19,8 @@ from resunet.errors import InputError
 from resunet.evaluation.aggregate import Resampling
 from resunet.evaluation.metrics import FloatArray, ratio, volume_dice
 
+LEVEL = 0.05  # p, after Holm's correction, below which a difference is called one
+FEW = 3  # models that a sentence names one by one
 TIE = 0.005  # differences of a patient's Dice up to this count as a tie
 
 
@@ -85,6 +87,33 @@ def paired_row(model: str, table: pd.DataFrame, reference: pd.DataFrame) -> dict
         "losses": int((differences < -TIE).sum()),
         "effect": rank_biserial(differences),
     }
+
+
+def paired_finding(table: pd.DataFrame, labels: Mapping[str, str], reference: str) -> str:
+    """One sentence on a `paired_table`: each model's difference where there are few, else how many differ.
+
+    Args:
+        labels: what people read for the models.
+        reference: the model that the others were compared with.
+    """
+    if len(table) > FEW:
+        behind, ahead = (int(((table["p_holm"] < LEVEL) & (sign * table["difference"] > 0)).sum()) for sign in (-1, 1))
+        return (
+            f"Paired with {labels[reference]} over n = {table['n'].iloc[0]} patients, {behind} of {len(table)} models are "
+            f"behind and {ahead} ahead by more than chance (Wilcoxon, Holm, p below {LEVEL})."
+        )
+    sentences = [
+        f"{labels[row['model']]} against {labels[reference]} over n = {row['n']} patients: {row['difference']:+.3f} "
+        f"({row['low']:+.3f} to {row['high']:+.3f}), better in {row['wins']}, equal within {TIE} in {row['ties']}, worse in "
+        f"{row['losses']}; Wilcoxon p {p_text(row['p_holm'])}."
+        for row in table.to_dict("records")
+    ]
+    return " ".join(sentences)
+
+
+def p_text(p_value: float) -> str:
+    """A p value for reading."""
+    return "below 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def check_same_slices(model: str, table: pd.DataFrame, reference: pd.DataFrame) -> None:

@@ -22,12 +22,12 @@ from resunet.evaluation.ablations import (
     loss_table,
 )
 from resunet.evaluation.averaging import averaging_table
-from resunet.evaluation.compare import paired_table
+from resunet.evaluation.compare import p_text, paired_table
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table, hard_patients
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import EXTERNAL, Evaluation
-from resunet.evaluation.external import EVERYBODY, EXTERNAL_SET, TEST_SET, external_differences, external_table
+from resunet.evaluation.external import external_differences, external_rows, external_table
 from resunet.evaluation.metrics import volume_dice
 from resunet.hub import FLAGSHIP, VOLUME_MODEL, find_model, list_models, list_runs
 
@@ -130,11 +130,6 @@ def _paired(table: pd.DataFrame, runs: Mapping[str, Evaluation], difference: str
     return markdown(["Model", difference, p_value, "Patients won / tied / lost"], rows)
 
 
-def p_text(p_value: float) -> str:
-    """A p value for reading."""
-    return "below 0.001" if p_value < 0.001 else f"{p_value:.3f}"
-
-
 def losses(runs: Mapping[str, Evaluation]) -> str:
     """ResUNet with each loss, seeds pooled, and the share of the smallest lesions found against BCE."""
     slices = {name: evaluation.slices for name, evaluation in runs.items()}
@@ -212,18 +207,10 @@ def hard(unions: Mapping[str, Evaluation]) -> str:
 def other_hospitals(runs: Mapping[str, Evaluation], external: Mapping[str, Evaluation]) -> str:
     """Every segmentation model on the test set and on the external one."""
     measured = {name: external[name] for name in _segmentation_models(external)}
-    figures = {(row["model"], row["set"]): row for row in external_table(runs, measured).to_dict("records")}
-    against = external_differences(measured, FLAGSHIP)
-    p_values = dict(zip(against["model"], against["p_holm"], strict=True))
-    of_sets = (TEST_SET, EXTERNAL_SET, EVERYBODY)
-    rows = []
-    for name in sorted(measured, key=lambda name: -figures[name, EXTERNAL_SET]["median"]):
-        of_model = [figures[name, of_set] for of_set in of_sets]
-        cells = [f"{_with_interval({**row, 'value': row['mean']})}, {row['median']:.3f}" for row in of_model]
-        start = "ImageNet" if (find_model(name).config().recipe or {}).get("imagenet") else "random"
-        rows.append([measured[name].display_name, start, *cells, p_text(p_values[name]) if name in p_values else ""])
-    heads = [f"{of_set} (n = {figures[FLAGSHIP, of_set]['n']})" for of_set in of_sets]
-    return markdown(["Model", "Encoder from", *heads, "p (Holm) against the flagship"], rows)
+    labels = {name: evaluation.display_name for name, evaluation in measured.items()}
+    pretrained = [name for name in measured if (find_model(name).config().recipe or {}).get("imagenet")]
+    rows = external_rows(external_table(runs, measured), external_differences(measured, FLAGSHIP), labels, pretrained)
+    return markdown(list(rows.columns), rows.to_numpy().tolist())
 
 
 def breakdown(runs: Mapping[str, Evaluation]) -> str:
