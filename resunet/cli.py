@@ -25,10 +25,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="resunet", description=DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    predict = commands.add_parser("predict", help="segment image files or folders of them")
-    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
-    predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="where <stem>_mask.png goes")
-    predict.add_argument("--model", help="model folder or name (default: the flagship)")
+    predict = commands.add_parser("predict", help="segment slices, volumes, or folders of them")
+    predict.add_argument("images", nargs="*", type=Path, metavar="IMAGE_OR_FOLDER")
+    predict.add_argument(
+        "--case", nargs="+", type=_role, metavar="ROLE=FILE", help="NIfTI files of one patient: pre, flair, post"
+    )
+    predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="where <stem>_mask.png or .nii.gz goes")
+    predict.add_argument("--model", help="model folder or name (default: the flagship; for volumes the volume model)")
+    predict.add_argument("--png", action="store_true", help="of a volume, also a mask of every axial slice")
+    predict.add_argument("--probability", action="store_true", help="of a volume, also <stem>_probability.nii.gz")
     _add_choices(predict)
     predict.set_defaults(run=_predict)
 
@@ -110,6 +115,13 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gate", type=_share, help="in [0, 1]; 0 segments everything (default: the model's)")
 
 
+def _role(text: str) -> tuple[str, Path]:
+    role, equals, file = text.partition("=")
+    if role not in ("pre", "flair", "post") or not equals or not file:
+        raise argparse.ArgumentTypeError(f"'{text}' is not pre=FILE, flair=FILE or post=FILE")
+    return role, Path(file)
+
+
 def _share(text: str) -> float:
     try:
         value = float(text)
@@ -151,10 +163,17 @@ def _commands() -> Any:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from resunet.inference.predict_files import predict_files
+    from resunet.inference.predict_files import predict_case, predict_files
 
-    failed = False
-    for line in predict_files(options.images, options.out, options.model, _choices(options)):
+    if bool(options.images) == bool(options.case):
+        raise InputError("Give files or folders to segment, or one patient's files with --case.")
+    choices, failed = _choices(options), False
+    lines = (
+        predict_case(dict(options.case), options.out, options.model, choices)
+        if options.case
+        else predict_files(options.images, options.out, options.model, choices)
+    )
+    for line in lines:
         failed = failed or "error" in line
         print(json.dumps(line), flush=True)
     return 2 if failed else 0
@@ -163,7 +182,8 @@ def _predict(options: argparse.Namespace) -> int:
 def _choices(options: argparse.Namespace) -> Choices:
     from resunet.inference.predict_files import Choices
 
-    return Choices(options.threshold, options.gate, options.tta)
+    files = {name: getattr(options, name) for name in ("png", "probability") if hasattr(options, name)}
+    return Choices(options.threshold, options.gate, options.tta, **files)
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from pages.common.messages import JOINER, escape_markdown
 from pages.common.server import lifespan
 from resunet import hub
 from resunet.data.samples import load_samples
-from resunet.hub import FLAGSHIP, WEIGHTS, find_model
+from resunet.hub import FLAGSHIP, VOLUME_MODEL, WEIGHTS, find_model
 from resunet.inference.pipeline import TumourPipeline
 from resunet.reports.case_report import verdict
 from tests.conftest import REPOSITORY
@@ -57,17 +57,28 @@ def plain_text(escaped: str) -> str:
 
 
 def test_overview_shows_the_figures_of_the_model_folders():
-    app = open_screen()
-    shown = {metric.label: metric.value for metric in app.metric}
-    for model, name, label in (
-        (FLAGSHIP, "volume_dice_mean", "Volume Dice, mean"),
-        (FLAGSHIP, "tumour_slice_dice", "Dice, tumour slices"),
-        ("resnet50", "accuracy", "Stage 1 accuracy"),
-        ("resnet50", "auroc", "Stage 1 AUROC"),
-    ):
-        figure = find_model(model).summary("test")["metrics"][name]
-        assert shown[label] == f"{figure['value']:.3f}"
-    assert len(app.get("plotly_chart")) == 1
+    dice = [
+        (name, "volume_dice_mean", f"{find_model(name).config().display_name}, mean volume Dice")
+        for name in (FLAGSHIP, VOLUME_MODEL)
+    ]
+    stage_1 = [("resnet50", name, f"Stage 1, {words}") for name, words in (("accuracy", "Accuracy"), ("auroc", "AUROC"))]
+    sets = {None: ("cross_validated", dice), "test": ("test", dice + stage_1), "external": ("external", dice)}
+    for chosen, (evaluation, cards) in sets.items():
+        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+        if chosen:
+            app.query_params["evaluation"] = chosen
+        app = app.run()
+        shown = {metric.label: metric.value for metric in app.metric}
+        for model, name, label in cards:
+            figure = find_model(model).summary(evaluation)["metrics"][name]
+            assert shown[label] == f"{figure['value']:.3f}"
+        median = find_model(FLAGSHIP).summary(evaluation)["metrics"]["volume_dice_median"]["value"]
+        assert any(f"ResUNet-Lite {median:.3f} (" in caption.value for caption in app.caption)
+        assert len(app.get("plotly_chart")) == 1 and not app.exception
+        reported = {label: value for label, value in shown.items() if label.startswith("Reported")}
+        assert reported == (
+            {"Reported: U-Net, mean volume Dice": "0.836", "Reported: two readers, mean Dice": "0.84"} if not chosen else {}
+        )
 
 
 def test_a_sample_gets_its_verdict_at_once():
@@ -250,8 +261,7 @@ def test_damaged_weights_are_named_and_the_dashboard_still_works(copied_weights:
 def test_an_evaluation_that_was_not_run_is_named(copied_weights: Path):
     shutil.rmtree(copied_weights / FLAGSHIP / "evaluation")
     app = open_screen()
-    assert [metric.value for metric in app.metric][:2] == ["not evaluated yet"] * 2
-    assert "not evaluated yet" in app.info[0].value
+    assert not app.metric and "Nothing is evaluated yet. Run: resunet evaluate resunet_lite" in app.info[0].value
 
 
 @pytest.mark.parametrize("name", ["a_b_c.png", "<img src=x>.png", "$x$ *y* [z](http://e).png", ":red[boo].png"])

@@ -37,6 +37,32 @@ def test_metrics_equal_the_summary_of_the_folder():
         assert cards[label] == f"{figures[f'gated_{name}']['value']:.3f}"  # the page shows both stages together
 
 
+@pytest.mark.parametrize("evaluation", ["cross_validated", "external"])
+def test_every_screen_shows_the_other_sets_as_their_files_say(evaluation: str):
+    summary = find_model(FLAGSHIP).summary(evaluation)
+    app = open_screen("metrics", evaluation=evaluation)
+    gated = "" if summary["gate"] is None else "gated_"
+    cards, figures = shown(app), summary["metrics"]
+    for name, label in (("volume_dice_mean", "Volume Dice, mean"), ("recall", "Recall"), ("hd95_px", "HD95, pixels")):
+        assert cards[label] == f"{figures[f'{gated}{name}']['value']:.3f}"
+    assert f"{summary['n_patients']} patients" in app.selectbox(key="evaluation").options[1 + (evaluation == "external")]
+    slices = find_model(FLAGSHIP).slices(evaluation)
+    worst = slices.loc[(slices["fp"] + slices["fn"]).idxmax()]
+    app = open_screen("cases", evaluation=evaluation)
+    assert plain_text(app.subheader[0].value) == f"{worst['patient']}, slice {worst['slice']}"
+    table = open_screen("comparison", evaluation=evaluation).dataframe[0].value.set_index("Model")
+    value = figures["volume_dice_mean"]
+    assert table.loc["ResUNet-Lite", "Volume Dice, mean"] == f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def test_undefined_figures_are_dashes():
+    app = open_screen("metrics", model=STAGE_1, evaluation="external")
+    cards = shown(app)
+    sensitivity = find_model(STAGE_1).summary("external")["metrics"]["sensitivity"]["value"]
+    assert (cards["AUROC"], cards["Specificity"], cards["Sensitivity"]) == ("–", "–", f"{sensitivity:.3f}")
+    assert len(app.get("plotly_chart")) == 2 and not app.exception
+
+
 def test_classifier_metrics_equal_the_summary_of_the_folder():
     app = open_screen("metrics")
     app.selectbox(key="model").set_value(STAGE_1).run()
@@ -136,6 +162,7 @@ def test_comparison_holds_every_model_and_what_others_report():
         ("comparison", "Tversky loss", ["losses", "price"]),
         ("comparison", "Split scheme", ["split_schemes"]),
         ("comparison", "Cross-validation", ["folds"]),
+        ("comparison", "External", ["external"]),
     ],
 )
 def test_an_address_opens_a_tab_and_only_that_one_is_drawn(name: str, tab: str, charts: list[str]):

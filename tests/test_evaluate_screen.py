@@ -174,7 +174,7 @@ def test_own_data_without_any_tumour_leave_every_screen_standing(screen: AppTest
     app.selectbox(key="evaluation").set_value("uploaded").run()
     app.select_slider(key="explore_threshold").set_value(0.3).run()
     assert not app.exception
-    for name, key in (("comparison", "compared"), ("cases", "evaluation")):
+    for name, key in (("comparison", "evaluation"), ("cases", "evaluation")):
         app = app.switch_page(f"pages/evaluation/{name}.py").run()
         app.selectbox(key=key).set_value("uploaded").run()
         assert not app.exception and not app.error

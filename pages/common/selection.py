@@ -49,7 +49,7 @@ def _choose(label: str, options: list[str], start: str, key: str, words: Callabl
         chosen = str(st.segmented_control(label, options, default=first, required=True, format_func=words, key=key))
     else:
         chosen = st.selectbox(label, options, options.index(first), format_func=words, key=key)
-    if wanted != chosen:
+    if chosen != (wanted or first):
         st.query_params[key] = chosen
     return chosen
 

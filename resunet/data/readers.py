@@ -5,11 +5,16 @@ Decoding is bounded: sizes are read from headers and checked before any pixel is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from resunet.data.formats import arrays, dicom, nifti, pictures, tiff
 from resunet.data.scan import FORMATS, MAX_BYTES, BoolMask, Scan, mask_of
+from resunet.data.volume import Volume
 from resunet.errors import InputError
+
+T = TypeVar("T")
 
 
 def read_scan(source: str | Path | bytes, name: str | None = None) -> Scan:
@@ -24,8 +29,22 @@ def read_scan(source: str | Path | bytes, name: str | None = None) -> Scan:
     """
     name = name or (Path(source).name if isinstance(source, str | Path) else "The file")
     content = _read_bytes(source, name)
+    return _in_one_sentence(lambda: _decode(content, name), name)
+
+
+def read_volume(source: str | Path | bytes, name: str | None = None) -> Volume:
+    """Read a NIfTI file, or its bytes, as voxels on their grid. Raises InputError as `read_scan`."""
+    name = name or (Path(source).name if isinstance(source, str | Path) else "The file")
+    content = _read_bytes(source, name)
+    if not nifti.looks_like_nifti(content):
+        raise InputError(f"{name} is not a NIfTI file, of which a case consists.")
+    return _in_one_sentence(lambda: nifti.read_volume(content, name), name)
+
+
+def _in_one_sentence(decode: Callable[[], T], name: str) -> T:
+    """What `decode` gives; whatever it raises becomes an InputError."""
     try:
-        return _decode(content, name)
+        return decode()
     except InputError:
         raise
     except MemoryError:

@@ -78,6 +78,12 @@ def check_numbers(name: str, dtype: np.dtype[np.generic]) -> None:
         raise InputError(f"{name} holds {dtype} values; a slice must hold real numbers.")
 
 
+def check_finite(name: str, values: Array) -> None:
+    """Refuse NaN and numbers that overflow in what is computed from them. Raises InputError."""
+    if values.dtype.kind == "f" and not (np.abs(values) < MAX_VALUE).all():  # NaN fails every comparison
+        raise InputError(f"{name} holds NaN or infinite values; replace them by numbers below {MAX_VALUE:g}.")
+
+
 def checked_scan(
     name: str,
     slices: Array,
@@ -115,8 +121,7 @@ def _to_computable(name: str, slices: Array) -> Array:
         return slices.astype(np.uint8)
     native = np.dtype(np.float32) if slices.dtype.kind == "f" and slices.dtype.itemsize == 2 else slices.dtype.newbyteorder("=")
     slices = slices.astype(native, copy=False)
-    if slices.dtype.kind == "f" and not (np.abs(slices) < MAX_VALUE).all():  # NaN fails every comparison
-        raise InputError(f"{name} holds NaN or infinite values; replace them by numbers below {MAX_VALUE:g}.")
+    check_finite(name, slices)
     if slices.dtype.itemsize < 4 or slices.dtype == np.float32:
         return slices
     lowest, highest = float(slices.min()), float(slices.max())

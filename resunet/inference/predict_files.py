@@ -1,52 +1,118 @@
-"""Image files in, mask files out."""
+"""Image files and cases in, mask files out."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from resunet.data.case import Role, case_and_role, group_cases
 from resunet.data.names import MASK, is_litter, may_be_image, stem_of
 from resunet.data.readers import read_scan
 from resunet.errors import InputError
 from resunet.files import atomic_path, encode_mask
-from resunet.hub import FLAGSHIP
+from resunet.hub import FLAGSHIP, VOLUME_MODEL
 from resunet.inference.pipeline import TumourPipeline
+from resunet.inference.predict_volumes import read_case, segment_case
 from resunet.inference.verdict import ScanSummary
+
+NIFTI = (".nii", ".nii.gz")
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Overrides of what validation chose; None keeps it."""
+    """Overrides of what validation chose; None keeps it. `png` and `probability` ask for more files of a volume."""
 
     threshold: float | None = None
     gate: float | None = None
     tta: bool = False
+    png: bool = False
+    probability: bool = False
+
+
+@dataclass(frozen=True)
+class Item:
+    """One input: a file of a slice or a stack, or a case's NIfTI files by role.
+
+    Attributes:
+        path: of the file, of a case that of its FLAIR.
+        name: what its outputs start with, where no other input has that name.
+        roles: the files of a case; empty for other inputs.
+    """
+
+    path: Path
+    name: str
+    roles: Mapping[Role, Path] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        return hash(self.path)
 
 
 def predict_files(images: Sequence[Path], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
-    """Segment files one by one, as results are asked for: the result for each file, or the file and its error.
+    """Segment files one by one, as results are asked for: the result for each file or case, or the file and its error.
 
-    A single slice gives <stem>_mask.png, slice n of a volume <stem>_<n>_mask.png, at the input's size, 0 or 255.
+    A single slice gives <stem>_mask.png, slice n of a stack <stem>_<n>_mask.png, at the input's size, 0 or 255. A NIfTI file,
+    and several whose names say that they are sequences of one case, give <stem>_mask.nii.gz on the grid of the (FLAIR) file.
 
     Raises:
         InputError: before anything is written, where two results would have one name, or one the name of a file that lies
             beside the inputs.
     """
-    outputs = Outputs(_image_files(images), out)
-    pipeline = TumourPipeline.load(model or FLAGSHIP)
+    yield from _predict(items_of(_image_files(images)), out, model, choices)
+
+
+def predict_case(roles: Mapping[Role, Path], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
+    """`predict_files` for one case whose files are given by role. Raises InputError where FLAIR is missing."""
+    if "flair" not in roles:
+        raise InputError("A case needs its FLAIR; add flair=FILE.")
+    yield from _predict([Item(roles["flair"], case_and_role(roles["flair"].name)[0], roles)], out, model, choices)
+
+
+def items_of(files: Sequence[Path]) -> list[Item]:
+    """Files of one case together, as their names say; what belongs to such a case without being a sequence is left out."""
+    items, taken = [], set[Path]()
+    for case, roles in group_cases(files).items():
+        items.append(Item(roles["flair"], case, roles))
+        folder = roles["flair"].parent
+        taken |= {file for file in files if file.parent == folder and case_and_role(file.name)[0] == case}
+    for file in files:
+        if file not in taken:
+            is_volume = file.name.lower().endswith(NIFTI)
+            items.append(Item(file, stem_of(file.name), {"flair": file} if is_volume else {}))
+    return sorted(items, key=lambda item: files.index(item.path))
+
+
+def _predict(items: Sequence[Item], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
+    outputs, pipelines = Outputs(items, out), dict[str, TumourPipeline]()
+    for item in items:
+        started = time.perf_counter()
+        try:
+            name = model or (VOLUME_MODEL if item.roles else FLAGSHIP)
+            pipeline = pipelines.setdefault(name, pipelines.get(name) or _load(name, choices))
+            segment = _segment_case if item.roles else _predict_file
+            content = segment(pipeline, item, outputs, choices)
+            files = {"files": [str(path) for path in item.roles.values()]} if len(item.roles) > 1 else {}
+            yield {"file": str(item.path), **files, **content, "seconds": round(time.perf_counter() - started, 4)}
+        except InputError as error:
+            yield {"file": str(item.path), "error": str(error)}
+
+
+def _load(model: str, choices: Choices) -> TumourPipeline:
+    pipeline = TumourPipeline.load(model)
     pipeline.threshold = pipeline.threshold if choices.threshold is None else choices.threshold
     pipeline.gate = pipeline.gate if choices.gate is None else choices.gate
-    for file in outputs.stems:
-        try:
-            yield _predict_file(pipeline, file, outputs, choices.tta)
-        except InputError as error:
-            yield {"file": str(file), "error": str(error)}
+    return pipeline
+
+
+def _segment_case(pipeline: TumourPipeline, item: Item, outputs: Outputs, choices: Choices) -> dict[str, Any]:
+    volume = read_case(item.name, item.roles)
+    slices = outputs.of_stack(item, volume.axial_depth) if choices.png else []
+    return segment_case(pipeline, volume, outputs.of_case(item), slices, choices.probability, choices.tta)
 
 
 def _image_files(images: Sequence[Path]) -> list[Path]:
@@ -68,73 +134,76 @@ def _image_files(images: Sequence[Path]) -> list[Path]:
 class Outputs:
     """Names of the masks, settled before the first is written.
 
-    Files of one stem keep their ending in the mask's name, files of one name get their folder's in front.
+    Inputs of one name keep their ending in the mask's name, files of one name get their folder's in front.
 
     Attributes:
-        stems: by input file, what the names of its masks start with.
+        stems: by input, what the names of its masks start with.
     """
 
-    files: Sequence[Path]
+    items: Sequence[Item]
     out: Path
-    stems: dict[Path, str] = field(init=False)
-    _of_volumes: set[str] = field(init=False, default_factory=set)
+    stems: dict[Item, str] = field(init=False)
+    _of_stacks: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
-        self.stems = _distinct_names(self.files)
+        self.stems = _distinct_names(self.items)
         counts = Counter(stem.casefold() for stem in self.stems.values())
-        for file, stem in self.stems.items():
+        for item, stem in self.stems.items():
             if counts[stem.casefold()] > 1:
-                raise InputError(f"{file} and another file would both give {stem}{MASK}.png; give them different folders.")
-            self._refuse_neighbour(self.single(file))
+                raise InputError(f"{item.path} and another file would both give {stem}{MASK}; give them different folders.")
+            self._refuse_neighbour(self.of_case(item) if item.roles else self.single(item))
 
-    def single(self, file: Path) -> Path:
+    def single(self, item: Item) -> Path:
         """The mask of a file of one slice."""
-        return self.out / f"{self.stems[file]}{MASK}.png"
+        return self.out / f"{self.stems[item]}{MASK}.png"
 
-    def of_volume(self, file: Path, slices: int) -> list[Path]:
-        """The masks of a volume's slices.
+    def of_case(self, item: Item) -> Path:
+        """The mask of a case."""
+        return self.out / f"{self.stems[item]}{MASK}.nii.gz"
+
+    def of_stack(self, item: Item, slices: int) -> list[Path]:
+        """The masks of the slices of a stack or a case.
 
         Raises:
             InputError: one would replace another file's mask, or a file beside the inputs.
         """
-        taken = {str(self.single(other)).casefold() for other in self.files if other != file} | self._of_volumes
+        taken = {str(self.single(other)).casefold() for other in self.items if other != item} | self._of_stacks
         for middle in ("_", "_slice_"):
-            paths = [self.out / f"{self.stems[file]}{middle}{number + 1}{MASK}.png" for number in range(slices)]
+            paths = [self.out / f"{self.stems[item]}{middle}{number + 1}{MASK}.png" for number in range(slices)]
             if not taken.intersection(names := {str(path).casefold() for path in paths}):
                 for path in paths:
                     self._refuse_neighbour(path)
-                self._of_volumes |= names
+                self._of_stacks |= names
                 return paths
-        raise InputError(f"The masks of {file} would replace those of another file; give them different --out folders.")
+        raise InputError(f"The masks of {item.path} would replace those of another file; give them different --out folders.")
 
     def _refuse_neighbour(self, path: Path) -> None:
-        folders = {file.parent.resolve() for file in self.files}
+        folders = {file.parent.resolve() for item in self.items for file in (item.path, *item.roles.values())}
         if path.parent.resolve() in folders and path.exists():
             raise InputError(f"{path} lies beside the inputs already and would be replaced; give another folder with --out.")
 
 
-def _distinct_names(files: Sequence[Path]) -> dict[Path, str]:
-    """What to call each file: its stem, its name where stems coincide, with its folder's where names do."""
-    names = {file: stem_of(file.name) for file in files}
-    for clearer in (lambda file: file.name, lambda file: f"{file.resolve().parent.name}_{file.name}"):
+def _distinct_names(items: Sequence[Item]) -> dict[Item, str]:
+    """What to call each input: its name, its file's where names coincide, with its folder's where those do."""
+    names = {item: item.name for item in items}
+    for clearer in (lambda item: item.path.name, lambda item: f"{item.path.resolve().parent.name}_{item.path.name}"):
         counts = Counter(name.casefold() for name in names.values())  # some systems take no notice of case
-        names = {file: clearer(file) if counts[name.casefold()] > 1 else name for file, name in names.items()}
+        names = {item: clearer(item) if counts[name.casefold()] > 1 else name for item, name in names.items()}
     return names
 
 
-def _predict_file(pipeline: TumourPipeline, file: Path, outputs: Outputs, tta: bool) -> dict[str, Any]:
-    """Masks are written when all of them are known: a volume leaves all of its files, or none."""
-    started = time.perf_counter()
-    scan = read_scan(file)
+def _predict_file(pipeline: TumourPipeline, item: Item, outputs: Outputs, choices: Choices) -> dict[str, Any]:
+    """Masks are written when all of them are known: a stack leaves all of its files, or none."""
+    scan = read_scan(item.path)
     pipeline.check_modality(scan)
     count = len(scan.slices)
-    paths = [outputs.single(file)] if count == 1 else outputs.of_volume(file, count)
+    paths = [outputs.single(item)] if count == 1 else outputs.of_stack(item, count)
     summary, masks = ScanSummary(scan), list[bytes]()
-    for prediction in pipeline.predict_volume(scan.slices, tta, scan.spacing):
+    for prediction in pipeline.predict_volume(scan.slices, choices.tta, scan.spacing):
         summary.add(prediction)
         masks.append(encode_mask(np.zeros(scan.slices.shape[1:3], bool) if prediction is None else prediction.mask))
     content = summary.content()
     for path, mask in zip(paths, masks, strict=True):
         with atomic_path(path) as temporary:
             temporary.write_bytes(mask)
-    return {"file": str(file), **content, "seconds": round(time.perf_counter() - started, 4)}
+    return content

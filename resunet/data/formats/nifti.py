@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from resunet.data.scan import MAX_BYTES, NO_SPACING, Placement, Scan, check_numbers, check_size, checked_scan
+from resunet.data.scan import MAX_BYTES, NO_SPACING, Placement, Scan, check_finite, check_numbers, check_size, checked_scan
+from resunet.data.volume import Volume
 from resunet.errors import InputError
 
 UNORIENTED = "The file does not say how the patient lies: left and right, front and back are as stored."
+AXIAL = "Slices are axial, front up, the patient's right on the left."
 NO_UNIT = "The file states no unit of length; millimetres are assumed."
 SMALLEST_VOXEL = 1e-9  # cubic millimetres, under which an affine has lost an axis
 UNIT_OF_LENGTH = 7  # bits of xyzt_units
@@ -35,6 +37,17 @@ def read_nifti(content: bytes, name: str) -> Scan:
 
     Accepts 2-D and 3-D images, and 4-D ones whose fourth axis is one volume or the three channels. Raises InputError.
     """
+    volume = read_volume(content, name)
+    slices, notes = volume.axial(), list(volume.notes)
+    if volume.is_oriented and len(slices) > 1:
+        notes.append(AXIAL)
+    placement = Placement(volume.axes, tuple(_canonical_affine(volume).ravel().tolist()) if volume.is_oriented else ())
+    spacing = volume.axial_sides[1:] if volume.axial_sides else None
+    return checked_scan(name, np.ascontiguousarray(slices), spacing, notes, placement=placement)
+
+
+def read_volume(content: bytes, name: str) -> Volume:
+    """The voxels of a NIfTI file and where they lie; shapes as `read_nifti`. Raises InputError."""
     import nibabel  # only needed when such a file arrives, as pydicom
 
     nibabel.imageglobals.logger.setLevel(logging.CRITICAL + 1)  # what nibabel mends or cannot, notes and sentences say
@@ -49,18 +62,19 @@ def read_nifti(content: bytes, name: str) -> Scan:
         axes = nibabel.io_orientation(affine)[:, 0].astype(int).tolist()  # which of right, front and head each axis is
         width, height, depth = (size for _, size in sorted(zip(axes, shape[:3], strict=True)))
         check_size(name, depth, height, width, shape[3])
-        volume = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
-        upright = nibabel.as_closest_canonical(nibabel.Nifti1Image(volume, affine))
-        placement = Placement("".join(nibabel.aff2axcodes(affine)), tuple(upright.affine.ravel().tolist()))
-    # Canonical axes run to the patient's right-to-left, front and head; on screen the front is up and the left is right.
-    slices = np.asarray(upright.dataobj)[::-1, ::-1].transpose(2, 1, 0, 3)
-    spacing, notes = _spacing(image, content, is_sform, (axes.index(1), axes.index(0)))
+        voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
+        check_finite(name, voxels)
+        sides, notes = _sides(image, content, is_sform)
     if is_sform is None:
-        placement = Placement("", ())
         notes.append(UNORIENTED)
-    elif slices.shape[0] > 1:
-        notes.append("Slices are axial, front up, the patient's right on the left.")
-    return checked_scan(name, np.ascontiguousarray(slices), spacing, notes, placement=placement)
+    return Volume(name, voxels, affine, sides, is_sform is not None, tuple(notes), image.header)
+
+
+def _canonical_affine(volume: Volume) -> npt.NDArray[np.float64]:
+    """From voxels turned to right, front and head to millimetres."""
+    from nibabel.orientations import inv_ornt_aff, io_orientation
+
+    return np.asarray(volume.affine @ inv_ornt_aff(io_orientation(volume.affine), volume.shape))
 
 
 def _checked_shape(shape: tuple[int, ...], name: str) -> tuple[int, int, int, int]:
@@ -86,18 +100,16 @@ def _orientation(image: Any) -> tuple[npt.NDArray[np.float64], bool | None]:
     return np.asarray(image.header.get_base_affine()), None
 
 
-def _spacing(
-    image: Any, content: bytes, is_sform: bool | None, axes: tuple[int, int]
-) -> tuple[tuple[float, float] | None, list[str]]:
-    """Millimetres along the two stored axes that run along the rows and the columns of axial slices, and notes about them."""
+def _sides(image: Any, content: bytes, is_sform: bool | None) -> tuple[tuple[float, float, float] | None, list[str]]:
+    """Millimetres of a voxel along the stored axes, and notes about them."""
     stated = type(image.header)(content[: image.header.sizeof_hdr], check=False)  # nibabel replaces sides of 0 by 1
     sides = np.linalg.norm(image.get_sform()[:3, :3], axis=0) if is_sform else np.abs(stated["pixdim"][1:4])
     unit = UNITS.get(int(stated["xyzt_units"]) & UNIT_OF_LENGTH)
     if unit is None:
         return None, [NO_SPACING]
-    first, second = (float(sides[axis]) * unit for axis in axes)
+    first, second, third = (float(side) * unit for side in sides)
     unknown = int(stated["xyzt_units"]) & UNIT_OF_LENGTH == 0
-    return (first, second), [NO_UNIT] if unknown and min(first, second) > 0 else []
+    return (first, second, third), [NO_UNIT] if unknown and min(first, second) > 0 else []
 
 
 def _inflate(content: bytes, name: str) -> bytes:

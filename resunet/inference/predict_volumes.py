@@ -1,0 +1,84 @@
+"""A case in, a mask on the same grid out: NIfTI files of one patient, or one file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resunet.data.case import Role, assemble
+from resunet.data.readers import read_volume
+from resunet.data.volume import Volume
+from resunet.files import atomic_path, encode_mask
+from resunet.inference.pipeline import TumourPipeline
+from resunet.inference.verdict import MANY, verdict_of
+from resunet.inference.volumes import VolumePrediction, predict_volume
+
+
+def read_case(name: str, paths: Mapping[Role, Path]) -> Volume:
+    """The files of a case as one volume. Raises InputError."""
+    return assemble(name, {role: read_volume(path) for role, path in paths.items()})
+
+
+def content_of(prediction: VolumePrediction, mask: np.ndarray[Any, np.dtype[np.bool_]], certain: float) -> dict[str, Any]:
+    """Verdict and figures of a volume as plain values.
+
+    Args:
+        mask: (D, H, W), of the prediction.
+        certain: p_tumour from which stage 1 on its own says that a slice shows a tumour.
+    """
+    judged = prediction.p_tumour[np.isfinite(prediction.p_tumour)]
+    highest = float(judged.max()) if judged.size else math.nan
+    voxels, sides = int(mask.sum()), prediction.volume.sides
+    return {
+        "verdict": verdict_of(voxels == 0 and not highest >= certain, voxels),
+        "p_tumour": None if math.isnan(highest) else round(highest, 6),
+        "gated": bool(judged.size) and bool((judged < prediction.gate).all()),
+        "tumour_pixels": voxels,
+        "volume_ml": round(voxels * math.prod(sides) / 1000, 3) if sides else None,
+        "slices": len(mask),
+        "tumour_slices": int(mask.any(axis=(1, 2)).sum()),
+        "unlike_training": bool(judged.size) and bool(prediction.unlike_training.sum() > MANY * judged.size),
+        "notes": list(prediction.notes),
+    }
+
+
+def segment_case(
+    pipeline: TumourPipeline, volume: Volume, mask_path: Path, slices: list[Path], probability: bool, tta: bool
+) -> dict[str, Any]:
+    """Segment a volume and write its mask; returns what is said about it.
+
+    Files are written when all are known: the mask (0 and 1), with `probability` the map beside it (0 to 1), and one PNG
+    (0 and 255) for each axial slice, where there are paths for them. Raises InputError.
+    """
+    prediction = predict_volume(pipeline, volume, tta)
+    mask = prediction.axial_mask
+    content = content_of(prediction, mask, pipeline.stage_1.threshold if pipeline.stage_1 else math.inf)
+    write_on_grid(mask_path, volume, volume.from_axial(mask).astype(np.uint8))
+    if probability:
+        name = mask_path.name.replace("_mask.nii.gz", "_probability.nii.gz")
+        write_on_grid(mask_path.with_name(name), volume, volume.from_axial(prediction.probability).astype(np.float32))
+    for path, plane in zip(slices, mask, strict=False):
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(encode_mask(plane))
+    return content
+
+
+def write_on_grid(path: Path, volume: Volume, voxels: np.ndarray[Any, np.dtype[Any]]) -> None:
+    """Voxels (I, J, K) as NIfTI with the volume's shape, affine, orientation codes and units."""
+    import nibabel
+
+    header = volume.header.copy() if volume.header is not None else nibabel.Nifti1Header()
+    header.set_data_dtype(voxels.dtype)
+    header.set_slope_inter(1, 0)
+    header["cal_max"] = header["cal_min"] = 0
+    header.set_data_shape(voxels.shape)
+    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    image = kind(voxels, None, header)  # the header keeps both of its affines with their codes
+    with atomic_path(path) as temporary:
+        packed = temporary.with_name(f"{temporary.name}.nii.gz")
+        nibabel.save(image, packed)
+        packed.replace(temporary)
