@@ -59,7 +59,7 @@ class Bright:
         self.stage_1, self.gate, self.threshold, self.clean_up = None, 0.0, 0.5, CleanUp()
         self.stage_2 = SimpleNamespace(volume=self.volume)
 
-    def volume(self, images: Iterable[np.ndarray], tta: bool) -> Iterator[ProbabilityMap]:
+    def volume(self, images: Iterable[np.ndarray], count: int, tta: bool) -> Iterator[ProbabilityMap]:
         for image in images:
             side = max(image.shape[:2])
             square = np.full((side, side), -9, np.float32)

@@ -119,7 +119,7 @@ def _segmented(stage_2: Stage2, records: Sequence[Slice], tta: bool) -> Iterator
             yield prepared.image
 
     for run in neighbours(sorted(records, key=lambda record: (record.patient, record.number))):
-        for output in stage_2.volume(images(run), tta):
+        for output in stage_2.volume(images(run), len(run), tta):
             yield waiting.popleft(), output
             bar.update()
     bar.close()

@@ -107,7 +107,7 @@ def stage_2_outputs(stage_2: Stage2, records: Sequence[Slice]) -> list[npt.NDArr
     maps: list[npt.NDArray[np.float16]] = []
     for run in neighbours(records):
         images = [record.image() for record in run]
-        outputs = stage_2.volume(map(normalise, images))
+        outputs = stage_2.volume(map(normalise, images), len(images))
         maps += [
             fit_back(output.mean, *image.shape[:2]).astype(np.float16) for output, image in zip(outputs, images, strict=True)
         ]

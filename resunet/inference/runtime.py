@@ -51,32 +51,39 @@ class Network:
         folder: a model folder with weights and graph, both checked against their SHA-256.
         size: side of the square input, in pixels.
         precision: number format of the arithmetic; inputs and outputs are float32.
-        most: slices of a call at most.
 
     Raises:
         InputError: a file is missing or damaged, or the graph cannot be run.
     """
 
-    def __init__(self, folder: ModelFolder, size: int, precision: Precision, most: int = 1) -> None:
+    def __init__(self, folder: ModelFolder, size: int, precision: Precision) -> None:
         folder.check(WEIGHTS_FILE)
-        settings: dict[str, Any] = {
+        self._path, self._graph, self._size = folder.path, folder.check(GRAPH_FILE), size
+        self._settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": thread_count(),
             "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
         }
+        self._slices = 0
+        self._compile(1)
+
+    def _compile(self, slices: int) -> None:
+        """Get ready for calls of so many slices: for a fixed number, half the memory is enough. Raises InputError."""
+        if slices == self._slices:
+            return
         try:
-            model = core().read_model(folder.check(GRAPH_FILE))
-            model.reshape([1 if most == 1 else (1, most), 3, size, size])
-            self._request = core().compile_model(model, "CPU", settings).create_infer_request()
+            model = core().read_model(self._graph)
+            model.reshape([slices, 3, self._size, self._size])
+            self._request = core().compile_model(model, "CPU", self._settings).create_infer_request()
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise InputError(
-                f"The graph in {folder.path} cannot be run ({reason}); run resunet export {folder.path}."
-            ) from None
+            raise InputError(f"The graph in {self._path} cannot be run ({reason}); run resunet export {self._path}.") from None
+        self._slices = slices
 
     def __call__(self, images: FloatImage) -> tuple[npt.NDArray[np.float32], ...]:
         """Outputs (N, ...) of N normalised slices (N, S, S, 3)."""
         batch = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
         with FORWARD_PASSES.hold():
+            self._compile(len(batch))
             outputs = self._request.infer([batch])
             return tuple(output.copy() for output in outputs.values())

@@ -113,22 +113,23 @@ class Stage2:
         fusion = self.config.fusion
         members = [find_model(name, folder.path.parent) for name in fusion.members] if fusion else [folder]
         self._shares = fusion.shares if fusion else (1.0,)
-        self._most = WINDOW if self.context else 1
-        self._networks = [Network(member, self.size, precision or "float32", self._most) for member in members]
+        self._networks = [Network(member, self.size, precision or "float32") for member in members]
 
     def __call__(self, image: FloatImage, tta: bool = False) -> ProbabilityMap:
         """`volume` of a single slice (H, W, 3)."""
-        return next(self.volume([image], tta))
+        return next(self.volume([image], 1, tta))
 
-    def volume(self, images: Iterable[FloatImage], tta: bool = False) -> Iterator[ProbabilityMap]:
+    def volume(self, images: Iterable[FloatImage], count: int, tta: bool = False) -> Iterator[ProbabilityMap]:
         """Probability maps of normalised neighbouring slices (H, W, 3), on the model's grid, as they are asked for.
 
         Args:
-            images: in order; slices that the network does not see together may be given together too.
+            images: in order, read as they are needed.
+            count: how many there are.
             tta: average over four flips.
         """
         grids = (fit_to_grid(image, self.size) for image in images)
-        for views in in_windows(grids, lambda window: self._views(window, tta), self.context, self._most):
+        most = WINDOW if self.context else 1
+        for views in in_windows(grids, count, lambda window: self._views(window, tta), self.context, most):
             yield ProbabilityMap(views.mean(axis=0), views.std(axis=0)) if tta else ProbabilityMap(views[0])
 
     def _views(self, window: FloatImage, tta: bool) -> FloatImage:

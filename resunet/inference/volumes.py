@@ -75,7 +75,6 @@ def predict_volume(
     Stage 2, where it sees neighbours, sees them at about the distance that it was trained with: of a volume of 1 mm every
     fourth, all of them in turn.
 
-
     Args:
         tta: average stage 2 over four flips.
         on_progress: called after each slice.
@@ -83,55 +82,73 @@ def predict_volume(
     Raises:
         NoContrastError: no slice shows anything that could be judged.
     """
-    stage_1, stage_2 = pipeline.stage_1, pipeline.stage_2
-    slices, sides = volume.axial(), volume.axial_sides
-    depth, height, width = slices.shape[:3]
-    spacing = sides[1:] if sides else None
-    window = window_of(slices[..., 1], spacing[0] / spacing[1] if spacing else 1.0)
-    probability = np.zeros((depth, height, width), np.float16)
-    p_tumour, unlike = np.full(depth, np.nan, np.float32), np.zeros(depth, bool)
+    passes, sides = _Passes(pipeline, volume), volume.axial_sides
+    depth, step = len(passes.slices), neighbour_step(sides[0] if sides else None)
     done = 0
-
-    has_contrast = np.zeros(depth, bool)
-
-    def prepared(numbers: range) -> Iterator[FloatImage]:
-        """What the networks see of each slice; stage 1 judges it on the way."""
-        for number in numbers:
-            image = with_square_pixels(window.cut(normalise(slices[number])), spacing)
-            has_contrast[number] = image.any()
-            if stage_1 is not None and has_contrast[number]:
-                judgement = stage_1(image)
-                p_tumour[number], unlike[number] = judgement.p_tumour, judgement.unfamiliarity > 0
-            yield image
-
-    step = neighbour_step(sides[0] if sides else None)
     for first in range(min(step, depth)):
-        numbers = range(first, depth, step)
-        for number, output in zip(numbers, stage_2.volume(prepared(numbers), tta), strict=True):
-            if has_contrast[number]:
-                probability[number] = _put_back(output.mean, window, spacing, height, width)
+        for _ in passes.run(range(first, depth, step), tta):
             done += 1
             if on_progress is not None:
                 on_progress(done)
-    if not has_contrast.any():
+    judged = int(passes.has_contrast.sum())
+    if not judged:
         raise NoContrastError(f"{volume.name} holds nothing with contrast to judge; give one that shows tissue.")
     notes = list(volume.notes)
-    if has_contrast.sum() < depth:
-        notes.append(f"{depth - int(has_contrast.sum())} of {depth} slices have no contrast and were not judged.")
-    if window != Window(0, height, 0, width):
+    if judged < depth:
+        notes.append(f"{depth - judged} of {depth} slices have no contrast and were not judged.")
+    if passes.window != Window(0, passes.slices.shape[1], 0, passes.slices.shape[2]):
         notes.append("The head is small in its frame: the networks saw a window about it.")
     return VolumePrediction(
-        volume, probability, p_tumour, unlike, pipeline.gate, pipeline.threshold, pipeline.clean_up, tuple(notes)
+        volume,
+        passes.probability,
+        passes.p_tumour,
+        passes.unlike,
+        pipeline.gate,
+        pipeline.threshold,
+        pipeline.clean_up,
+        tuple(notes),
     )
+
+
+class _Passes:
+    """Forward passes over the axial slices of one volume, and what they gave so far; fields as of VolumePrediction."""
+
+    def __init__(self, pipeline: TumourPipeline, volume: Volume) -> None:
+        self._stage_1, self._stage_2 = pipeline.stage_1, pipeline.stage_2
+        self.slices, sides = volume.axial(), volume.axial_sides
+        self._spacing = sides[1:] if sides else None
+        self.window = window_of(self.slices[..., 1], self._spacing[0] / self._spacing[1] if self._spacing else 1.0)
+        depth = len(self.slices)
+        self.probability = np.zeros(self.slices.shape[:3], np.float16)
+        self.p_tumour, self.unlike = np.full(depth, np.nan, np.float32), np.zeros(depth, bool)
+        self.has_contrast = np.zeros(depth, bool)
+
+    def run(self, numbers: range, tta: bool) -> Iterator[None]:
+        """Both stages on neighbouring slices; yields after each."""
+        outputs = self._stage_2.volume(self._judged(numbers), len(numbers), tta)
+        for number, output in zip(numbers, outputs, strict=True):
+            if self.has_contrast[number]:
+                self.probability[number] = self._put_back(output.mean)
+            yield
+
+    def _judged(self, numbers: range) -> Iterator[FloatImage]:
+        """What the networks see of each slice, on its way past stage 1."""
+        for number in numbers:
+            image = with_square_pixels(self.window.cut(normalise(self.slices[number])), self._spacing)
+            self.has_contrast[number] = image.any()
+            if self._stage_1 is not None and self.has_contrast[number]:
+                judgement = self._stage_1(image)
+                self.p_tumour[number], self.unlike[number] = judgement.p_tumour, judgement.unfamiliarity > 0
+            yield image
+
+    def _put_back(self, plane: FloatImage) -> FloatImage:
+        """A map of the networks' square on the whole slice."""
+        rows, columns = self.window.bottom - self.window.top, self.window.right - self.window.left
+        squared = with_square_pixels(np.zeros((rows, columns), np.float32), self._spacing).shape
+        height, width = self.slices.shape[1:3]
+        return self.window.put_back(stretch(fit_back(plane, *squared), rows, columns), height, width)
 
 
 def neighbour_step(distance: float | None) -> int:
     """Every how many slices, `distance` millimetres apart, the next one is that stage 2 sees; 1 where that is not known."""
     return max(1, round(NEIGHBOUR_MM / distance)) if distance and distance > 0 else 1
-
-
-def _put_back(plane: FloatImage, window: Window, spacing: tuple[float, float] | None, height: int, width: int) -> FloatImage:
-    """A map of the networks' square on the slice (H, W) that they saw a window of."""
-    rows, columns = window.bottom - window.top, window.right - window.left
-    squared = with_square_pixels(np.zeros((rows, columns), np.float32), spacing).shape
-    return window.put_back(stretch(fit_back(plane, *squared), rows, columns), height, width)
