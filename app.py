@@ -12,6 +12,7 @@ def navigation():
     demo = [
         st.Page("pages/demo/overview.py", title="Overview", icon=":material/home:", default=True),
         st.Page("pages/demo/single_image.py", title="Single image", icon=":material/radiology:", url_path="single-image"),
+        st.Page("pages/demo/volume.py", title="Volume", icon=":material/view_in_ar:", url_path="volume"),
         st.Page("pages/demo/slideshow.py", title="Slideshow", icon=":material/slideshow:", url_path="slideshow"),
     ]
     evaluation = [

@@ -16,6 +16,7 @@ SLOW = 60_000  # milliseconds; the first visitor waits for the models to load
 LANDMARKS = {
     "": "Research use only",
     "single-image": "% of the slice",
+    "volume": "Nothing uploaded yet",
     "slideshow": "Download the slideshow",
     "evaluate": "Evaluate your own data",
     "metrics": "Every patient and every tumour slice",

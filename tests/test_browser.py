@@ -116,7 +116,7 @@ def test_removing_a_file_while_a_row_is_selected_breaks_nothing(address: str, pa
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (390, 844)])
-@pytest.mark.parametrize("path", ["", "single-image", "metrics", "comparison", "cases", "training"])
+@pytest.mark.parametrize("path", ["", "single-image", "volume", "metrics", "comparison", "cases", "training"])
 def test_no_screen_scrolls_sideways_or_asks_the_outside_world(
     address: str, page: Page, path: str, width: int, height: int, scheme: str
 ):

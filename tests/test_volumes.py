@@ -13,6 +13,7 @@ import pytest
 
 from resunet.artifacts import CleanUp
 from resunet.data.case import assemble, case_and_role, group_cases
+from resunet.data.formats.nifti import nifti_on_grid
 from resunet.data.readers import read_volume
 from resunet.data.samples import load_samples
 from resunet.data.scan import ONE_CHANNEL
@@ -22,7 +23,7 @@ from resunet.hub import VOLUME_MODEL
 from resunet.inference.framing import FILLED, Window, window_of
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.predict_files import Choices, items_of, predict_case
-from resunet.inference.predict_volumes import segment_case, write_on_grid
+from resunet.inference.predict_volumes import segment_case
 from resunet.inference.stages import ProbabilityMap
 from resunet.inference.volumes import neighbour_step, predict_volume
 
@@ -92,7 +93,7 @@ def test_the_mask_lies_on_its_voxels_in_every_orientation(
         np.testing.assert_allclose(volume.axial()[..., 0], voxels[::-1, ::-1].transpose(2, 1, 0), rtol=1e-6)
         prediction = predict_volume(Bright(), assemble("a", {"flair": volume}))
         assert np.array_equal(prediction.mask, truth)
-        write_on_grid(tmp_path / "a_mask.nii.gz", volume, prediction.mask.astype(np.uint8))
+        (tmp_path / "a_mask.nii.gz").write_bytes(nifti_on_grid(volume, prediction.mask.astype(np.uint8)))
         written = nibabel.load(tmp_path / "a_mask.nii.gz")
         assert written.shape == stored.shape and np.array_equal(
             written.affine, nibabel.load(tmp_path / "a_flair.nii.gz").affine
@@ -236,7 +237,7 @@ def test_a_case_on_the_command_line(command: Command, head: np.ndarray, tmp_path
     folder.mkdir()
     for ending in ("flair", "t1ce"):
         nifti(folder / f"p_{ending}.nii.gz", stored, affine)
-    nifti(folder / "p_seg.nii.gz", (stored > 200).astype(np.uint8), affine)
+    nifti(folder / "p_seg.nii.gz", (stored > 100).astype(np.uint8), affine)
     done = command("predict", folder, "--out", tmp_path / "out", "--png", "--probability")
     assert done.returncode == 0, done.stdout + done.stderr
     line = json.loads(done.stdout)

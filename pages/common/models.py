@@ -107,4 +107,9 @@ def _digests(name: str) -> str:
 @st.cache_data(show_spinner=False)
 def revision() -> str:
     """What identifies the two models; part of every key of a prediction."""
-    return f"{_digests(FLAGSHIP)}-{_digests(STAGE_1)}"
+    return revision_of(FLAGSHIP)
+
+
+def revision_of(name: str) -> str:
+    """What identifies a segmentation model with stage 1."""
+    return f"{_digests(name)}-{_digests(STAGE_1)}"

@@ -6,6 +6,7 @@ standard input, a line of JSON and the bytes of a file, and answers with a line 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -18,8 +19,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from resunet.data.readers import read_scan
-from resunet.data.scan import Placement, Scan, spread_channel
+from resunet.data.formats.nifti import nifti_header
+from resunet.data.readers import read_scan, read_volume
+from resunet.data.scan import Array, Placement, Scan, spread_channel
+from resunet.data.volume import Volume
 from resunet.errors import InputError
 
 TIMEOUT = 5.0  # seconds for one file
@@ -46,18 +49,7 @@ class SandboxedDecoder:
 
     def read(self, content: bytes, name: str) -> Scan:
         """`read_scan` of the bytes. Raises InputError, also when the file takes too long or breaks its decoder."""
-        with self._lock:
-            process = self._running()
-            with _killed_after(self.timeout, process) as late:
-                try:
-                    answer, pixels = self._ask(process, content, name)
-                except (OSError, EOFError, ValueError):
-                    self._end()
-                    what = f"takes more than {self.timeout:g} s to decode" if late.is_set() else "breaks its decoder"
-                    raise InputError(f"{name} {what}; export it again as PNG, or give part of it.") from None
-            self._end_when_idle()
-        if "error" in answer:
-            raise InputError(answer["error"])
+        answer, pixels = self._decode(content, name, "scan")
         slices = np.frombuffer(pixels, answer["dtype"]).reshape(answer["shape"])
         spacing, placement = answer["spacing"], answer["placement"]
         return Scan(
@@ -68,6 +60,34 @@ class SandboxedDecoder:
             answer["modality"],
             Placement(placement[0], tuple(placement[1])) if placement else None,
         )
+
+    def read_volume(self, content: bytes, name: str) -> Volume:
+        """`readers.read_volume` of the bytes. Raises InputError as `read`."""
+        answer, voxels = self._decode(content, name, "volume")
+        return Volume(
+            name,
+            np.frombuffer(voxels, answer["dtype"]).reshape(answer["shape"]),
+            np.array(answer["affine"]),
+            tuple(answer["sides"]) if answer["sides"] else None,
+            answer["is_oriented"],
+            tuple(answer["notes"]),
+            nifti_header(base64.b64decode(answer["header"])),
+        )
+
+    def _decode(self, content: bytes, name: str, kind: str) -> tuple[dict[str, Any], bytes]:
+        with self._lock:
+            process = self._running()
+            with _killed_after(self.timeout, process) as late:
+                try:
+                    answer, payload = self._ask(process, content, name, kind)
+                except (OSError, EOFError, ValueError):
+                    self._end()
+                    what = f"takes more than {self.timeout:g} s to decode" if late.is_set() else "breaks its decoder"
+                    raise InputError(f"{name} {what}; export it again as PNG, or give part of it.") from None
+            self._end_when_idle()
+        if "error" in answer:
+            raise InputError(answer["error"])
+        return answer, payload
 
     def close(self) -> None:
         """End the process; the next file starts another."""
@@ -101,9 +121,9 @@ class SandboxedDecoder:
             self._process = None
 
     @staticmethod
-    def _ask(process: subprocess.Popen[bytes], content: bytes, name: str) -> tuple[dict[str, Any], bytes]:
+    def _ask(process: subprocess.Popen[bytes], content: bytes, name: str, kind: str) -> tuple[dict[str, Any], bytes]:
         assert process.stdin is not None and process.stdout is not None
-        _send(process.stdin, {"name": name}, memoryview(content))
+        _send(process.stdin, {"name": name, "kind": kind}, memoryview(content))
         return _receive(process.stdout)
 
 
@@ -142,23 +162,28 @@ def _receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
     return header, payload
 
 
-def _answer(content: bytes, name: str) -> tuple[dict[str, Any], memoryview]:
+def _answer(content: bytes, name: str, kind: str) -> tuple[dict[str, Any], memoryview]:
     try:
-        scan = read_scan(content, name)
-        pixels = scan.slices[..., :1] if scan.slices.strides[-1] == 0 else scan.slices
+        header, pixels = (_volume if kind == "volume" else _scan)(content, name)
         if pixels.nbytes > MAX_PIXEL_BYTES:
             raise InputError(f"{name} holds more than {MAX_PIXEL_BYTES >> 20} MB of pixels; give part of it.")
     except InputError as error:
         return {"error": str(error)}, memoryview(b"")
-    header = {
-        "dtype": pixels.dtype.str,
-        "shape": pixels.shape,
-        "spacing": scan.spacing,
-        "notes": scan.notes,
-        "modality": scan.modality,
-        "placement": scan.placement,
-    }
-    return header, np.ascontiguousarray(pixels).data.cast("B")
+    return {"dtype": pixels.dtype.str, "shape": pixels.shape, **header}, np.ascontiguousarray(pixels).data.cast("B")
+
+
+def _scan(content: bytes, name: str) -> tuple[dict[str, Any], Array]:
+    scan = read_scan(content, name)
+    pixels = scan.slices[..., :1] if scan.slices.strides[-1] == 0 else scan.slices
+    fields = {name: getattr(scan, name) for name in ("spacing", "notes", "modality", "placement")}
+    return fields, pixels
+
+
+def _volume(content: bytes, name: str) -> tuple[dict[str, Any], Array]:
+    volume = read_volume(content, name)
+    fields = {name: getattr(volume, name) for name in ("sides", "is_oriented", "notes")}
+    header = base64.b64encode(volume.header.binaryblock).decode()
+    return {**fields, "affine": volume.affine.tolist(), "header": header}, volume.voxels
 
 
 def _serve(memory: int) -> None:
@@ -171,7 +196,7 @@ def _serve(memory: int) -> None:
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             header, content = _receive(sys.stdin.buffer)
-            _send(sys.stdout.buffer, *_answer(content, header["name"]))
+            _send(sys.stdout.buffer, *_answer(content, header["name"], header["kind"]))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from resunet.inference.postprocessing import to_mask
 from resunet.inference.stages import Stage1, Stage2
 
 THRESHOLDS = tuple(round(0.20 + 0.05 * step, 2) for step in range(15))
+SLICE_GATES = (0.02, 0.05, *THRESHOLDS)  # a network that sees neighbours may do without one, at 0
 CLEAN_UPS = tuple(CleanUp(area, only) for area, only in product((0, 20, 40, 60, 80, 120), (False, True)))
 TIE_TOLERANCE = 2e-3  # figures of ten patients closer than this are a tie; the simpler choice stays
 
@@ -86,7 +87,8 @@ def tune_stage_2(folder: ModelFolder, stage_1: Stage1 | None, records: Sequence[
         },
     }
     if stage_1 is not None:
-        chosen["gate"] = _gate(stage_1, records, patients, counts[best])
+        gates = (0.0, *SLICE_GATES) if config.context else SLICE_GATES
+        chosen["gate"] = _gate(stage_1, records, patients, counts[best], gates)
     folder.write_config(replace(config, **chosen))
     return chosen
 
@@ -137,11 +139,17 @@ def balanced_dice(patients: npt.NDArray[np.str_], counts: npt.NDArray[np.int64])
     return (mean_volume_dice(patients, counts) + float(dice(tp, fp, fn)[tumour].mean())) / 2
 
 
-def _gate(stage_1: Stage1, records: Sequence[Slice], patients: npt.NDArray[np.str_], counts: npt.NDArray[np.int64]) -> Gate:
-    """The gate of highest gated `balanced_dice`; among ties the lowest, which loses the fewest tumours."""
+def _gate(
+    stage_1: Stage1,
+    records: Sequence[Slice],
+    patients: npt.NDArray[np.str_],
+    counts: npt.NDArray[np.int64],
+    gates: Sequence[float],
+) -> Gate:
+    """The gate, one of `gates`, of highest gated `balanced_dice`; among ties the lowest, which loses the fewest tumours."""
     p_tumour, _ = _stage_1_outputs(stage_1, records)
     figures: dict[float, float] = {}
-    for gate in (0.02, 0.05, *THRESHOLDS):
+    for gate in gates:
         empty = counts * [0, 0, 1] + counts[:, :1] * [0, 0, 1]  # nothing is predicted: what was found is missed
         figures[gate] = balanced_dice(patients, np.where(p_tumour[:, None] < gate, empty, counts))
     top = max(figures.values())

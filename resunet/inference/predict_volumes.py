@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from resunet.data.case import Role, assemble
+from resunet.data.formats.nifti import nifti_on_grid
 from resunet.data.readers import read_volume
 from resunet.data.volume import Volume
 from resunet.files import atomic_path, encode_mask
@@ -57,28 +58,13 @@ def segment_case(
     prediction = predict_volume(pipeline, volume, tta)
     mask = prediction.axial_mask
     content = content_of(prediction, mask, pipeline.stage_1.threshold if pipeline.stage_1 else math.inf)
-    write_on_grid(mask_path, volume, volume.from_axial(mask).astype(np.uint8))
+    files = {mask_path: nifti_on_grid(volume, volume.from_axial(mask).astype(np.uint8))}
     if probability:
         name = mask_path.name.replace("_mask.nii.gz", "_probability.nii.gz")
-        write_on_grid(mask_path.with_name(name), volume, volume.from_axial(prediction.probability).astype(np.float32))
-    for path, plane in zip(slices, mask, strict=False):
+        voxels = volume.from_axial(prediction.probability).astype(np.float32)
+        files[mask_path.with_name(name)] = nifti_on_grid(volume, voxels)
+    files |= {path: encode_mask(plane) for path, plane in zip(slices, mask, strict=False)}
+    for path, written in files.items():
         with atomic_path(path) as temporary:
-            temporary.write_bytes(encode_mask(plane))
+            temporary.write_bytes(written)
     return content
-
-
-def write_on_grid(path: Path, volume: Volume, voxels: np.ndarray[Any, np.dtype[Any]]) -> None:
-    """Voxels (I, J, K) as NIfTI with the volume's shape, affine, orientation codes and units."""
-    import nibabel
-
-    header = volume.header.copy() if volume.header is not None else nibabel.Nifti1Header()
-    header.set_data_dtype(voxels.dtype)
-    header.set_slope_inter(1, 0)
-    header["cal_max"] = header["cal_min"] = 0
-    header.set_data_shape(voxels.shape)
-    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
-    image = kind(voxels, None, header)  # the header keeps both of its affines with their codes
-    with atomic_path(path) as temporary:
-        packed = temporary.with_name(f"{temporary.name}.nii.gz")
-        nibabel.save(image, packed)
-        packed.replace(temporary)

@@ -70,6 +70,27 @@ def read_volume(content: bytes, name: str) -> Volume:
     return Volume(name, voxels, affine, sides, is_sform is not None, tuple(notes), image.header)
 
 
+def nifti_header(block: bytes) -> Any:
+    """The header that these bytes are."""
+    import nibabel
+
+    return (nibabel.Nifti2Header if len(block) == HEADER_SIZES[1] else nibabel.Nifti1Header)(block, check=False)
+
+
+def nifti_on_grid(volume: Volume, voxels: npt.NDArray[Any]) -> bytes:
+    """A gzipped NIfTI file of voxels (I, J, K) with the volume's shape, affine, orientation codes and units."""
+    import nibabel
+
+    header = volume.header.copy() if volume.header is not None else nibabel.Nifti1Header()
+    header.set_data_dtype(voxels.dtype)
+    header.set_data_shape(voxels.shape)
+    header.set_slope_inter(1, 0)
+    header["cal_max"] = header["cal_min"] = 0
+    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    image = kind(voxels, None, header)  # the header keeps both of its affines with their codes
+    return gzip.compress(image.to_bytes(), mtime=0)
+
+
 def _canonical_affine(volume: Volume) -> npt.NDArray[np.float64]:
     """From voxels turned to right, front and head to millimetres."""
     from nibabel.orientations import inv_ornt_aff, io_orientation

@@ -1,0 +1,155 @@
+"""Volume: drop in one patient's NIfTI files, see the tumour in three planes and in space, take the mask home."""
+
+import numpy as np
+import streamlit as st
+from niivue_component import niivue_viewer
+
+from pages.common import models, uploads, volumes
+from pages.common.chart import chart
+from pages.common.downloads import download
+from pages.common.messages import escape_markdown, show_error
+from pages.common.uploads import ImageFile
+from resunet.charts.export import safe_csv
+from resunet.charts.volume import by_slice
+from resunet.data.case import ROLES, WORDS, case_and_role
+from resunet.data.formats.nifti import nifti_on_grid
+from resunet.errors import InputError
+from resunet.hub import VOLUME_MODEL
+from resunet.inference.predict_volumes import content_of
+from resunet.inference.verdict import UNLIKE
+from resunet.inference.volumes import VolumePrediction
+from resunet.reports.volume_report import SPREAD, score_volume, slices_table, volume_interval, volume_report
+
+TRUTH, UNUSED = "truth", "left out"
+CHOICES = (*ROLES, TRUTH, UNUSED)
+LABELS = {**WORDS, TRUTH: "Mask of the truth", UNUSED: "Left out"}
+TRUTHS = ("_seg", "-seg", "_mask", "_label")
+HEIGHT = 640  # pixels of the viewer
+
+
+def choose_files() -> volumes.Files | None:
+    """A drop zone, and what each file is where there are several. Raises InputError."""
+    uploaded = st.file_uploader(
+        "Drop one NIfTI volume (FLAIR) or several of one patient (FLAIR, pre-contrast, post-contrast, a mask)",
+        accept_multiple_files=True,
+        max_upload_size=uploads.FILE,
+        key="volume_files",
+        help="With or without the skull, in any orientation. Nothing is stored on the server.",
+    )
+    if not uploaded:
+        st.info("Nothing uploaded yet. A FLAIR volume is enough; the mask comes back on its grid, for any viewer.")
+        return None
+    uploads.check_together(sum(file.size for file in uploaded) / 2**20)
+    files = uploads.image_files(uploaded)
+    if len(files) == 1:
+        return volumes.Files({"flair": files[0]})
+    chosen = []
+    for number, (column, file) in enumerate(zip(st.columns(len(files)), files, strict=True)):
+        start, label = CHOICES.index(_guess(file)), escape_markdown(file.name)
+        key = f"role_{number}_{file.digest}"
+        chosen.append(column.selectbox(label, CHOICES, start, format_func=LABELS.__getitem__, key=key))
+    for role in (*ROLES, TRUTH):
+        if chosen.count(role) > 1:
+            raise InputError(f"Two files are the {LABELS[role]}; say of one of them that it is left out.")
+    by_role = dict(zip(chosen, files, strict=True))
+    if "flair" not in by_role:
+        raise InputError("None of the files is the FLAIR, which the networks need; choose it above.")
+    return volumes.Files({role: by_role[role] for role in ROLES if role in by_role}, by_role.get(TRUTH))
+
+
+def _guess(file: ImageFile) -> str:
+    stem = file.name.lower().removesuffix(".gz").removesuffix(".nii")
+    return TRUTH if stem.endswith(TRUTHS) else case_and_role(file.name)[1] or UNUSED
+
+
+@st.fragment
+def show(name: str, files: volumes.Files, original: VolumePrediction) -> None:
+    """Everything about one volume; moving the threshold redraws this part of the page only."""
+    headline = st.container(gap="xsmall")
+    left, right = st.columns([3, 2], gap="medium")
+    with right:
+        figures = st.container()
+        threshold = st.slider(
+            "Threshold",
+            0.05,
+            0.95,
+            original.threshold,
+            0.05,
+            key="volume_threshold",
+            help=f"Voxels of at least this probability are outlined. Chosen on validation: {original.threshold:.2f}.",
+        )
+    prediction = original.with_threshold(threshold)
+    mask = prediction.axial_mask
+    stage_1 = models.pipeline().stage_1
+    certain = stage_1.threshold if stage_1 else 1.0
+    content = content_of(prediction, mask, certain)
+    table = slices_table(prediction, mask)
+    mask_file = nifti_on_grid(prediction.volume, prediction.volume.from_axial(mask).astype(np.uint8))
+    with headline:
+        _headline(content)
+    with figures:
+        _figures(prediction, mask, content, float(table["diameter_mm"].max()), files.truth)
+    with left:
+        flair = files.roles["flair"]
+        overlays = [{"data": mask_file, "name": "mask.nii.gz", "colormap": "red", "opacity": 0.5}]
+        settings = {"radiological": True, "crosshair": True}
+        niivue_viewer(
+            flair.content,
+            flair.name,
+            overlays=overlays,
+            height=HEIGHT,
+            settings=settings,
+            update_interval_ms=None,
+            key="niivue",
+        )
+    with right:
+        chart(by_slice(table, certain), "volume_slices", "Along the head")
+    with st.container(horizontal=True):
+        report = {"file": flair.name, **content}
+        download("Mask (NIfTI)", lambda: mask_file, f"{name}_mask.nii.gz")
+        download("Report (JSON)", lambda: volume_report(report, prediction, VOLUME_MODEL, table), f"{name}.json")
+        download("By slice (CSV)", lambda: safe_csv(table), f"{name}_slices.csv")
+
+
+def _headline(content: dict) -> None:
+    with st.container(horizontal=True, gap="xsmall"):
+        if content["unlike_training"]:
+            st.badge(UNLIKE, icon=":material/warning:", color="red")
+        st.badge("Research use only", icon=":material/science:", color="gray")
+    found = f"{content['tumour_slices']:,} of {content['slices']:,} slices"
+    p_tumour = "" if content["p_tumour"] is None else f", highest P(tumour) {content['p_tumour']:.1%}"
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        st.header(content["verdict"], anchor=False, width="content")
+        st.markdown(f"##### {found}{p_tumour}.", width="content")
+    st.caption(escape_markdown(" ".join(content["notes"])))
+
+
+def _figures(prediction: VolumePrediction, mask: np.ndarray, content: dict, diameter: float, truth: ImageFile | None) -> None:
+    first, second = st.columns(2)
+    interval = volume_interval(prediction)
+    spread = f"{interval[0]:.1f} to {interval[1]:.1f} ml, threshold ± {SPREAD}" if interval else None
+    known = content["volume_ml"] is not None
+    volume = f"{content['volume_ml']:.1f} ml" if known else f"{content['tumour_pixels']:,} voxels"
+    first.metric("Volume", volume, spread, delta_color="off", delta_arrow="off", border=True)
+    shown = f"{diameter:.0f} mm" if diameter == diameter else "–"
+    second.metric("Largest diameter", shown, "in an axial slice", delta_color="off", delta_arrow="off", border=True)
+    if truth is not None:
+        try:
+            scores = score_volume(prediction, mask, volumes.read_truth(prediction, truth))
+        except InputError as error:
+            show_error(error)
+            return
+        first.metric("Dice with the truth", f"{scores.dice:.3f}" if scores.dice == scores.dice else "–", border=True)
+        error_ml = scores.volume_error_ml
+        second.metric("Volume, predicted minus true", "–" if error_ml is None else f"{error_ml:+.1f} ml", border=True)
+
+
+st.title("Volume", anchor=False)
+try:
+    models.pipeline()
+    chosen = choose_files()
+    if chosen is not None:
+        case = case_and_role(chosen.roles["flair"].name)[0]
+        show(case, chosen, volumes.predict(case, chosen))
+except InputError as error:
+    show_error(error)

@@ -1,0 +1,45 @@
+"""Charts of one volume, slice by slice."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from resunet.charts.style import BESIDE, BLUE, ORANGE, finish
+
+
+def by_slice(table: pd.DataFrame, threshold: float) -> go.Figure:
+    """Area of the mask and P(tumour) along the head.
+
+    Args:
+        table: of `volume_report.slices_table`.
+        threshold: of stage 1 on its own.
+    """
+    known = table["area_mm2"].notna().all()
+    area = table["area_mm2"] / 100 if known else table["tumour_pixels"]
+    unit = "cm²" if known else "pixels"
+    figure = go.Figure()
+    figure.add_scatter(
+        x=table["slice"],
+        y=area,
+        mode="lines",
+        fill="tozeroy",
+        line={"color": ORANGE, "width": 2},
+        name=f"outlined, {unit}",
+        hovertemplate=f"slice %{{x}}: %{{y:.1f}} {unit}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=table["slice"],
+        y=table["p_tumour"],
+        mode="lines",
+        yaxis="y2",
+        line={"color": BLUE, "width": 2},
+        name="P(tumour), stage 1",
+        hovertemplate="slice %{x}: P %{y:.2f}<extra></extra>",
+    )
+    figure.update_layout(
+        yaxis2={"overlaying": "y", "side": "right", "range": [0, 1.03], "title": f"P(tumour); yes from {threshold:.2f}"}
+    )
+    figure.update_xaxes(showgrid=False)
+    finish(figure, f"Axial slice, from the foot (n = {len(table)})", f"Outlined, {unit}")
+    return figure.update_layout(margin_r=BESIDE)

@@ -1,0 +1,81 @@
+"""What a person takes away from one volume: figures by slice, how far the threshold moves them, the JSON report."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from resunet.data.scan import BoolMask
+from resunet.evaluation.metrics import count_pixels, dice
+from resunet.evaluation.regions import measure_regions
+from resunet.inference.volumes import VolumePrediction
+
+SPREAD = 0.15  # by which the threshold is moved either way for the interval of a volume
+
+
+class VolumeScores(NamedTuple):
+    """A mask against the truth over the whole volume; `volume_error_ml` is predicted minus true, None without voxel sizes."""
+
+    dice: float
+    volume_error_ml: float | None
+
+
+def millilitres(voxels: int, sides: tuple[float, float, float] | None) -> float | None:
+    """The volume of so many voxels; None where their size is not known."""
+    return voxels * math.prod(sides) / 1000 if sides else None
+
+
+def volume_interval(prediction: VolumePrediction) -> tuple[float, float] | None:
+    """Millilitres at a threshold SPREAD higher and SPREAD lower than the prediction's; None without voxel sizes."""
+    sides = prediction.volume.sides
+    if not sides:
+        return None
+    thresholds = (min(prediction.threshold + SPREAD, 0.99), max(prediction.threshold - SPREAD, 0.01))
+    low, high = (int((prediction.probability >= threshold).sum()) * math.prod(sides) / 1000 for threshold in thresholds)
+    return low, high
+
+
+def slices_table(prediction: VolumePrediction, mask: BoolMask) -> pd.DataFrame:
+    """One row per axial slice, from the foot: slice (from 1), p_tumour, tumour_pixels, area_mm2, diameter_mm (NaN without)."""
+    sides = prediction.volume.axial_sides
+    areas = mask.sum(axis=(1, 2))
+    table = pd.DataFrame({"slice": np.arange(1, len(mask) + 1), "p_tumour": prediction.p_tumour, "tumour_pixels": areas})
+    if not sides:
+        return table.assign(area_mm2=np.nan, diameter_mm=np.nan)
+    spacing = sides[1], sides[2]
+    diameters = [float(measure_regions(plane, spacing)["diameter_mm"].max()) if plane.any() else 0.0 for plane in mask]
+    return table.assign(area_mm2=areas * spacing[0] * spacing[1], diameter_mm=diameters)
+
+
+def score_volume(prediction: VolumePrediction, mask: BoolMask, truth: BoolMask) -> VolumeScores:
+    """Scores of a mask (D, H, W) against the truth; Dice is NaN where both are empty."""
+    tp, fp, fn, _ = (part.sum(keepdims=True) for part in count_pixels(mask, truth))
+    return VolumeScores(float(dice(tp, fp, fn)[0]), millilitres(int(mask.sum()) - int(truth.sum()), prediction.volume.sides))
+
+
+def volume_report(content: dict[str, Any], prediction: VolumePrediction, model: str, table: pd.DataFrame) -> str:
+    """Everything about one volume as JSON.
+
+    Args:
+        content: verdict and figures, as `resunet predict` prints them.
+        table: a `slices_table`.
+    """
+    largest = float(table["diameter_mm"].max())
+    report = {
+        "model": model,
+        "research_use_only": True,
+        **content,
+        "volume_ml_interval": volume_interval(prediction),
+        "largest_diameter_mm": round(largest, 1) if math.isfinite(largest) else None,
+        "threshold": prediction.threshold,
+        "gate": prediction.gate,
+        "postprocessing": asdict(prediction.clean_up),
+        "voxel_mm": prediction.volume.sides,
+        "by_slice": json.loads(table.to_json(orient="records")),
+    }
+    return json.dumps(report, indent=2)
