@@ -21,8 +21,9 @@ from resunet.data.volume import Volume
 from resunet.errors import InputError
 from resunet.hub import VOLUME_MODEL
 from resunet.inference.framing import FILLED, Window, window_of
+from resunet.inference.items import items_of
 from resunet.inference.pipeline import TumourPipeline
-from resunet.inference.predict_files import Choices, items_of, predict_case
+from resunet.inference.predict_files import Choices, predict_case
 from resunet.inference.predict_volumes import segment_case
 from resunet.inference.stages import ProbabilityMap
 from resunet.inference.volumes import neighbour_step, predict_volume

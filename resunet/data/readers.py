@@ -5,11 +5,11 @@ Decoding is bounded: sizes are read from headers and checked before any pixel is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from resunet.data.formats import arrays, dicom, nifti, pictures, tiff
+from resunet.data.formats import arrays, dicom, nifti, pictures, series, tiff
 from resunet.data.scan import FORMATS, MAX_BYTES, BoolMask, Scan, mask_of
 from resunet.data.volume import Volume
 from resunet.errors import InputError
@@ -39,6 +39,12 @@ def read_volume(source: str | Path | bytes, name: str | None = None) -> Volume:
     if not nifti.looks_like_nifti(content):
         raise InputError(f"{name} is not a NIfTI file, of which a case consists.")
     return _in_one_sentence(lambda: nifti.read_volume(content, name), name)
+
+
+def read_dicom_series(files: Mapping[str, str | Path | bytes], name: str) -> Volume:
+    """Read the files of one DICOM series, by name, as voxels on their grid. Raises InputError as `read_scan`."""
+    contents = {file: _read_bytes(source, file) for file, source in files.items()}
+    return _in_one_sentence(lambda: series.read_series(contents, name), name)
 
 
 def _in_one_sentence(decode: Callable[[], T], name: str) -> T:

@@ -25,7 +25,8 @@ class Volume:
         is_oriented: whether the file says how the patient lies.
         notes: sentences about what was done to make it fit.
         header: of a NIfTI file, for what is written on the same grid.
-        files: of a DICOM series, in the order of K, for what refers to it.
+        modality: as DICOM abbreviates it ("MR", "CT"), where the file says so.
+        sources: of a DICOM series, for each slice along K its data set and the number of its frame there.
     """
 
     name: str
@@ -35,7 +36,8 @@ class Volume:
     is_oriented: bool = True
     notes: tuple[str, ...] = ()
     header: Any = None
-    files: tuple[Any, ...] = ()
+    modality: str | None = None
+    sources: tuple[tuple[Any, int], ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from resunet.artifacts import CleanUp
 from resunet.data.scan import Scan, check_size, checked_scan
 from resunet.data.transforms import FloatImage, fit_back, has_light_background, normalise, stretch, with_square_pixels
+from resunet.data.volume import Volume
 from resunet.errors import InputError, NoContrastError
 from resunet.hub import FLAGSHIP, find_model
 from resunet.inference.postprocessing import to_mask
@@ -130,7 +131,7 @@ class TumourPipeline:
         name = classifier or (stage_2.config.gate.model if stage_2.config.gate else None)
         return cls(stage_2, Stage1(find_model(name), precision) if name else None)
 
-    def check_modality(self, scan: Scan) -> None:
+    def check_modality(self, scan: Scan | Volume) -> None:
         """Refuse a scan that was made in another way than those of the training set, by its own account. Raises InputError."""
         made_by = OTHER_THAN_MRI.get(scan.modality or "")
         if made_by is not None and self.stage_2.config.data_set.modality == "MRI":

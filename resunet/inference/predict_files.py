@@ -6,22 +6,21 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from resunet.data.case import Role, case_and_role, group_cases
-from resunet.data.names import MASK, is_litter, may_be_image, stem_of
+from resunet.data.case import Role, case_and_role
+from resunet.data.names import MASK
 from resunet.data.readers import read_scan
 from resunet.errors import InputError
 from resunet.files import atomic_path, encode_mask
 from resunet.hub import FLAGSHIP, VOLUME_MODEL
+from resunet.inference.items import Item, image_files, items_of
 from resunet.inference.pipeline import TumourPipeline
-from resunet.inference.predict_volumes import read_case, segment_case
+from resunet.inference.predict_volumes import read_case, read_dicom_case, segment_case
 from resunet.inference.verdict import ScanSummary
-
-NIFTI = (".nii", ".nii.gz")
 
 
 @dataclass(frozen=True)
@@ -35,35 +34,18 @@ class Choices:
     probability: bool = False
 
 
-@dataclass(frozen=True)
-class Item:
-    """One input: a file of a slice or a stack, or a case's NIfTI files by role.
-
-    Attributes:
-        path: of the file, of a case that of its FLAIR.
-        name: what its outputs start with, where no other input has that name.
-        roles: the files of a case; empty for other inputs.
-    """
-
-    path: Path
-    name: str
-    roles: Mapping[Role, Path] = field(default_factory=dict)
-
-    def __hash__(self) -> int:
-        return hash(self.path)
-
-
 def predict_files(images: Sequence[Path], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
     """Segment files one by one, as results are asked for: the result for each file or case, or the file and its error.
 
     A single slice gives <stem>_mask.png, slice n of a stack <stem>_<n>_mask.png, at the input's size, 0 or 255. A NIfTI file,
-    and several whose names say that they are sequences of one case, give <stem>_mask.nii.gz on the grid of the (FLAIR) file.
+    and several whose names say that they are sequences of one case, give <stem>_mask.nii.gz on the grid of the (FLAIR)
+    file; a DICOM series gives <folder>_mask.dcm, a DICOM SEG.
 
     Raises:
         InputError: before anything is written, where two results would have one name, or one the name of a file that lies
             beside the inputs.
     """
-    yield from _predict(items_of(_image_files(images)), out, model, choices)
+    yield from _predict(items_of(image_files(images)), out, model, choices)
 
 
 def predict_case(roles: Mapping[Role, Path], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
@@ -73,30 +55,15 @@ def predict_case(roles: Mapping[Role, Path], out: Path, model: str | None, choic
     yield from _predict([Item(roles["flair"], case_and_role(roles["flair"].name)[0], roles)], out, model, choices)
 
 
-def items_of(files: Sequence[Path]) -> list[Item]:
-    """Files of one case together, as their names say; what belongs to such a case without being a sequence is left out."""
-    items, taken = [], set[Path]()
-    for case, roles in group_cases(files).items():
-        items.append(Item(roles["flair"], case, roles))
-        folder = roles["flair"].parent
-        taken |= {file for file in files if file.parent == folder and case_and_role(file.name)[0] == case}
-    for file in files:
-        if file not in taken:
-            is_volume = file.name.lower().endswith(NIFTI)
-            items.append(Item(file, stem_of(file.name), {"flair": file} if is_volume else {}))
-    return sorted(items, key=lambda item: files.index(item.path))
-
-
 def _predict(items: Sequence[Item], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
     outputs, pipelines = Outputs(items, out), dict[str, TumourPipeline]()
     for item in items:
-        started = time.perf_counter()
+        started, name = time.perf_counter(), model or (VOLUME_MODEL if item.is_volume else FLAGSHIP)
+        pipeline = pipelines[name] = pipelines.get(name) or _load(name, choices)
         try:
-            name = model or (VOLUME_MODEL if item.roles else FLAGSHIP)
-            pipeline = pipelines.setdefault(name, pipelines.get(name) or _load(name, choices))
-            segment = _segment_case if item.roles else _predict_file
+            segment = _segment_volume if item.is_volume else _predict_file
             content = segment(pipeline, item, outputs, choices)
-            files = {"files": [str(path) for path in item.roles.values()]} if len(item.roles) > 1 else {}
+            files = {"files": [str(path) for path in item.files]} if len(item.files) > 1 else {}
             yield {"file": str(item.path), **files, **content, "seconds": round(time.perf_counter() - started, 4)}
         except InputError as error:
             yield {"file": str(item.path), "error": str(error)}
@@ -109,25 +76,11 @@ def _load(model: str, choices: Choices) -> TumourPipeline:
     return pipeline
 
 
-def _segment_case(pipeline: TumourPipeline, item: Item, outputs: Outputs, choices: Choices) -> dict[str, Any]:
-    volume = read_case(item.name, item.roles)
+def _segment_volume(pipeline: TumourPipeline, item: Item, outputs: Outputs, choices: Choices) -> dict[str, Any]:
+    volume = read_case(item.name, item.roles) if item.roles else read_dicom_case(item.name, item.series)
+    pipeline.check_modality(volume)
     slices = outputs.of_stack(item, volume.axial_depth) if choices.png else []
-    return segment_case(pipeline, volume, outputs.of_case(item), slices, choices.probability, choices.tta)
-
-
-def _image_files(images: Sequence[Path]) -> list[Path]:
-    """The files named, and the images directly in the folders named, masks left out."""
-    files: list[Path] = []
-    for path in images:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        inside = [file for file in sorted(path.iterdir()) if file.is_file() and may_be_image(file.name)]
-        inside = [file for file in inside if not is_litter(PurePosixPath(file.name)) and not stem_of(file.name).endswith(MASK)]
-        if not inside:
-            raise InputError(f"The folder {path} holds no image file.")
-        files += inside
-    return list(dict.fromkeys(files))
+    return segment_case(pipeline, volume, outputs.of_volume(item), slices, choices.probability, choices.tta)
 
 
 @dataclass
@@ -151,15 +104,15 @@ class Outputs:
         for item, stem in self.stems.items():
             if counts[stem.casefold()] > 1:
                 raise InputError(f"{item.path} and another file would both give {stem}{MASK}; give them different folders.")
-            self._refuse_neighbour(self.of_case(item) if item.roles else self.single(item))
+            self._refuse_neighbour(self.of_volume(item) if item.is_volume else self.single(item))
 
     def single(self, item: Item) -> Path:
         """The mask of a file of one slice."""
         return self.out / f"{self.stems[item]}{MASK}.png"
 
-    def of_case(self, item: Item) -> Path:
-        """The mask of a case."""
-        return self.out / f"{self.stems[item]}{MASK}.nii.gz"
+    def of_volume(self, item: Item) -> Path:
+        """The mask of a case, or of a series."""
+        return self.out / f"{self.stems[item]}{MASK}{'.dcm' if item.series else '.nii.gz'}"
 
     def of_stack(self, item: Item, slices: int) -> list[Path]:
         """The masks of the slices of a stack or a case.
@@ -178,7 +131,7 @@ class Outputs:
         raise InputError(f"The masks of {item.path} would replace those of another file; give them different --out folders.")
 
     def _refuse_neighbour(self, path: Path) -> None:
-        folders = {file.parent.resolve() for item in self.items for file in (item.path, *item.roles.values())}
+        folders = {file.parent.resolve() for item in self.items for file in item.files}
         if path.parent.resolve() in folders and path.exists():
             raise InputError(f"{path} lies beside the inputs already and would be replaced; give another folder with --out.")
 

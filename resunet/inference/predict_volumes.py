@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from resunet.data.case import Role, assemble
 from resunet.data.formats.nifti import nifti_on_grid
-from resunet.data.readers import read_volume
+from resunet.data.formats.segmentation import write_segmentation
+from resunet.data.names import MASK, stem_of
+from resunet.data.readers import read_dicom_series, read_volume
 from resunet.data.volume import Volume
 from resunet.files import atomic_path, encode_mask
 from resunet.inference.pipeline import TumourPipeline
@@ -22,6 +24,11 @@ from resunet.inference.volumes import VolumePrediction, predict_volume
 def read_case(name: str, paths: Mapping[Role, Path]) -> Volume:
     """The files of a case as one volume. Raises InputError."""
     return assemble(name, {role: read_volume(path) for role, path in paths.items()})
+
+
+def read_dicom_case(name: str, files: Sequence[Path]) -> Volume:
+    """The files of a DICOM series as one volume. Raises InputError."""
+    return assemble(name, {"flair": read_dicom_series({file.name: file for file in files}, name)})
 
 
 def content_of(prediction: VolumePrediction, mask: np.ndarray[Any, np.dtype[np.bool_]], certain: float) -> dict[str, Any]:
@@ -52,17 +59,23 @@ def segment_case(
 ) -> dict[str, Any]:
     """Segment a volume and write its mask; returns what is said about it.
 
-    Files are written when all are known: the mask (0 and 1), with `probability` the map beside it (0 to 1), and one PNG
-    (0 and 255) for each axial slice, where there are paths for them. Raises InputError.
+    Files are written when all are known: the mask (NIfTI of 0 and 1, or DICOM SEG), with `probability` the map beside it
+    (0 to 1), and one PNG (0 and 255) for each axial slice, where there are paths for them. Raises InputError.
     """
     prediction = predict_volume(pipeline, volume, tta)
     mask = prediction.axial_mask
     content = content_of(prediction, mask, pipeline.stage_1.threshold if pipeline.stage_1 else math.inf)
-    files = {mask_path: nifti_on_grid(volume, volume.from_axial(mask).astype(np.uint8))}
+    stored = volume.from_axial(mask)
+    model = pipeline.stage_2.config.display_name
+    files = {
+        mask_path: write_segmentation(volume, stored, model)
+        if volume.sources
+        else nifti_on_grid(volume, stored.astype(np.uint8))
+    }
     if probability:
-        name = mask_path.name.replace("_mask.nii.gz", "_probability.nii.gz")
         voxels = volume.from_axial(prediction.probability).astype(np.float32)
-        files[mask_path.with_name(name)] = nifti_on_grid(volume, voxels)
+        stem = stem_of(mask_path.name).removesuffix(MASK)
+        files[mask_path.with_name(f"{stem}_probability.nii.gz")] = nifti_on_grid(volume, voxels)
     files |= {path: encode_mask(plane) for path, plane in zip(slices, mask, strict=False)}
     for path, written in files.items():
         with atomic_path(path) as temporary:

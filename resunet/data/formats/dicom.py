@@ -38,13 +38,28 @@ def looks_like_dicom(content: bytes) -> bool:
 
 def read_dicom(content: bytes, name: str) -> Scan:
     """A DICOM image, single or multi-frame, with or without preamble. Raises InputError."""
+    dataset = read_dataset(content, name)
+    pixels = decode_frames(dataset, name)
+    return checked_scan(name, pixels, pixel_spacing(dataset), modality=str(dataset.get("Modality") or "") or None)
+
+
+def read_dataset(content: bytes, name: str) -> Any:
+    """The elements of a DICOM image. Raises InputError for objects that are none."""
     import pydicom  # slow, and only needed when such a file arrives
-    from pydicom.pixels.utils import pixel_array
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's remarks on values that break the standard
         dataset = pydicom.dcmread(io.BytesIO(content), force=True)
         _check_kind(dataset, name)
+    return dataset
+
+
+def decode_frames(dataset: Any, name: str) -> Array:
+    """The frames (N, H, W, C) of a DICOM image, bright where the picture is bright. Raises InputError."""
+    from pydicom.pixels.utils import pixel_array
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         frames, samples = int(dataset.get("NumberOfFrames") or 1), int(dataset.SamplesPerPixel)
         rows, columns = int(dataset.Rows), int(dataset.Columns)
         check_size(name, frames, rows, columns, samples)
@@ -62,7 +77,7 @@ def read_dicom(content: bytes, name: str) -> Scan:
     if padding is not None and not padding.all():
         padding = padding.reshape(pixels.shape)
         pixels = np.where(padding, pixels[~padding].min(), pixels)
-    return checked_scan(name, pixels, _spacing(dataset), modality=str(dataset.get("Modality") or "") or None)
+    return pixels
 
 
 def _check_kind(dataset: Any, name: str) -> None:
@@ -115,7 +130,7 @@ def _padding(stored: Array, dataset: Any) -> BoolMask | None:
     return np.asarray((stored >= low) & (stored <= high))
 
 
-def _spacing(dataset: Any) -> tuple[float, float] | None:
+def pixel_spacing(dataset: Any) -> tuple[float, float] | None:
     """Millimetres between rows and columns; enhanced objects say so for all frames together, or for each."""
     spacing = dataset.get("PixelSpacing")
     for sequence in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):

@@ -81,13 +81,16 @@ def nifti_on_grid(volume: Volume, voxels: npt.NDArray[Any]) -> bytes:
     """A gzipped NIfTI file of voxels (I, J, K) with the volume's shape, affine, orientation codes and units."""
     import nibabel
 
-    header = volume.header.copy() if volume.header is not None else nibabel.Nifti1Header()
+    header = nibabel.Nifti1Header() if volume.header is None else volume.header.copy()
     header.set_data_dtype(voxels.dtype)
     header.set_data_shape(voxels.shape)
     header.set_slope_inter(1, 0)
     header["cal_max"] = header["cal_min"] = 0
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
-    image = kind(voxels, None, header)  # the header keeps both of its affines with their codes
+    # A NIfTI file's header keeps both of its affines with their codes.
+    image = kind(voxels, volume.affine if volume.header is None else None, header)
+    if volume.header is None:
+        image.header.set_xyzt_units("mm")
     return gzip.compress(image.to_bytes(), mtime=0)
 
 

@@ -1,0 +1,212 @@
+"""DICOM series: sorted by position, told apart, refused where they do not make a volume, and answered with a DICOM SEG."""
+
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+from resunet.data.formats.segmentation import write_segmentation
+from resunet.data.formats.series import find_series
+from resunet.data.readers import read_dicom_series
+from resunet.data.samples import load_samples
+from resunet.errors import InputError
+
+FLAIR = next(sample for sample in load_samples() if sample.name == "large_1").image[..., 1].astype(np.uint16)
+AXIAL = (1, 0, 0, 0, 1, 0)
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def dataset(pixels: np.ndarray, storage: str, **changes: Any) -> FileDataset:
+    """An MR image with what a segmentation of it must repeat."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = storage, generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    image = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    image.SOPClassUID, image.SOPInstanceUID = storage, meta.MediaStorageSOPInstanceUID
+    fields = {
+        "PatientID": "p",
+        "PatientName": "n",
+        "PatientBirthDate": "",
+        "PatientSex": "",
+        "StudyDate": "20200101",
+        "StudyTime": "000000",
+        "StudyID": "1",
+        "AccessionNumber": "",
+        "ReferringPhysicianName": "",
+        "Modality": "MR",
+        "SeriesNumber": 1,
+        "InstanceNumber": 1,
+        "Manufacturer": "m",
+        "PositionReferenceIndicator": "",
+        "Rows": pixels.shape[-2],
+        "Columns": pixels.shape[-1],
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "BitsAllocated": 16,
+        "BitsStored": 16,
+        "HighBit": 15,
+        "PixelRepresentation": 0,
+        "PixelData": pixels.astype(np.uint16).tobytes(),
+    }
+    for name, value in (fields | changes).items():
+        setattr(image, name, value)
+    return image
+
+
+def content_of(image: FileDataset) -> bytes:
+    buffer = io.BytesIO()
+    image.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def series(
+    planes: list[np.ndarray], heights: list[float], orientation: tuple[float, ...] = AXIAL, **changes: Any
+) -> dict[str, bytes]:
+    """Files of one series by name; the names say nothing of the order."""
+    uids = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": generate_uid(), "FrameOfReferenceUID": "1.2.4"}
+    normal = np.cross(orientation[:3], orientation[3:])
+    files = {}
+    for number, (plane, height) in enumerate(zip(planes, heights, strict=True)):
+        places = {"ImagePositionPatient": [float(value) for value in height * normal], "PixelSpacing": [0.8, 0.9]}
+        fields = {**uids, **places, "ImageOrientationPatient": list(orientation), "SliceThickness": 5, **changes}
+        files[f"{(number * 5) % 7}.dcm"] = content_of(dataset(plane, MRImageStorage, **fields))
+    return files
+
+
+def ramps(count: int) -> list[np.ndarray]:
+    """Slices (20, 24) that know their number, their row and their column."""
+    rows, columns = np.mgrid[:20, :24]
+    return [1000 * number + 30 * rows + columns for number in range(count)]
+
+
+def test_slices_are_sorted_by_position_and_lie_where_they_say():
+    heights = [20.0, 0.0, 10.0, 5.0, 15.0]
+    volume = read_dicom_series(series(ramps(5), heights), "s")
+    assert volume.shape == (24, 20, 5) and volume.axes == "LPS" and volume.modality == "MR"
+    assert volume.sides == pytest.approx((0.9, 0.8, 5.0))
+    assert [int(volume.voxels[0, 0, k, 0]) for k in range(5)] == [1000, 3000, 2000, 4000, 0]
+    assert volume.voxels[3, 2, 0, 0] == 1000 + 30 * 2 + 3  # column 3, row 2
+    # In LPS millimetres column 3, row 2 of the third slice lies at (2.7, 1.6, 10); RAS turns the first two.
+    np.testing.assert_allclose(volume.affine @ [3, 2, 2, 1], [-2.7, -1.6, 10, 1], atol=1e-9)
+
+
+@pytest.mark.parametrize("orientation", [(0, 1, 0, 0, 0, -1), (1, 0, 0, 0, 0, -1), (0.8, 0.6, 0, -0.6, 0.8, 0)])
+def test_other_planes_are_turned_to_axial_and_back(orientation: tuple[float, ...]):
+    volume = read_dicom_series(series(ramps(4), [0.0, 5.0, 10.0, 15.0], orientation), "s")
+    axial = volume.axial()[..., 0]
+    assert sorted(axial.shape) == sorted((24, 20, 4)) and np.array_equal(volume.from_axial(axial), volume.voxels[..., 0])
+    assert volume.axial_sides is not None and sorted(volume.axial_sides) == pytest.approx([0.8, 0.9, 5.0])
+
+
+@pytest.mark.parametrize(
+    ("heights", "changes", "sentence"),
+    [
+        ([0.0, 5.0, 5.0], {}, "two slices at the same position"),
+        ([0.0, 5.0, 15.0], {}, "lie 5.0 to 10.0 mm apart; one is missing, or the series is uneven"),
+        ([0.0, 5.0, 10.0], {"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3, "BitsAllocated": 8}, "cannot be decoded"),
+        ([0.0, 5.0, 10.0], {"PixelSpacing": None}, "does not say how large its pixels are"),
+    ],
+)
+def test_what_makes_no_volume_gets_a_sentence(heights: list[float], changes: dict[str, Any], sentence: str):
+    with pytest.raises(InputError, match=sentence):
+        read_dicom_series(series(ramps(3), heights, **changes), "s")
+
+
+def test_localisers_and_other_sizes_are_refused():
+    both = series(ramps(2), [0.0, 5.0]) | {"x": next(iter(series(ramps(1), [9.0], (0, 1, 0, 0, 0, -1)).values()))}
+    with pytest.raises(InputError, match="do not lie in parallel"):
+        read_dicom_series(both, "s")
+    sizes = series(ramps(2), [0.0, 5.0]) | {"x": next(iter(series([np.zeros((30, 30))], [10.0]).values()))}
+    with pytest.raises(InputError, match="differ in size"):
+        read_dicom_series(sizes, "s")
+
+
+def test_series_are_told_apart_and_slices_without_a_place_left_out():
+    first, second = series(ramps(3), [0.0, 5.0, 10.0], SeriesDescription="AX FLAIR"), series(ramps(2), [0.0, 5.0])
+    files = first | {f"b{name}": content for name, content in second.items()}
+    files["unplaced"] = content_of(dataset(ramps(1)[0], MRImageStorage, SeriesInstanceUID="1.9"))
+    found = find_series(files)
+    assert [(one.description, len(one.files), one.frames) for one in found] == [("AX FLAIR", 3, 1), ("", 2, 1)]
+
+
+def enhanced(planes: list[np.ndarray], heights: list[float]) -> bytes:
+    """One file of many frames, with their places in functional groups."""
+    shared, frames = Dataset(), []
+    measures, turned = Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness, turned.ImageOrientationPatient = [0.8, 0.9], 5, list(AXIAL)
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [turned]
+    for height in heights:
+        frame, place = Dataset(), Dataset()
+        place.ImagePositionPatient = [0.0, 0.0, height]
+        frame.PlanePositionSequence = [place]
+        frames.append(frame)
+    uids = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.9", "FrameOfReferenceUID": "1.2.4"}
+    groups = {"SharedFunctionalGroupsSequence": [shared], "PerFrameFunctionalGroupsSequence": frames}
+    return content_of(dataset(np.stack(planes), EnhancedMRImageStorage, NumberOfFrames=len(planes), **uids, **groups))
+
+
+def test_frames_of_one_file_are_sorted_too():
+    content = enhanced(ramps(3), [10.0, 0.0, 5.0])
+    volume = read_dicom_series({"e.dcm": content}, "e")
+    assert [int(volume.voxels[0, 0, k, 0]) for k in range(3)] == [1000, 2000, 0]
+    assert volume.sides == pytest.approx((0.9, 0.8, 5.0)) and find_series({"e.dcm": content})[0].frames == 3
+
+
+@pytest.mark.parametrize("kind", ["many files", "one file"])
+def test_a_segmentation_keeps_every_voxel_and_refers_to_its_images(kind: str):
+    heights = [10.0, 0.0, 5.0, 15.0]
+    files = series(ramps(4), heights) if kind == "many files" else {"e": enhanced(ramps(4), heights)}
+    volume = read_dicom_series(files, "s")
+    mask = np.zeros(volume.shape, bool)
+    mask[3:9, 2:5, 1], mask[4:7, 10:12, 3] = True, True
+    result = highdicom.seg.segread(io.BytesIO(write_segmentation(volume, mask, "Mine")))
+    assert result.Modality == "SEG" and result.StudyInstanceUID == "1.2.3"
+    assert result.get_segment_description(1).SegmentLabel.startswith("Tumour")
+    images = [pydicom.dcmread(io.BytesIO(content)) for content in files.values()]
+    assert {uid for *_, uid in result.get_source_image_uids()} == {image.SOPInstanceUID for image in images}
+    written = result.get_volume(segment_numbers=[1], combine_segments=True)
+    placed = np.argwhere(written.array > 0) @ written.affine[:3, :3].T + written.affine[:3, 3]
+    ours = np.argwhere(mask) @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    ours[:, :2] *= -1  # DICOM's millimetres run to the patient's left and back
+    assert sorted(map(tuple, placed.round(3))) == sorted(map(tuple, ours.round(3)))
+
+
+def test_a_folder_of_a_series_gives_one_segmentation(command: Command, tmp_path: Path):
+    folder = tmp_path / "head"
+    folder.mkdir()
+    shares = (2, 3, 4, 3, 2)
+    for name, content in series([FLAIR * share for share in shares], [0.0, 5.0, 10.0, 15.0, 20.0]).items():
+        (folder / name).write_bytes(content)
+    done = command("predict", folder, "--out", tmp_path / "out")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    line = json.loads(done.stdout)
+    assert line["verdict"] == "Tumour found" and len(line["files"]) == 5 and line["slices"] == 5
+    assert line["volume_ml"] == pytest.approx(line["tumour_pixels"] * 0.8 * 0.9 * 5 / 1000, abs=1e-3)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["head_mask.dcm"]
+    result = highdicom.seg.segread(tmp_path / "out" / "head_mask.dcm")
+    assert int((result.get_volume(segment_numbers=[1], combine_segments=True).array > 0).sum()) == line["tumour_pixels"]
+
+
+def test_several_series_are_named_by_their_descriptions_and_ct_is_refused(command: Command, tmp_path: Path):
+    folder = tmp_path / "head"
+    folder.mkdir()
+    for words, modality in (("AX FLAIR", "MR"), ("AX / CT", "CT")):
+        planes = [FLAIR * share for share in (3, 4, 3)]
+        files = series(planes, [0.0, 5.0, 10.0], SeriesDescription=words, Modality=modality)
+        for name, content in files.items():
+            (folder / f"{modality}{name}").write_bytes(content)
+    done = command("predict", folder, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert "is a CT, as the file says; the models were trained on MRI" in first["error"]
+    assert second["verdict"] == "Tumour found"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["head_AX_FLAIR_mask.dcm"]
