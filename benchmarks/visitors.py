@@ -1,21 +1,23 @@
 """Many visitors at once: every screen and many verdicts over the real websocket protocol, and the server's memory.
 
-    python -m benchmarks.visitors [--visitors 20] [--minutes 2] [--screens all|single-image]
+    python -m benchmarks.visitors [--visitors 20] [--volumes 5] [--minutes 2] [--screens all|single-image]
 
 Starts the server. Each visitor connects as a browser would, opens a screen, waits, opens the next; on the single-image
-screen they click through the samples and upload slices that nobody has sent before. An answer is lost when the verdict on a
-click or an upload does not come back. At the end all visitors leave, and the memory is read once more when Streamlit has let
-their sessions go.
+screen they click through the samples and upload slices that nobody has sent before. Some may do nothing but upload volumes,
+new ones too. An answer is lost when the verdict on a click or an upload does not come back. At the end all visitors leave, and
+the memory is read once more when Streamlit has let their sessions go.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
 import io
 import random
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -117,6 +119,22 @@ class Visitor:
         """Turn from the samples to the drop zone."""
         await self.ask("drop zone", self._at_the_drop_zone())
 
+    async def upload_slice(self, name: str, content: bytes) -> None:
+        """Upload a slice in the place of the one before; it must come back with a verdict, under its name."""
+        await self._upload(name, content, self._at_the_drop_zone, "verdict on an upload")
+        self._expect(name.partition(".")[0])
+
+    async def upload_volume(self, name: str, content: bytes) -> None:
+        """Upload a volume in the place of the one before; it must come back with a verdict."""
+
+        def on_the_screen() -> BackMsg:
+            message = BackMsg()
+            message.rerun_script.page_name = "volume"
+            return message
+
+        await self._upload(name, content, on_the_screen, "verdict on a volume")
+        self._expect("highest P(tumour)")
+
     def _at_the_drop_zone(self) -> BackMsg:
         """A rerun that says, as a browser does each time, that the drop zone is chosen."""
         message = BackMsg()
@@ -125,8 +143,7 @@ class Visitor:
         chosen.string_array_value.data.append("Upload")
         return message
 
-    async def upload(self, name: str, content: bytes) -> None:
-        """Upload a file in the place of the one before; its slice must come back with a verdict, under its name."""
+    async def _upload(self, name: str, content: bytes, base: Callable[[], BackMsg], what: str) -> None:
         token = {"X-Xsrftoken": self.http.cookies.get("_streamlit_xsrf")}
         if self.addresses is not None:
             remove = partial(self.http.delete, headers=token, timeout=PATIENCE)
@@ -138,14 +155,13 @@ class Visitor:
         await self._exchange(message)
         put = partial(self.http.put, files={"file": (name, content)}, headers=token, timeout=PATIENCE)
         (await asyncio.to_thread(put, self.address + self.addresses.upload_url)).raise_for_status()
-        message = self._at_the_drop_zone()
+        message = base()
         widget = message.rerun_script.widget_states.widgets.add(id=self.widgets["file_uploader"])
         info = widget.file_uploader_state_value.uploaded_file_info.add(name=name, size=len(content))
         info.file_id = self.addresses.file_id
         info.file_urls.CopyFrom(self.addresses)
         await self._exchange(message)
-        self.record.seconds["verdict on an upload"].append(time.perf_counter() - started)
-        self._expect(name.partition(".")[0])
+        self.record.seconds[what].append(time.perf_counter() - started)
 
 
 def unseen_slice(visitor: int, number: int) -> bytes:
@@ -156,6 +172,33 @@ def unseen_slice(visitor: int, number: int) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "PNG")
     return stream.getvalue()
+
+
+def unseen_volume(visitor: int, number: int) -> bytes:
+    """A NIfTI volume of 256x256 pixels and 40 slices, 3 mm apart, that no other visitor sends."""
+    import nibabel
+
+    flair = load_samples()[(visitor + number) % len(load_samples())].image[..., 1].astype(np.uint8)
+    voxels = np.repeat(flair.T[::-1, ::-1, None], 40, axis=2)
+    voxels[0, 0, :2] = visitor, number % 256
+    return gzip.compress(nibabel.Nifti1Image(voxels, np.diag([0.9, 0.9, 3.0, 1.0])).to_bytes(), 1)
+
+
+async def bring_volumes(number: int, address: str, until: float, record: Record) -> None:
+    """The stay of a visitor who uploads one volume after the other."""
+    rng, uploads = random.Random(number), 0
+    await asyncio.sleep(rng.uniform(0, THINKING[1]))
+    stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
+    try:
+        async with connect(stream, subprotocols=["streamlit"], max_size=None) as connection:
+            visitor = Visitor(address, connection, record)
+            await visitor.open("volume")
+            while time.monotonic() < until:
+                uploads += 1
+                await visitor.upload_volume(f"head{number}no{uploads}.nii.gz", unseen_volume(number, uploads))
+                await asyncio.sleep(rng.uniform(*THINKING))
+    except (OSError, TimeoutError, Exception) as error:  # whatever ends a visit early is a finding
+        record.errors.append(f"{type(error).__name__}: {error}")
 
 
 async def visit(number: int, address: str, screens: tuple[str, ...], until: float, record: Record) -> None:
@@ -179,7 +222,7 @@ async def visit(number: int, address: str, screens: tuple[str, ...], until: floa
                     await visitor.choose_upload()
                     for _ in range(2):
                         uploads += 1
-                        await visitor.upload(f"visitor{number}no{uploads}.png", unseen_slice(number, uploads))
+                        await visitor.upload_slice(f"visitor{number}no{uploads}.png", unseen_slice(number, uploads))
                         await asyncio.sleep(rng.uniform(*THINKING))
     except (OSError, TimeoutError, Exception) as error:  # whatever ends a visit early is a finding
         record.errors.append(f"{type(error).__name__}: {error}")
@@ -192,10 +235,13 @@ async def watch_memory(server: psutil.Process, until: float, samples: list[float
         await asyncio.sleep(10)
 
 
-async def stay(visitors: int, minutes: float, screens: tuple[str, ...], server: Server) -> tuple[Record, list[float]]:
-    """All visitors at once."""
+async def stay(
+    visitors: int, volumes: int, minutes: float, screens: tuple[str, ...], server: Server
+) -> tuple[Record, list[float]]:
+    """All visitors at once; the first `volumes` of them bring volumes."""
     record, memory, until = Record(), list[float](), time.monotonic() + 60 * minutes
-    visits = [visit(number, server.address, screens, until, record) for number in range(visitors)]
+    visits = [bring_volumes(number, server.address, until, record) for number in range(volumes)]
+    visits += [visit(number, server.address, screens, until, record) for number in range(volumes, visitors)]
     await asyncio.gather(watch_memory(psutil.Process(server.process.pid), until, memory), *visits)
     return record, memory
 
@@ -204,12 +250,13 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--visitors", type=int, default=20)
+    parser.add_argument("--volumes", type=int, default=0, help="how many of the visitors bring volumes")
     parser.add_argument("--minutes", type=float, default=2)
     parser.add_argument("--screens", choices=["all", "single-image"], default="all")
     options = parser.parse_args()
     screens = SCREENS if options.screens == "all" else ("single-image",)
     with serving() as server:
-        record, memory = asyncio.run(stay(options.visitors, options.minutes, screens, server))
+        record, memory = asyncio.run(stay(options.visitors, options.volumes, options.minutes, screens, server))
         time.sleep(LET_GO)
         assert server.is_ready()
         left = psutil.Process(server.process.pid).memory_info().rss / 1e6

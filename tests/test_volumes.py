@@ -17,9 +17,11 @@ from resunet.data.formats.nifti import nifti_on_grid
 from resunet.data.readers import read_volume
 from resunet.data.samples import load_samples
 from resunet.data.scan import ONE_CHANNEL
+from resunet.data.slices import by_patient
+from resunet.data.sources import open_splits
 from resunet.data.volume import Volume
 from resunet.errors import InputError
-from resunet.hub import VOLUME_MODEL
+from resunet.hub import VOLUME_MODEL, find_model
 from resunet.inference.framing import FILLED, Window, window_of
 from resunet.inference.items import items_of
 from resunet.inference.pipeline import TumourPipeline
@@ -27,6 +29,7 @@ from resunet.inference.predict_files import Choices, predict_case
 from resunet.inference.predict_volumes import segment_case
 from resunet.inference.stages import ProbabilityMap
 from resunet.inference.volumes import neighbour_step, predict_volume
+from resunet.inference.windows import WINDOW
 
 LARGE = next(sample for sample in load_samples() if sample.name == "large_1")
 ORIENTATIONS = [
@@ -280,3 +283,24 @@ def test_a_volume_leaves_all_of_its_files_or_none(head: np.ndarray, tmp_path: Pa
     with pytest.raises(InputError, match="nothing with contrast to judge"):
         segment_case(Bright(), volume, tmp_path / "out" / "a_mask.nii.gz", [], True, False)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif("not os.environ.get('LGG_DATA')", reason="needs the LGG set")
+def test_patients_as_volumes_are_outlined_as_evaluate_does(monkeypatch: pytest.MonkeyPatch):
+    """Every test patient: windows give what all slices at once give, and a volume the pixels that the evaluation counted."""
+    pipeline = TumourPipeline.load(VOLUME_MODEL)
+    counted = find_model(VOLUME_MODEL).slices("test").set_index(["patient", "slice"])
+    for patient, records in by_patient(open_splits().test).items():
+        slices = np.stack([record.image() for record in records]).astype(np.float32)
+        stored = np.ascontiguousarray(slices.transpose(2, 1, 0, 3)[::-1, ::-1])
+        volume = Volume(patient, stored, np.eye(4))
+        predictions = []
+        for window in (WINDOW, 1000):
+            monkeypatch.setattr("resunet.inference.stages.WINDOW", window)
+            predictions.append(predict_volume(pipeline, volume))
+        windows, whole = predictions
+        assert np.abs(windows.probability.astype(np.float32) - whole.probability).max() < 1e-3  # a step of float16
+        rows = counted.loc[patient]
+        assert list(windows.axial_mask.sum(axis=(1, 2))) == pytest.approx(list(rows["tp"] + rows["fp"]), abs=2)
