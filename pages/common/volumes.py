@@ -61,8 +61,11 @@ def predict(name: str, files: Files) -> VolumePrediction:
         return kept
     place = st.empty()
     with predictions.in_line(VOLUMES, "Other visitors' volumes come first."), place.container():
-        volume = read(name, files)
-        prediction = predict_volume(pipeline(), volume, on_progress=_progress(volume.axial_depth))
+        volume, loaded = read(name, files), pipeline()
+        try:
+            prediction = predict_volume(loaded, volume, on_progress=_progress(volume.axial_depth))
+        finally:
+            loaded.stage_2.release()
     place.empty()
     grid = np.broadcast_to(np.float32(0), (*volume.shape, 1))
     prediction = replace(prediction, volume=replace(volume, voxels=grid))

@@ -80,6 +80,11 @@ class Network:
             raise InputError(f"The graph in {self._path} cannot be run ({reason}); run resunet export {self._path}.") from None
         self._slices = slices
 
+    def release(self) -> None:
+        """Give back the memory that calls of several slices took; the next such call gets ready again."""
+        with FORWARD_PASSES.hold():
+            self._compile(1)
+
     def __call__(self, images: FloatImage) -> tuple[npt.NDArray[np.float32], ...]:
         """Outputs (N, ...) of N normalised slices (N, S, S, 3)."""
         batch = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)

@@ -132,6 +132,11 @@ class Stage2:
         for views in in_windows(grids, count, lambda window: self._views(window, tta), self.context, most):
             yield ProbabilityMap(views.mean(axis=0), views.std(axis=0)) if tta else ProbabilityMap(views[0])
 
+    def release(self) -> None:
+        """Give back the memory that a volume took; the next one takes it again."""
+        for network in self._networks:
+            network.release()
+
     def _views(self, window: FloatImage, tta: bool) -> FloatImage:
         """Probabilities (N, V, S, S) of slices (N, S, S, 3) under one view, or four."""
         views = [np.flip(self._probability(np.flip(window, axes)), axes) for axes in (FLIPS if tta else FLIPS[:1])]
