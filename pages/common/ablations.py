@@ -10,6 +10,7 @@ from pages.common.chart import chart
 from resunet.charts import ablations as charts
 from resunet.charts import comparison
 from resunet.charts.style import model_colour
+from resunet.data.brats import DIFFERENCES
 from resunet.evaluation.ablations import (
     SPLIT_SCHEME_RUNS,
     STAGE_1_RUNS,
@@ -23,7 +24,7 @@ from resunet.evaluation.averaging import averaging_table
 from resunet.evaluation.compare import paired_finding, paired_table
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table, fold_finding
 from resunet.evaluation.evaluation import EXTERNAL, Evaluation
-from resunet.evaluation.external import DIFFERENCES, external_differences, external_finding, external_rows, external_table
+from resunet.evaluation.external import external_differences, external_finding, external_rows, external_table
 from resunet.hub import FLAGSHIP
 
 MISSING = "Not measured yet. Run: resunet train --all"

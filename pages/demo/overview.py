@@ -12,12 +12,12 @@ from pages.common.messages import show_error
 from pages.common.metric_cards import metric_card, reported_card
 from resunet.charts import overlay
 from resunet.charts.metrics import patient_dice
+from resunet.data.brats import DIFFERENCES
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, REPORTED_MEAN, REPORTED_READERS
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import EXTERNAL
-from resunet.evaluation.external import DIFFERENCES
 from resunet.hub import FLAGSHIP, STAGE_1, VOLUME_MODEL
 from resunet.reports.case_report import verdict
 

@@ -30,6 +30,10 @@ DESCRIPTION = DataSetDescription(
     licence="research and education",
     citation="cite Menze et al. 2015 and Bakas et al. 2017 and 2018",
 )
+DIFFERENCES = (
+    "The external slices are of glioblastomas, not lower-grade gliomas; skull-stripped, by other scanners, one to three per "
+    "patient, cut to the central 208 mm and scaled to 256 pixels."
+)
 SLICES, ARRAYS = "slices.csv", "slices.npz"
 FIELD_OF_VIEW = 208  # millimetres, and so pixels, about the centre: heads then fill the frame as those of the LGG set do
 FRAME = 256  # pixels that the field of view is scaled to, as the LGG set has

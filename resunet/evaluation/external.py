@@ -14,10 +14,6 @@ from resunet.evaluation.metrics import volume_dice
 
 MIN_TUMOUR = 100  # pixels of a patient; Dice of a few pixels says little, and some of these slices graze a tumour's edge
 TEST_SET, EXTERNAL_SET, EVERYBODY = "LGG test", f"External, {MIN_TUMOUR} tumour pixels or more", "External, all"
-DIFFERENCES = (
-    "The external slices are of glioblastomas, not lower-grade gliomas; skull-stripped, by other scanners, one to three per "
-    "patient, cut to the central 208 mm and scaled to 256 pixels."
-)
 
 
 def large_enough(slices: pd.DataFrame) -> pd.DataFrame:
