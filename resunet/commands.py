@@ -54,7 +54,7 @@ def evaluate(
     """
     choices, folder = choices or Choices(), find_model(model)
     if split == CROSS_VALIDATED:
-        return _cross_validate(folder)
+        return _cross_validate(folder, out)
     config = folder.config()
     if out is None and (choices.threshold, choices.gate) != (None, None):
         raise InputError("Another threshold or gate than the model's own needs a folder of its own; add --out DIR.")
@@ -85,10 +85,10 @@ def _chosen(settings: Settings, choices: Choices) -> Settings:
     return replace(settings, threshold=settings.threshold if choices.threshold is None else choices.threshold, gate=gate)
 
 
-def _cross_validate(folder: ModelFolder) -> tuple[dict[str, Any], Path]:
+def _cross_validate(folder: ModelFolder, out: Path | None) -> tuple[dict[str, Any], Path]:
     """Write the union of the test splits of a model's folds as an evaluation of its own. Raises InputError."""
     slices = union([find_model(f"{folder.name}_fold{number}") for number in range(FOLDS)])
-    out = folder.path / "evaluation" / CROSS_VALIDATED
+    out = out or folder.path / "evaluation" / CROSS_VALIDATED
     summary = write_evaluation(out, slices, folder.name, Settings(CROSS_VALIDATED, math.nan))
     _renew_card(folder)
     return summary, out
@@ -186,7 +186,7 @@ def compare(evaluation: str, out: Path | None) -> dict[str, pd.DataFrame]:
         tables["paired"] = comparison.paired_table(same, FLAGSHIP)
     breakdowns = {name: error_breakdown(measured.slices, measured.gate) for name, measured in masks.items()}
     tables["error_breakdown"] = pd.DataFrame(breakdowns).T.rename_axis("model").reset_index()
-    if FLAGSHIP in masks and STAGE_1 in folders:
+    if FLAGSHIP in masks and STAGE_1 in folders and masks[FLAGSHIP].slices["p_tumour"].notna().all():
         threshold = folders[STAGE_1].config().threshold
         tables["stage_1_against_masks"] = pd.DataFrame([comparison.stage_1_against_masks(masks[FLAGSHIP].slices, threshold)])
     if evaluation == CROSS_VALIDATED:

@@ -151,6 +151,8 @@ def test_compare_writes_what_the_folders_say(command: Command, tmp_path: Path):
         == breakdown["tumour"]
     )
     assert command("compare", "--evaluation", "nowhere").returncode == 2
+    folds = command("compare", "--evaluation", "cross_validated").stdout
+    assert "groups" in folds and "All patients 100" in folds and "stage_1_against_masks" not in folds  # it was not run there
 
 
 @pytest.mark.slow

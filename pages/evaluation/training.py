@@ -51,7 +51,7 @@ def replayed(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -
     with right:
         first = next((name for name, folder in chosen.items() if (folder.path / SNAPSHOTS).exists()), None)
         if first is None:
-            st.info("These runs kept no snapshots of the sample slices: a classifier outlines nothing.")
+            st.info("No snapshots of the sample slices: a classifier outlines nothing, and a volume model needs neighbours.")
             return
         animation = masks_of_run(chosen[first].path, loaders.stamp(chosen[first].path / SNAPSHOTS))
         chart(animation, "masks", f"What {label_of(first)} outlined after each epoch (simulated slices)")
