@@ -16,7 +16,7 @@ from resunet.data.case import assemble, case_and_role, group_cases
 from resunet.data.formats.nifti import nifti_on_grid
 from resunet.data.readers import read_volume
 from resunet.data.samples import load_samples
-from resunet.data.scan import ONE_CHANNEL
+from resunet.data.scan import NO_SPACING, ONE_CHANNEL
 from resunet.data.slices import by_patient
 from resunet.data.sources import open_splits
 from resunet.data.volume import Volume
@@ -205,6 +205,8 @@ def test_what_is_no_case_gets_a_sentence(tmp_path: Path):
     colour = Volume("rgb", np.repeat(flair.voxels, 3, axis=3), np.eye(4), flair.sides)
     with pytest.raises(InputError, match="rgb has three channels; give one sequence per file"):
         assemble("c", {"flair": flair, "post": colour})
+    no_depth = assemble("c", {"flair": Volume("z", flair.voxels, np.eye(4), (1.0, 1.0, 0.0))})
+    assert no_depth.sides is None and NO_SPACING in no_depth.notes
     unplaced = Volume("u", flair.voxels[:-1], np.eye(4), flair.sides, is_oriented=False)
     with pytest.raises(InputError, match="u and f differ in size, and one of them does not say how the patient lies"):
         assemble("c", {"flair": flair, "post": unplaced})
@@ -283,6 +285,13 @@ def test_a_volume_leaves_all_of_its_files_or_none(head: np.ndarray, tmp_path: Pa
     with pytest.raises(InputError, match="nothing with contrast to judge"):
         segment_case(Bright(), volume, tmp_path / "out" / "a_mask.nii.gz", [], True, False)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_mask_has_the_axes_of_its_file(tmp_path: Path):
+    for shape in ((40, 30), (40, 30, 1), (40, 30, 2)):
+        volume = read_volume(nifti(tmp_path / "a.nii", np.random.default_rng(0).random(shape).astype(np.float32)))
+        (tmp_path / "m.nii.gz").write_bytes(nifti_on_grid(volume, np.ones(volume.shape, np.uint8)))
+        assert nibabel.load(tmp_path / "m.nii.gz").shape == nibabel.load(tmp_path / "a.nii").shape == shape
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from resunet.data.names import stem_of
-from resunet.data.scan import ONE_CHANNEL, Array, spread_channel
+from resunet.data.scan import NO_SPACING, ONE_CHANNEL, SPACINGS, Array, spread_channel
 from resunet.data.volume import Volume
 from resunet.errors import InputError
 
@@ -74,11 +74,13 @@ def assemble(name: str, volumes: Mapping[Role, Volume]) -> Volume:
     if "flair" not in volumes:
         raise InputError(f"{name} has no FLAIR, which the networks need; give it as flair=FILE.")
     flair, notes = volumes["flair"], list[str]()
+    if flair.sides is not None and not all(SPACINGS[0] <= side <= SPACINGS[1] for side in flair.sides):
+        flair, notes = replace(flair, sides=None), [NO_SPACING]
     for volume in volumes.values():
         _check_is_image(volume)
         notes += volume.notes
     if flair.voxels.shape[3] == 3:
-        return replace(flair, name=name)
+        return replace(flair, name=name, notes=tuple(dict.fromkeys(notes)))
     channels: list[Array] = []
     for role in ROLES:
         if role in volumes:

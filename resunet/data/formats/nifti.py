@@ -82,6 +82,8 @@ def nifti_on_grid(volume: Volume, voxels: npt.NDArray[Any]) -> bytes:
     import nibabel
 
     header = nibabel.Nifti1Header() if volume.header is None else volume.header.copy()
+    if volume.header is not None:
+        voxels = voxels.reshape(header.get_data_shape()[:3])  # a single slice may have two axes only
     header.set_data_dtype(voxels.dtype)
     header.set_data_shape(voxels.shape)
     header.set_slope_inter(1, 0)
