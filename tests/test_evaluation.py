@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error, binary_f1_score, binary_jaccard_index
 
@@ -65,6 +66,16 @@ def test_overlap_equals_torchmetrics():
         tensors = torch.from_numpy(predicted).int(), torch.from_numpy(truth).int()
         assert dice(*counts[:3])[0] == pytest.approx(binary_f1_score(*tensors).item(), abs=1e-6)
         assert iou(*counts[:3])[0] == pytest.approx(binary_jaccard_index(*tensors).item(), abs=1e-6)
+
+
+def test_distances_in_space_equal_monai():
+    rng, sides = np.random.default_rng(3), (4.0, 0.8, 1.1)
+    for _ in range(4):
+        blobs = [ndimage.gaussian_filter(rng.random((9, 24, 20)), 2) for _ in range(2)]
+        predicted, truth = (blob > np.quantile(blob, 0.8) for blob in blobs)
+        tensors = [torch.from_numpy(mask[None, None]).float() for mask in (predicted, truth)]
+        expected = compute_hausdorff_distance(*tensors, include_background=True, percentile=95, spacing=sides).item()
+        assert surface_scores(predicted, truth, sides=sides).hd95 == pytest.approx(expected, rel=1e-4)
 
 
 def test_surface_scores_equal_monai():

@@ -47,7 +47,7 @@ def test_a_case_of_three_files_gets_its_verdict_figures_and_scores(case: list[Pa
     shown = {metric.label: metric.value for metric in app.metric}
     assert app.header[0].value == line["verdict"] == "Tumour found"
     assert shown["Volume"] == f"{line['volume_ml']:.1f} ml"
-    assert {"Largest diameter", "Dice with the truth", "Volume, predicted minus true"} <= set(shown)
+    assert {"Largest diameter", "Dice with the truth", "HD95", "Predicted minus true"} <= set(shown)
     assert len(app.get("plotly_chart")) == 1
     app.slider(key="volume_threshold").set_value(0.95).run()
     smaller = {metric.label: metric.value for metric in app.metric}["Volume"]
@@ -106,6 +106,7 @@ def test_figures_of_a_volume_by_hand(scene: tuple[np.ndarray, np.ndarray], tmp_p
     truth[4] = False
     scores = score_volume(prediction, mask, truth)
     assert scores.dice == pytest.approx(2 * 4 / 9) and scores.volume_error_ml == pytest.approx(0.18)
+    assert scores.hd95_mm == 3.0  # one slice more
     report = json.loads(volume_report({"verdict": "x"}, prediction, "m", table))
     assert report["largest_diameter_mm"] == 11.7 and len(report["by_slice"]) == 20 and report["research_use_only"]
     assert pd.DataFrame(report["by_slice"])["tumour_pixels"].sum() == lesion.sum()

@@ -84,14 +84,24 @@ def show(name: str, files: volumes.Files, original: VolumePrediction) -> None:
     certain = stage_1.threshold if stage_1 else 1.0
     content = content_of(prediction, mask, certain)
     table = slices_table(prediction, mask)
-    mask_file = nifti_on_grid(prediction.volume, prediction.volume.from_axial(mask).astype(np.uint8))
+    mask_file = _on_grid(prediction, mask)
     with headline:
         _headline(content)
     with figures:
-        _figures(prediction, mask, content, float(table["diameter_mm"].max()), files.truth)
+        _figures(prediction, content, float(table["diameter_mm"].max()))
+        truth = _truth(prediction, mask, files.truth)
     with left:
         flair = files.roles["flair"]
         overlays = [{"data": mask_file, "name": "mask.nii.gz", "colormap": "red", "opacity": 0.5}]
+        if truth is not None:
+            overlays = [
+                {"data": _on_grid(prediction, part), "name": f"{words}.nii.gz", "colormap": colour, "opacity": 0.5}
+                for words, colour, part in (
+                    ("hit", "green", mask & truth),
+                    ("missed", "blue", truth & ~mask),
+                    ("false", "red", mask & ~truth),
+                )
+            ]
         settings = {"radiological": True, "crosshair": True}
         niivue_viewer(
             flair.content,
@@ -102,6 +112,7 @@ def show(name: str, files: volumes.Files, original: VolumePrediction) -> None:
             update_interval_ms=None,
             key="niivue",
         )
+        st.caption("Red: outlined." if truth is None else "Green: hit, blue: missed, red: false positive.")
     with right:
         chart(by_slice(table, certain), "volume_slices", "Along the head")
     with st.container(horizontal=True):
@@ -109,6 +120,10 @@ def show(name: str, files: volumes.Files, original: VolumePrediction) -> None:
         download("Mask (NIfTI)", lambda: mask_file, f"{name}_mask.nii.gz")
         download("Report (JSON)", lambda: volume_report(report, prediction, VOLUME_MODEL, table), f"{name}.json")
         download("By slice (CSV)", lambda: safe_csv(table), f"{name}_slices.csv")
+
+
+def _on_grid(prediction: VolumePrediction, mask: np.ndarray) -> bytes:
+    return nifti_on_grid(prediction.volume, prediction.volume.from_axial(mask).astype(np.uint8))
 
 
 def _headline(content: dict) -> None:
@@ -124,24 +139,35 @@ def _headline(content: dict) -> None:
     st.caption(escape_markdown(" ".join(content["notes"])))
 
 
-def _figures(prediction: VolumePrediction, mask: np.ndarray, content: dict, diameter: float, truth: ImageFile | None) -> None:
+def _figures(prediction: VolumePrediction, content: dict, diameter: float) -> None:
     first, second = st.columns(2)
     interval = volume_interval(prediction)
     spread = f"{interval[0]:.1f} to {interval[1]:.1f} ml, threshold ± {SPREAD}" if interval else None
     known = content["volume_ml"] is not None
     volume = f"{content['volume_ml']:.1f} ml" if known else f"{content['tumour_pixels']:,} voxels"
     first.metric("Volume", volume, spread, delta_color="off", delta_arrow="off", border=True)
-    shown = f"{diameter:.0f} mm" if diameter == diameter else "–"
+    shown = "–" if np.isnan(diameter) else f"{diameter:.0f} mm"
     second.metric("Largest diameter", shown, "in an axial slice", delta_color="off", delta_arrow="off", border=True)
-    if truth is not None:
-        try:
-            scores = score_volume(prediction, mask, volumes.read_truth(prediction, truth))
-        except InputError as error:
-            show_error(error)
-            return
-        first.metric("Dice with the truth", f"{scores.dice:.3f}" if scores.dice == scores.dice else "–", border=True)
-        error_ml = scores.volume_error_ml
-        second.metric("Volume, predicted minus true", "–" if error_ml is None else f"{error_ml:+.1f} ml", border=True)
+
+
+def _truth(prediction: VolumePrediction, mask: np.ndarray, file: ImageFile | None) -> np.ndarray | None:
+    """Scores against the mask that came with the volume; returns it, or None, with a sentence where it does not fit."""
+    if file is None:
+        return None
+    try:
+        truth = volumes.read_truth(prediction, file)
+    except InputError as error:
+        show_error(error)
+        return None
+    scores = score_volume(prediction, mask, truth)
+    labels = {
+        "Dice with the truth": (scores.dice, "{:.3f}"),
+        "HD95": (scores.hd95_mm, "{:.1f} mm"),
+        "Predicted minus true": (scores.volume_error_ml, "{:+.1f} ml"),
+    }
+    for column, (label, (value, form)) in zip(st.columns(3), labels.items(), strict=True):
+        column.metric(label, "–" if value is None or np.isnan(value) else form.format(value), border=True)
+    return truth
 
 
 st.title("Volume", anchor=False)

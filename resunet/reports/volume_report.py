@@ -19,10 +19,14 @@ SPREAD = 0.15  # by which the threshold is moved either way for the interval of 
 
 
 class VolumeScores(NamedTuple):
-    """A mask against the truth over the whole volume; `volume_error_ml` is predicted minus true, None without voxel sizes."""
+    """A mask against the truth over the whole volume; `volume_error_ml` is predicted minus true.
+
+    Distances in millimetres and volumes are None without voxel sizes.
+    """
 
     dice: float
     volume_error_ml: float | None
+    hd95_mm: float | None
 
 
 def millilitres(voxels: int, sides: tuple[float, float, float] | None) -> float | None:
@@ -53,9 +57,16 @@ def slices_table(prediction: VolumePrediction, mask: BoolMask) -> pd.DataFrame:
 
 
 def score_volume(prediction: VolumePrediction, mask: BoolMask, truth: BoolMask) -> VolumeScores:
-    """Scores of a mask (D, H, W) against the truth; Dice is NaN where both are empty."""
+    """Scores of a mask (D, H, W) against the truth; Dice is NaN where both are empty, the distance where one is."""
+    from resunet.evaluation.surface import surface_scores  # SciPy; only where there is a truth
+
     tp, fp, fn, _ = (part.sum(keepdims=True) for part in count_pixels(mask, truth))
-    return VolumeScores(float(dice(tp, fp, fn)[0]), millilitres(int(mask.sum()) - int(truth.sum()), prediction.volume.sides))
+    sides = prediction.volume.axial_sides
+    return VolumeScores(
+        float(dice(tp, fp, fn)[0]),
+        millilitres(int(mask.sum()) - int(truth.sum()), sides),
+        surface_scores(mask, truth, sides=sides).hd95 if sides else None,
+    )
 
 
 def volume_report(content: dict[str, Any], prediction: VolumePrediction, model: str, table: pd.DataFrame) -> str:
