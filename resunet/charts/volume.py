@@ -38,7 +38,14 @@ def by_slice(table: pd.DataFrame, threshold: float) -> go.Figure:
         hovertemplate="slice %{x}: P %{y:.2f}<extra></extra>",
     )
     figure.update_layout(
-        yaxis2={"overlaying": "y", "side": "right", "range": [0, 1.03], "title": f"P(tumour); yes from {threshold:.2f}"}
+        yaxis2={
+            "overlaying": "y",
+            "side": "right",
+            "range": [0, 1.03],
+            "tickvals": [0, 0.5, 1],
+            "showgrid": False,
+            "title": f"P(tumour); yes from {threshold:.2f}",
+        }
     )
     figure.update_xaxes(showgrid=False)
     finish(figure, f"Axial slice, from the foot (n = {len(table)})", f"Outlined, {unit}")
