@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
-from cachetools import LRUCache
+from cachetools import LRUCache, cached
 
 from pages.common import models, predictions
 from pages.common.uploads import ImageFile
@@ -96,9 +96,15 @@ def read(name: str, files: Files) -> Volume:
     return assemble(name, {role: decode(file.content, file.name) for role, file in files.roles.items()})
 
 
+@cached(LRUCache(2), lambda file: (file.digest, file.name), threading.Lock())
+def _decode_truth(file: ImageFile) -> Volume:
+    """A mask file, decoded once for all positions of the threshold. Raises InputError."""
+    return predictions.decoder().read_volume(file.content, file.name)
+
+
 def read_truth(prediction: VolumePrediction, file: ImageFile) -> BoolMask:
     """A mask file as axial slices (D, H, W). Raises InputError where it does not lie on the volume's grid."""
-    truth = predictions.decoder().read_volume(file.content, file.name)
+    truth = _decode_truth(file)
     same = truth.shape == prediction.volume.shape and np.allclose(truth.affine, prediction.volume.affine, atol=1e-2)
     if not same or truth.voxels.shape[3] != 1:
         raise InputError(f"{file.name} lies on another grid than the FLAIR; give a mask of the same size and place.")

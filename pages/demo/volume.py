@@ -84,42 +84,40 @@ def show(name: str, files: volumes.Files, original: VolumePrediction) -> None:
     certain = stage_1.threshold if stage_1 else 1.0
     content = content_of(prediction, mask, certain)
     table = slices_table(prediction, mask)
-    mask_file = _on_grid(prediction, mask)
     with headline:
         _headline(content)
     with figures:
         _figures(prediction, content, float(table["diameter_mm"].max()))
         truth = _truth(prediction, mask, files.truth)
     with left:
-        flair = files.roles["flair"]
-        overlays = [{"data": mask_file, "name": "mask.nii.gz", "colormap": "red", "opacity": 0.5}]
-        if truth is not None:
-            overlays = [
-                {"data": _on_grid(prediction, part), "name": f"{words}.nii.gz", "colormap": colour, "opacity": 0.5}
-                for words, colour, part in (
-                    ("hit", "green", mask & truth),
-                    ("missed", "blue", truth & ~mask),
-                    ("false", "red", mask & ~truth),
-                )
-            ]
-        settings = {"radiological": True, "crosshair": True}
-        niivue_viewer(
-            flair.content,
-            flair.name,
-            overlays=overlays,
-            height=HEIGHT,
-            settings=settings,
-            update_interval_ms=None,
-            key="niivue",
-        )
-        st.caption("Red: outlined." if truth is None else "Green: hit, blue: missed, red: false positive.")
+        _viewer(files.roles["flair"], prediction, mask, truth)
     with right:
         chart(by_slice(table, certain), "volume_slices", "Along the head")
     with st.container(horizontal=True):
-        report = {"file": flair.name, **content}
-        download("Mask (NIfTI)", lambda: mask_file, f"{name}_mask.nii.gz")
+        report = {"file": files.roles["flair"].name, **content}
+        download("Mask (NIfTI)", lambda: _on_grid(prediction, mask), f"{name}_mask.nii.gz")
         download("Report (JSON)", lambda: volume_report(report, prediction, VOLUME_MODEL, table), f"{name}.json")
         download("By slice (CSV)", lambda: safe_csv(table), f"{name}_slices.csv")
+
+
+def _viewer(flair: ImageFile, prediction: VolumePrediction, mask: np.ndarray, truth: np.ndarray | None) -> None:
+    """Three planes and a rendering; the mask, or where the truth is known its hits and misses, over them."""
+    parts = [("outlined", "red", mask)]
+    if truth is not None:
+        parts = [("hit", "green", mask & truth), ("missed", "blue", truth & ~mask), ("false", "red", mask & ~truth)]
+    niivue_viewer(
+        flair.content,
+        flair.name,
+        overlays=[
+            {"data": _on_grid(prediction, part), "name": f"{words}.nii.gz", "colormap": colour, "opacity": 0.5}
+            for words, colour, part in parts
+        ],
+        height=HEIGHT,
+        settings={"radiological": True, "crosshair": True},
+        update_interval_ms=None,  # clicks stay in the browser
+        key="niivue",
+    )
+    st.caption("Red: outlined." if truth is None else "Green: hit, blue: missed, red: false positive.")
 
 
 def _on_grid(prediction: VolumePrediction, mask: np.ndarray) -> bytes:
