@@ -221,7 +221,7 @@ class ModelFolder:
             raise InputError(f"{path} cannot be read as arrays ({error}).") from error
 
     def snapshots(self) -> tuple[list[str], PackedMasks] | None:
-        """Names of the bundled samples and their masks (epochs, samples, H, W), or None."""
+        """Names of the replay's slices and their masks (epochs, samples, H, W), or None."""
         arrays = self.arrays(self.path / SNAPSHOTS)
         return None if arrays is None else (arrays["names"].tolist(), PackedMasks.of(arrays))
 

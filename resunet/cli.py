@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_study(commands)
     _add_hub(commands)
-    simulate = commands.add_parser("simulate", help="draw simulated slices with exact masks (needs nilearn)")
+    simulate = commands.add_parser("simulate", help="draw simulated slices and volumes (needs Debian's mricron-data)")
     simulate.add_argument("--out", type=Path, metavar="DIR", help="default: the bundled samples")
     simulate.set_defaults(run=_simulate)
     return parser
@@ -241,7 +241,9 @@ def _push(options: argparse.Namespace) -> None:
 
 
 def _simulate(options: argparse.Namespace) -> None:
-    from resunet.data.samples import SAMPLES, write_samples
+    from resunet.data.phantom.bundle import write_samples
+    from resunet.data.samples import SAMPLES
 
     folder = options.out or SAMPLES
-    print(f"{write_samples(folder)} simulated slices in {folder}")
+    slices, examinations = write_samples(folder)
+    print(f"{slices} simulated slices and {examinations} examinations in {folder}")

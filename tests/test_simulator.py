@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from resunet.data.samples import load_samples
+from resunet.data.samples import REPLAY, load_samples
 from resunet.data.simulator import KINDS, simulate
 from resunet.errors import InputError
 
@@ -44,9 +44,9 @@ def test_a_cavity_is_dark_and_outside_the_mask():
     assert drawn.image[centre][1] < 0.5 * drawn.image[..., 1][drawn.mask].mean()
 
 
-def test_bundled_samples_come_from_this_simulator():
-    sample = load_samples()[0]
-    drawn = simulate("typical", 2)
+def test_the_replays_slices_come_from_this_simulator():
+    sample = load_samples(REPLAY)[0]
+    drawn = simulate("large", 2)
     np.testing.assert_array_equal(sample.mask, drawn.mask)
     assert np.abs(sample.image.astype(int) - drawn.image).max() <= 1
 

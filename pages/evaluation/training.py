@@ -14,12 +14,11 @@ from resunet.artifacts import HISTORY, REPOSITORY, SNAPSHOTS, ModelFolder
 from resunet.charts import replay
 from resunet.charts.export import safe_csv
 from resunet.charts.masks_replay import masks_animation
-from resunet.data.samples import load_samples
+from resunet.data.samples import REPLAY, load_samples
 from resunet.errors import InputError
 from resunet.hub import FLAGSHIP, find_model, list_runs
 
 RUNS = REPOSITORY / "runs"
-SHOWN = ("large_1", "typical_2", "cavity_1", "faint_1", "small_2", "small_5")
 KEPT_ANIMATIONS = 12  # one holds about 1 MB
 REFRESH_SECONDS = 3  # between two readings of a run in training
 
@@ -71,9 +70,9 @@ def masks_of_run(path: Path, changed: float) -> go.Figure:
     """The sample slices' animation of one run."""
     kept = loaders.snapshots(ModelFolder(path))
     assert kept is not None
-    samples = {sample.name: sample for sample in load_samples()}
+    samples = {sample.name: sample for sample in load_samples(REPLAY)}
     known, masks = kept
-    names = [name for name in SHOWN if name in known]
+    names = [name for name in samples if name in known]
     rows = [known.index(name) for name in names]
     scale = samples[names[0]].image.shape[0] // masks.shape[-1]
     images = [samples[name].image[::scale, ::scale, 1] for name in names]

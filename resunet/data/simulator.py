@@ -1,7 +1,7 @@
 """MR-like slices with lesions and exact masks, drawn from the ICBM152 tissue maps that the nilearn wheel carries.
 
-Maps: Fonov et al., NeuroImage 54 (2011), ICBM152 nonlinear 2009a, 1 mm. The pictures are for samples, tests and a small
-share of training batches; they are simulated and must be labelled so wherever they are shown.
+Maps: Fonov et al., NeuroImage 54 (2011), ICBM152 nonlinear 2009a, 1 mm. The pictures are a small share of training batches
+and what the training replay shows; `resunet.data.phantom` draws more lifelike ones, but needs a head that pip cannot install.
 """
 
 from __future__ import annotations

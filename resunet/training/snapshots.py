@@ -1,4 +1,4 @@
-"""Masks of the bundled samples after each epoch: the pictures that the training replay plays."""
+"""Masks of the replay's slices after each epoch: the pictures that the training replay plays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resunet.artifacts import SNAPSHOTS, ModelFolder
-from resunet.data.samples import load_samples
+from resunet.data.samples import REPLAY, load_samples
 from resunet.data.transforms import fit_to_grid, normalise
 from resunet.files import PackedMasks, write_arrays
 from resunet.training.devices import mixed_precision
@@ -21,8 +21,9 @@ class SnapshotRecorder:
 
     def __init__(self, run: ModelFolder, size: int, epochs_done: int) -> None:
         self._path = run.path / SNAPSHOTS
-        self._names = [sample.name for sample in load_samples()]
-        self._images = _stack([fit_to_grid(normalise(sample.image), size) for sample in load_samples()])
+        samples = load_samples(REPLAY)
+        self._names = [sample.name for sample in samples]
+        self._images = _stack([fit_to_grid(normalise(sample.image), size) for sample in samples])
         self._epochs: list[npt.NDArray[np.bool_]] = []
         if epochs_done and self._path.exists():
             with np.load(self._path) as arrays:
