@@ -25,6 +25,7 @@ HISTORY, SNAPSHOTS, CARD = "history.csv", "snapshots.npz", "README.md"
 FAMILIARITY = "familiarity.npz"  # what tells slices from other pictures, beside stage 1
 CHECKPOINT = "checkpoint.safetensors"  # state for an exact resume; it stays in the run folder
 SLICES, SUMMARY, SWEEP, MASKS = "slices.csv", "summary.json", "sweep.npz", "masks.npz"  # of an evaluation
+CASES = "cases.csv"  # of an evaluation of whole volumes, in place of the slices
 
 
 @dataclass(frozen=True)

@@ -190,7 +190,9 @@ def _train(options: argparse.Namespace) -> None:
     from resunet.training.distributed import process_group
 
     if options.all:
-        for line in _commands().run_study(options.data):
+        from resunet.study import run_study
+
+        for line in run_study(options.data):
             print(line, flush=True)
         return
     from resunet.training.loop import train
@@ -244,6 +246,5 @@ def _simulate(options: argparse.Namespace) -> None:
     from resunet.data.phantom.bundle import write_samples
     from resunet.data.samples import SAMPLES
 
-    folder = options.out or SAMPLES
-    slices, examinations = write_samples(folder)
-    print(f"{slices} simulated slices and {examinations} examinations in {folder}")
+    slices, examinations = write_samples(options.out or SAMPLES)
+    print(f"{slices} simulated slices and {examinations} examinations in {options.out or SAMPLES}")

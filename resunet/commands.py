@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from tqdm import tqdm
 
 from resunet.artifacts import CARD, CONFIG_FILE, GRAPH_FILE, WEIGHTS_FILE, ModelFolder
 from resunet.data.sources import find_slices
 from resunet.data.splits import FOLDS
-from resunet.errors import BusyError, InputError
+from resunet.data.volume_cases import VolumeCase, cases_in
+from resunet.errors import InputError
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table, union
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import EXTERNAL, Evaluation
@@ -28,17 +29,14 @@ from resunet.evaluation.measure import (
     write_evaluation,
 )
 from resunet.evaluation.tuning import tune_stage_1, tune_stage_2
-from resunet.files import atomic_folder, sole_writer, write_csv, write_text
+from resunet.evaluation.volume_scores import measure_cases, write_cases
+from resunet.files import atomic_folder, write_csv, write_text
 from resunet.hub import FLAGSHIP, STAGE_1, STUDIES, WEIGHTS, find_model, list_models, list_runs
-from resunet.inference.predict_files import Choices
+from resunet.inference.predict_files import Choices, load_pipeline
 from resunet.inference.stages import Stage1, Stage2
 from resunet.reports.model_card import model_card
 
-if TYPE_CHECKING:
-    from resunet.training.recipes import Recipe
-
 CHECKPOINTS = "checkpoint.*"
-STUDY_SPLITS = ("val", "test")
 
 # PyTorch is imported by those commands alone that train or export.
 
@@ -60,6 +58,8 @@ def evaluate(
         raise InputError("Another threshold or gate than the model's own needs a folder of its own; add --out DIR.")
     if choices != Choices(choices.threshold) and config.task == "classification":
         raise InputError(f"{config.display_name} is a classifier, which has neither a gate nor flips; leave them out.")
+    if split == "all" and data is not None and (cases := cases_in(data)):
+        return _evaluate_volumes(folder, cases, out, choices)
     records, description = find_slices(data, split, config.split_scheme)
     name = split if description.name == config.data_set.name else EXTERNAL
     name = f"{name}_tta" if choices.tta else name
@@ -77,6 +77,20 @@ def evaluate(
     if out.is_relative_to(folder.path):
         _renew_card(folder)
     return summary, out
+
+
+def _evaluate_volumes(
+    folder: ModelFolder, cases: list[VolumeCase], out: Path | None, choices: Choices
+) -> tuple[dict[str, Any], Path]:
+    """Whole volumes through both stages; returns the summary and its folder. Raises InputError."""
+    if folder.config().task == "classification":
+        raise InputError(f"{folder.config().display_name} is a classifier; whole volumes are evaluated by their outlines.")
+    if out is None:
+        raise InputError("The data are whole volumes, whose figures need a folder of their own; add --out DIR.")
+    pipeline = load_pipeline(str(folder.path), choices)
+    with tqdm(total=len(cases), desc="evaluate", unit="volume") as bar:
+        table = measure_cases(pipeline, cases, choices.tta, lambda done, _: bar.update(done - bar.n))
+    return write_cases(out, table, pipeline, folder.name), out
 
 
 def _chosen(settings: Settings, choices: Choices) -> Settings:
@@ -195,56 +209,3 @@ def compare(evaluation: str, out: Path | None) -> dict[str, pd.DataFrame]:
         for name, table in tables.items():
             write_csv(out / f"{name}.csv", table)
     return tables
-
-
-def run_study(data: Path | None, runs: Path = Path("runs")) -> Iterator[str]:
-    """Everything in weights/: run what is missing and resume what was cut short; gives a sentence for each run.
-
-    A promoted model with its evaluations is left alone. Several processes that do this at once divide the runs among
-    themselves.
-    """
-    from resunet.training.ensemble import ENSEMBLE, MEMBERS, write_ensemble
-    from resunet.training.recipes import ABLATIONS, ARCHITECTURES, PIPELINE
-
-    for recipe in (*PIPELINE, *ARCHITECTURES):
-        yield _run_if_missing(recipe, data, runs)
-    if all(is_complete(ModelFolder(WEIGHTS / member)) for member in MEMBERS):
-        ensemble = ModelFolder(WEIGHTS / ENSEMBLE)
-        if not is_complete(ensemble):
-            write_ensemble(ensemble, data)
-            _tune_and_measure(ensemble.path, data)
-            write_text(ensemble.path / CARD, model_card(ensemble))
-        yield f"{ENSEMBLE}: complete in {ensemble.path}"
-    else:
-        yield f"{ENSEMBLE}: waits for its members, {' and '.join(MEMBERS)}, which another process trains"
-    for recipe in ABLATIONS:
-        yield _run_if_missing(recipe, data, runs)
-
-
-def is_complete(folder: ModelFolder) -> bool:
-    """Whether the folder holds an evaluation of every split that the study measures."""
-    return set(STUDY_SPLITS) <= set(folder.evaluations())
-
-
-def _run_if_missing(recipe: Recipe, data: Path | None, runs: Path) -> str:
-    """Train or resume one recipe, choose on validation, measure, and promote."""
-    from resunet.training.loop import train
-
-    promoted = ModelFolder((WEIGHTS if recipe.keep_weights else WEIGHTS / STUDIES) / recipe.name)
-    if is_complete(promoted):
-        return f"{recipe.name}: complete in {promoted.path}"
-    run = runs / recipe.name
-    try:
-        with sole_writer(run, "study."):
-            train(recipe, data, run, resume=True)
-            export(str(run))
-            _tune_and_measure(run, data)
-            return f"{recipe.name}: now in {promote(run)}"
-    except BusyError:
-        return f"{recipe.name}: another process is at it"
-
-
-def _tune_and_measure(folder: Path, data: Path | None) -> None:
-    tune(str(folder), data)
-    for split in STUDY_SPLITS:
-        evaluate(str(folder), data, split)

@@ -82,6 +82,12 @@ def stage_2(name: str) -> Stage2:
     return pipeline().stage_2 if name == FLAGSHIP else _stage_2(str(find_model(name).path), _digests(name))
 
 
+def pipeline_of(name: str) -> TumourPipeline:
+    """A model behind stage 1, where its gate was chosen with it. Raises InputError."""
+    loaded = stage_2(name)
+    return TumourPipeline(loaded, pipeline().stage_1 if loaded.config.gate else None)
+
+
 @st.cache_resource(max_entries=1, show_spinner="Loading the model")
 def _stage_2(folder: str, digests: str) -> Stage2:
     return Stage2(ModelFolder(Path(folder)))

@@ -14,13 +14,12 @@ from cachetools import LRUCache, cached
 
 from pages.common import models, predictions
 from pages.common.uploads import ImageFile
-from resunet.data.case import Role, assemble
+from resunet.data.case import Role, assemble, truth_on
 from resunet.data.scan import BoolMask
 from resunet.data.volume import Volume
 from resunet.errors import InputError
 from resunet.hub import VOLUME_MODEL
 from resunet.inference.fair_lock import FairLock
-from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.volumes import OnProgress, VolumePrediction, predict_volume
 
 KEPT = 96 << 20  # bytes of predictions for all visitors together
@@ -45,11 +44,6 @@ _kept: LRUCache[tuple[Any, ...], VolumePrediction] = LRUCache(KEPT, lambda predi
 _lock = threading.Lock()
 
 
-def pipeline() -> TumourPipeline:
-    """Stage 1 and the volume model. Raises InputError."""
-    return TumourPipeline(models.stage_2(VOLUME_MODEL), models.pipeline().stage_1)
-
-
 def predict(name: str, files: Files) -> VolumePrediction:
     """Both stages on a case, with a progress bar; pressing Cancel reruns the page, which ends this at the next slice.
 
@@ -61,7 +55,7 @@ def predict(name: str, files: Files) -> VolumePrediction:
         return kept
     place = st.empty()
     with predictions.in_line(VOLUMES, "Other visitors' volumes come first."), place.container():
-        volume, loaded = read(name, files), pipeline()
+        volume, loaded = read(name, files), models.pipeline_of(VOLUME_MODEL)
         try:
             prediction = predict_volume(loaded, volume, on_progress=_progress(volume.axial_depth))
         finally:
@@ -104,8 +98,4 @@ def _decode_truth(file: ImageFile) -> Volume:
 
 def read_truth(prediction: VolumePrediction, file: ImageFile) -> BoolMask:
     """A mask file as axial slices (D, H, W). Raises InputError where it does not lie on the volume's grid."""
-    truth = _decode_truth(file)
-    same = truth.shape == prediction.volume.shape and np.allclose(truth.affine, prediction.volume.affine, atol=1e-2)
-    if not same or truth.voxels.shape[3] != 1:
-        raise InputError(f"{file.name} lies on another grid than the FLAIR; give a mask of the same size and place.")
-    return np.asarray(truth.axial()[..., 0] > 0)
+    return truth_on(prediction.volume, _decode_truth(file))

@@ -11,19 +11,19 @@ from pages.common.messages import escape_markdown, show_error
 from pages.common.uploads import ImageFile
 from resunet.charts.export import safe_csv
 from resunet.charts.volume import by_slice
-from resunet.data.case import ROLES, WORDS, case_and_role
+from resunet.data.case import ROLES, WORDS, case_and_role, is_truth
 from resunet.data.formats.nifti import nifti_on_grid
 from resunet.errors import InputError
+from resunet.evaluation.volume_scores import score_volume
 from resunet.hub import VOLUME_MODEL
 from resunet.inference.predict_volumes import content_of
 from resunet.inference.verdict import UNLIKE
 from resunet.inference.volumes import VolumePrediction
-from resunet.reports.volume_report import SPREAD, score_volume, slices_table, volume_interval, volume_report
+from resunet.reports.volume_report import SPREAD, slices_table, volume_interval, volume_report
 
 TRUTH, UNUSED = "truth", "left out"
 CHOICES = (*ROLES, TRUTH, UNUSED)
 LABELS = {**WORDS, TRUTH: "Mask of the truth", UNUSED: "Left out"}
-TRUTHS = ("_seg", "-seg", "_mask", "_label")
 HEIGHT = 640  # pixels of the viewer
 
 
@@ -58,8 +58,7 @@ def choose_files() -> volumes.Files | None:
 
 
 def _guess(file: ImageFile) -> str:
-    stem = file.name.lower().removesuffix(".gz").removesuffix(".nii")
-    return TRUTH if stem.endswith(TRUTHS) else case_and_role(file.name)[1] or UNUSED
+    return TRUTH if is_truth(file.name) else case_and_role(file.name)[1] or UNUSED
 
 
 @st.fragment
@@ -164,7 +163,7 @@ def _truth(prediction: VolumePrediction, mask: np.ndarray, file: ImageFile | Non
         "Predicted minus true": (scores.volume_error_ml, "{:+.1f} ml"),
     }
     for column, (label, (value, form)) in zip(st.columns(3), labels.items(), strict=True):
-        column.metric(label, "–" if value is None or np.isnan(value) else form.format(value), border=True)
+        column.metric(label, "–" if np.isnan(value) else form.format(value), border=True)
     return truth
 
 

@@ -1,7 +1,9 @@
-"""Evaluate: a visitor's own images and masks through a chosen model; the results join the other screens for this visit."""
+"""Evaluate: a visitor's own images and masks, or whole volumes, through a chosen model, for this visit alone."""
 
+import io
 import os
 import time
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,48 +11,77 @@ from uuid import uuid4
 
 import streamlit as st
 
-from pages.common import evaluations, loaders, models, predictions, uploads
+from pages.common import evaluate_volumes, evaluations, loaders, models, predictions, uploads
+from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
-from resunet.data.archive import LAYOUTS, MAX_SLICES, read_archive
+from resunet.data.archive import LAYOUTS, MAX_SLICES, read_archive, read_volume_archive
 from resunet.data.membership import find_patient
 from resunet.data.slices import Slice, by_patient, read_pair
 from resunet.data.sources import all_slices
+from resunet.data.volume_cases import LAYOUT, VolumeCase, cases_in
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import UPLOADED, Evaluation
 from resunet.evaluation.measure import measure_segmentation, settings_of, summarise
+from resunet.files import encode_mask
 
 SECONDS_PER_SLICE = 0.1  # on two cores
 MAX_SECONDS = 600  # that one visitor's evaluation may take while others wait
+CHOSEN = "evaluate_chosen"  # in the session: what tells a zip file from others, and what it holds
 COUNTS = "evaluate_counts"  # in the session: what tells the data from others, and the tumour pixels of each slice
 FOLDERS = "RESUNET_FOLDERS"  # set where the visitor may name folders of this machine: never on a public server
 
 
 class ChosenData(NamedTuple):
-    """A visitor's data: what to call them, the slices, sentences on what was left out, and what tells them from others."""
+    """A visitor's data: what to call them and what tells them from others; slices, with what was left out, or volumes."""
 
     name: str
-    slices: Sequence[Slice]
-    notes: Sequence[str]
     key: str
+    slices: Sequence[Slice] = ()
+    notes: Sequence[str] = ()
+    volumes: Sequence[VolumeCase] = ()
 
 
 def choose_data() -> ChosenData | None:
     """A zip file, or a folder where that is allowed. Raises InputError."""
     upload = st.file_uploader("A zip file of images and masks", max_upload_size=uploads.ARCHIVE, key="upload_zip")
-    st.caption(f"It should hold {escape_markdown(LAYOUTS)}.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"Slices: {escape_markdown(LAYOUTS)}. Volumes: {escape_markdown(LAYOUT)}.")
+        download("Example (zip)", example_archive, "example.zip")
     if os.environ.get(FOLDERS):
         named = st.text_input("Or a folder on this machine", key="upload_folder", placeholder="/path/to/data")
         if named:
-            records, _ = all_slices(Path(named).expanduser())
+            folder = Path(named).expanduser()
+            if cases := cases_in(folder):
+                return ChosenData(named, named, volumes=cases)
+            records, _ = all_slices(folder)
             if len(records) > MAX_SLICES:
                 raise InputError(
                     f"The folder holds {len(records):,} slices; evaluate it with resunet evaluate MODEL --split all."
                 )
-            return ChosenData(named, records, (), named)
+            return ChosenData(named, named, records)
     if upload is None:
         return None
-    listing = read_archive(upload.getvalue(), predictions.decoder().read)
-    return ChosenData(upload.name, listing.slices, listing.notes, upload.file_id)
+    if st.session_state.get(CHOSEN, ("", None))[0] != upload.file_id:
+        st.session_state[CHOSEN] = upload.file_id, read(upload.name, upload.file_id, upload.getvalue())
+    return st.session_state[CHOSEN][1]
+
+
+def read(name: str, key: str, content: bytes) -> ChosenData:
+    """What a zip file holds. Raises InputError."""
+    if cases := read_volume_archive(content, predictions.decoder().read_volume):
+        return ChosenData(name, key, volumes=cases)
+    listing = read_archive(content, predictions.decoder().read)
+    return ChosenData(name, key, listing.slices, listing.notes)
+
+
+def example_archive() -> bytes:
+    """The bundled sample slices and masks as a zip file, each as a patient of its own."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for number, sample in enumerate(loaders.samples(), start=1):
+            archive.writestr(f"images/{sample.kind}_{number}.png", sample.png)
+            archive.writestr(f"masks/{sample.kind}_{number}.png", encode_mask(sample.mask))
+    return stream.getvalue()
 
 
 def tumour_pixels(data: ChosenData) -> list[int]:
@@ -134,7 +165,9 @@ def show() -> None:
         return
     model = st.selectbox("Model", runnable, format_func=loaders.display_name, key="evaluate_model")
     data = choose_data()
-    if data is not None:
+    if data is not None and data.volumes:
+        evaluate_volumes.show(model, escape_markdown(data.name), list(data.volumes), data.key)
+    elif data is not None:
         counts = tumour_pixels(data)
         patients = len({record.patient for record in data.slices})
         seconds = SECONDS_PER_SLICE * len(data.slices)
@@ -154,8 +187,8 @@ def show() -> None:
 
 st.title("Evaluate your own data", anchor=False)
 st.markdown(
-    "Images and true masks go through the model as on the test set; the results join Metrics, Comparison and Cases. "
-    "Everything stays in memory and is gone when you leave."
+    "Slices and true masks go through the model as on the test set; the results join Metrics, Comparison and Cases. Whole "
+    "volumes are scored by case, in millimetres and millilitres. Everything stays in memory and is gone when you leave."
 )
 try:
     show()

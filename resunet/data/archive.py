@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from resunet.data.pairing import pair_files
-from resunet.data.readers import read_scan
+from resunet.data.readers import read_scan, read_volume
 from resunet.data.scan import Scan
 from resunet.data.slices import Slice
+from resunet.data.volume import Volume
+from resunet.data.volume_cases import VolumeCase, are_volumes, find_cases
 from resunet.errors import InputError
 
 MAX_SLICES = 2000
@@ -60,6 +62,35 @@ def read_archive(content: bytes, decode: Callable[[bytes, str], Scan] = read_sca
     Raises:
         InputError: not a zip file, encrypted, too large, or neither layout; the message says what would be right.
     """
+    archive, files = _open(content)
+    contents = {entry.filename: (entry.file_size, entry.CRC) for entry in files}
+    pairing = pair_files(contents, contents.__getitem__)
+    if not pairing.pairs:
+        why = f" {' '.join(pairing.notes())}" if pairing.without_mask else ""
+        raise InputError(f"No slice with a mask was found in the zip file; it should hold {LAYOUTS}.{why}")
+    if len(pairing.pairs) > MAX_SLICES:
+        raise InputError(f"The zip file holds {len(pairing.pairs):,} slices; give at most {MAX_SLICES:,} at a time.")
+    slices = [ArchivedSlice(pair.patient, pair.number, archive, pair.image, pair.mask, decode) for pair in pairing.pairs]
+    return Listing(slices, pairing.notes())
+
+
+def read_volume_archive(content: bytes, decode: Callable[[bytes, str], Volume] = read_volume) -> list[VolumeCase]:
+    """Volumes with masks in the bytes of a zip file; none where it holds slices.
+
+    Args:
+        content: the zip file.
+        decode: what makes a Volume of a file's bytes and name; an untrusted zip file wants `SandboxedDecoder.read_volume`.
+
+    Raises:
+        InputError: as `read_archive`, or the first case's FLAIR cannot be read.
+    """
+    archive, files = _open(content)
+    cases = find_cases([entry.filename for entry in files], lambda name: decode(_read(archive, name), name))
+    return cases if are_volumes(cases) else []
+
+
+def _open(content: bytes) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
+    """A zip file and its files, their sizes checked. Raises InputError."""
     if content.count(ENTRY) > MAX_ENTRIES:  # before the list is read, which takes its time
         raise InputError(f"The zip file holds more files than can be read here; give at most {MAX_SLICES:,} slices at a time.")
     try:
@@ -78,15 +109,7 @@ def read_archive(content: bytes, decode: Callable[[bytes, str], Scan] = read_sca
         raise InputError(
             f"Unpacked, a file may hold {MAX_FILE >> 20} MB and all together {MAX_TOTAL >> 20} MB; give fewer slices."
         )
-    contents = {entry.filename: (entry.file_size, entry.CRC) for entry in files}
-    pairing = pair_files(contents, contents.__getitem__)
-    if not pairing.pairs:
-        why = f" {' '.join(pairing.notes())}" if pairing.without_mask else ""
-        raise InputError(f"No slice with a mask was found in the zip file; it should hold {LAYOUTS}.{why}")
-    if len(pairing.pairs) > MAX_SLICES:
-        raise InputError(f"The zip file holds {len(pairing.pairs):,} slices; give at most {MAX_SLICES:,} at a time.")
-    slices = [ArchivedSlice(pair.patient, pair.number, archive, pair.image, pair.mask, decode) for pair in pairing.pairs]
-    return Listing(slices, pairing.notes())
+    return archive, files
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from resunet.data.names import stem_of
-from resunet.data.scan import NO_SPACING, ONE_CHANNEL, SPACINGS, Array, spread_channel
+from resunet.data.scan import NO_SPACING, ONE_CHANNEL, SPACINGS, Array, BoolMask, spread_channel
 from resunet.data.volume import Volume
 from resunet.errors import InputError
 
@@ -29,10 +29,12 @@ SUFFIXES: dict[str, Role] = {
     "t1gd": "post",
 }
 UNUSED = ("t2", "t2w", "seg", "mask", "label")  # endings of files that belong to a case and are no channel of it
+TRUTHS = ("seg", "mask", "label")  # those of masks
 ENDING = re.compile(rf"(?P<case>.+?)[_-](?P<ending>{'|'.join((*SUFFIXES, *UNUSED))})", re.IGNORECASE)
 ONLY_CHANNEL = re.compile(r"(?P<case>.+)_0000")  # as nnU-Net writes the first, here the only one
 GRID_TOLERANCE = 1e-3  # millimetres by which the corners of equal grids may differ
 FEW_LABELS = 16
+MASK_TOLERANCE = 1e-2  # by which the affines of an image and its mask may differ
 
 
 def case_and_role(name: str) -> tuple[str, Role | None]:
@@ -43,6 +45,20 @@ def case_and_role(name: str) -> tuple[str, Role | None]:
     if match := ONLY_CHANNEL.fullmatch(stem):
         return match["case"], "flair"
     return stem, None
+
+
+def is_truth(name: str) -> bool:
+    """Whether a file name says that it is a mask."""
+    match = ENDING.fullmatch(stem_of(name))
+    return match is not None and match["ending"].lower() in TRUTHS
+
+
+def truth_on(volume: Volume, mask: Volume) -> BoolMask:
+    """A mask volume as axial slices (D, H, W) of another volume. Raises InputError where the two grids differ."""
+    same = mask.shape == volume.shape and np.allclose(mask.affine, volume.affine, atol=MASK_TOLERANCE)
+    if not same or mask.voxels.shape[3] != 1:
+        raise InputError(f"{mask.name} lies on another grid than the FLAIR; give a mask of the same size and place.")
+    return np.asarray(mask.axial()[..., 0] > 0)
 
 
 def group_cases(files: Sequence[Path]) -> dict[str, dict[Role, Path]]:

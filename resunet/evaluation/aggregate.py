@@ -69,7 +69,7 @@ def summarise_segmentation(slices: pd.DataFrame, resampling: Resampling | None =
     patients = slices["patient"].nunique()
     resampling = resampling or Resampling.of_patients(patients)
     figures = {name: _figure(figure, resampling) for name, figure in segmentation_ratios(slices).items()}
-    figures["volume_dice_median"] = _median(np.asarray(volume_dice(slices), np.float64), resampling)
+    figures["volume_dice_median"] = median_figure(np.asarray(volume_dice(slices), np.float64), resampling)
     return {name: figures[name] for name in DEFINITIONS if name in figures}
 
 
@@ -195,7 +195,13 @@ def _figure(figure: Ratio, resampling: Resampling) -> dict[str, Any]:
     return {"value": value, "low": low, "high": high, "n": figure.n, "unit": figure.unit}
 
 
-def _median(values: FloatArray, resampling: Resampling) -> dict[str, Any]:
+def mean_figure(values: FloatArray, resampling: Resampling) -> dict[str, Any]:
+    """Mean over patients with a value."""
+    known = np.isfinite(values)
+    return _figure(Ratio(np.where(known, values, 0.0), known.astype(float), int(known.sum()), "patient"), resampling)
+
+
+def median_figure(values: FloatArray, resampling: Resampling) -> dict[str, Any]:
     """Median over patients with a value; a resample repeats each value as often as its patient was drawn."""
     order = np.argsort(values)[: np.isfinite(values).sum()]  # NaN sorts last
     nothing = {"value": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0, "unit": "patient"}

@@ -59,7 +59,7 @@ def _predict(items: Sequence[Item], out: Path, model: str | None, choices: Choic
     outputs, pipelines = Outputs(items, out), dict[str, TumourPipeline]()
     for item in items:
         started, name = time.perf_counter(), model or (VOLUME_MODEL if item.is_volume else FLAGSHIP)
-        pipeline = pipelines[name] = pipelines.get(name) or _load(name, choices)
+        pipeline = pipelines[name] = pipelines.get(name) or load_pipeline(name, choices)
         try:
             segment = _segment_volume if item.is_volume else _predict_file
             content = segment(pipeline, item, outputs, choices)
@@ -69,7 +69,8 @@ def _predict(items: Sequence[Item], out: Path, model: str | None, choices: Choic
             yield {"file": str(item.path), "error": str(error)}
 
 
-def _load(model: str, choices: Choices) -> TumourPipeline:
+def load_pipeline(model: str, choices: Choices) -> TumourPipeline:
+    """Both stages with what was chosen otherwise. Raises InputError."""
     pipeline = TumourPipeline.load(model)
     pipeline.threshold = pipeline.threshold if choices.threshold is None else choices.threshold
     pipeline.gate = pipeline.gate if choices.gate is None else choices.gate

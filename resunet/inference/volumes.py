@@ -18,7 +18,7 @@ from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.postprocessing import to_mask
 
 NEIGHBOUR_MM = 4.0  # distance of neighbouring slices in the training set, about
-OnProgress = Callable[[int], None]  # slices done; an exception that it raises ends the work
+OnProgress = Callable[[int], object]  # slices done; an exception that it raises ends the work
 
 
 @dataclass(frozen=True)

@@ -5,33 +5,16 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from resunet.data.scan import BoolMask
-from resunet.evaluation.metrics import count_pixels, dice
 from resunet.evaluation.regions import measure_regions
 from resunet.inference.volumes import VolumePrediction
 
 SPREAD = 0.15  # by which the threshold is moved either way for the interval of a volume
-
-
-class VolumeScores(NamedTuple):
-    """A mask against the truth over the whole volume; `volume_error_ml` is predicted minus true.
-
-    Distances in millimetres and volumes are None without voxel sizes.
-    """
-
-    dice: float
-    volume_error_ml: float | None
-    hd95_mm: float | None
-
-
-def millilitres(voxels: int, sides: tuple[float, float, float] | None) -> float | None:
-    """The volume of so many voxels; None where their size is not known."""
-    return voxels * math.prod(sides) / 1000 if sides else None
 
 
 def volume_interval(prediction: VolumePrediction) -> tuple[float, float] | None:
@@ -54,19 +37,6 @@ def slices_table(prediction: VolumePrediction, mask: BoolMask) -> pd.DataFrame:
     spacing = sides[1], sides[2]
     diameters = [float(measure_regions(plane, spacing)["diameter_mm"].max()) if plane.any() else 0.0 for plane in mask]
     return table.assign(area_mm2=areas * spacing[0] * spacing[1], diameter_mm=diameters)
-
-
-def score_volume(prediction: VolumePrediction, mask: BoolMask, truth: BoolMask) -> VolumeScores:
-    """Scores of a mask (D, H, W) against the truth; Dice is NaN where both are empty, the distance where one is."""
-    from resunet.evaluation.surface import surface_scores  # SciPy; only where there is a truth
-
-    tp, fp, fn, _ = (part.sum(keepdims=True) for part in count_pixels(mask, truth))
-    sides = prediction.volume.axial_sides
-    return VolumeScores(
-        float(dice(tp, fp, fn)[0]),
-        millilitres(int(mask.sum()) - int(truth.sum()), sides),
-        surface_scores(mask, truth, sides=sides).hd95 if sides else None,
-    )
 
 
 def volume_report(content: dict[str, Any], prediction: VolumePrediction, model: str, table: pd.DataFrame) -> str:

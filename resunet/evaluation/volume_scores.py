@@ -1,0 +1,127 @@
+"""Whole volumes against their true masks, in millimetres and millilitres: one row per case, and the figures over all."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from resunet.artifacts import CASES, SUMMARY
+from resunet.data.scan import BoolMask
+from resunet.data.volume_cases import VolumeCase
+from resunet.evaluation.aggregate import RESAMPLES, Resampling, mean_figure, median_figure
+from resunet.evaluation.metrics import count_pixels, dice
+from resunet.evaluation.surface import surface_scores
+from resunet.files import atomic_files, write_csv, write_json
+from resunet.inference.pipeline import TumourPipeline
+from resunet.inference.volumes import VolumePrediction, predict_volume
+
+TOLERANCE_MM = 2.0  # of surface Dice
+OnProgress = Callable[[int, int], object]  # cases done, and slices of the next
+
+
+class VolumeScores(NamedTuple):
+    """A mask against the truth over the whole volume.
+
+    Dice is NaN where both are empty, distances where one is. Without voxel sizes distances and volumes are NaN.
+    """
+
+    dice: float
+    hd95_mm: float
+    surface_dice_2mm: float
+    volume_ml: float
+    true_ml: float
+
+    @property
+    def volume_error_ml(self) -> float:
+        """Predicted minus true."""
+        return self.volume_ml - self.true_ml
+
+
+def score_volume(prediction: VolumePrediction, mask: BoolMask, truth: BoolMask) -> VolumeScores:
+    """Scores of a mask (D, H, W) against the truth (D, H, W)."""
+    tp, fp, fn, _ = (part.sum(keepdims=True) for part in count_pixels(mask, truth))
+    overlap, sides = float(dice(tp, fp, fn)[0]), prediction.volume.axial_sides
+    if sides is None:
+        return VolumeScores(overlap, math.nan, math.nan, math.nan, math.nan)
+    surface, millilitre = surface_scores(mask, truth, TOLERANCE_MM, sides), math.prod(sides) / 1000
+    return VolumeScores(overlap, *surface, int(mask.sum()) * millilitre, int(truth.sum()) * millilitre)
+
+
+def measure_cases(
+    pipeline: TumourPipeline, cases: Sequence[VolumeCase], tta: bool = False, on_progress: OnProgress | None = None
+) -> pd.DataFrame:
+    """One row per case: case, slices, dice, hd95_mm, surface_dice_2mm, volume_ml, true_ml, volume_error_ml, p_tumour, seconds.
+
+    Args:
+        on_progress: called after each slice; an exception that it raises ends the work.
+
+    Raises:
+        InputError: a file cannot be read, or a mask does not lie on its volume's grid.
+    """
+    rows = []
+    for number, case in enumerate(cases):
+        started = time.perf_counter()
+        volume = case.volume()
+        truth = case.truth(volume)
+        prediction = predict_volume(pipeline, volume, tta, on_progress and _of_case(on_progress, number))
+        scores = score_volume(prediction, prediction.axial_mask, truth)
+        judged = prediction.p_tumour[np.isfinite(prediction.p_tumour)]
+        rows.append(
+            {
+                "case": case.name,
+                "slices": len(truth),
+                **scores._asdict(),
+                "volume_error_ml": scores.volume_error_ml,
+                "p_tumour": float(judged.max()) if judged.size else math.nan,
+                "seconds": round(time.perf_counter() - started, 2),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _of_case(on_progress: OnProgress, number: int) -> Callable[[int], object]:
+    return lambda slices: on_progress(number, slices)
+
+
+def summarise_cases(table: pd.DataFrame, model: str, threshold: float, gate: float) -> dict[str, Any]:
+    """summary.json of an evaluation of whole volumes, from the rows of cases.csv; every figure a mean over cases that have it.
+
+    Cases whose true mask is empty have no Dice, as in the evaluation by slices.
+    """
+    resampling, shows_tumour = Resampling.of_patients(len(table)), table["true_ml"].to_numpy() > 0
+    overlap = np.where(shows_tumour | np.isnan(table["true_ml"]), table["dice"], np.nan)
+    metrics = {
+        "volume_dice_mean": mean_figure(overlap, resampling),
+        "volume_dice_median": median_figure(overlap, resampling),
+        "hd95_mm": mean_figure(table["hd95_mm"].to_numpy(float), resampling),
+        "surface_dice_2mm": mean_figure(table["surface_dice_2mm"].to_numpy(float), resampling),
+        "volume_error_ml": mean_figure(table["volume_error_ml"].to_numpy(float), resampling),
+        "absolute_volume_error_ml": mean_figure(table["volume_error_ml"].abs().to_numpy(float), resampling),
+    }
+    return {
+        "model": model,
+        "protocol": "volumes",
+        "threshold": threshold,
+        "gate": gate,
+        "confidence": f"95 %, {RESAMPLES} bootstrap resamples of cases",
+        "n_patients": len(table),
+        "n_slices": int(table["slices"].sum()),
+        "metrics": metrics,
+    }
+
+
+def write_cases(out: Path, table: pd.DataFrame, pipeline: TumourPipeline, model: str) -> dict[str, Any]:
+    """Write cases.csv and the summary.json that follows from it. Returns the summary."""
+    with atomic_files(out) as new:
+        write_csv(new / CASES, table)
+        summary = summarise_cases(pd.read_csv(new / CASES, dtype={"case": str}), model, pipeline.threshold, pipeline.gate)
+        summary["postprocessing"] = asdict(pipeline.clean_up)
+        write_json(new / SUMMARY, summary)
+    return summary

@@ -1,0 +1,115 @@
+"""Whole volumes with true masks: which files are a case's, and its scores in millimetres and millilitres."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from resunet.data.archive import read_volume_archive
+from resunet.data.samples import load_volumes
+from resunet.data.volume_cases import cases_in, find_cases
+from resunet.errors import InputError
+from resunet.evaluation.volume_scores import measure_cases, summarise_cases
+from tests.test_evaluate_screen import plain_text, upload, zipped
+from tests.test_evaluate_screen import screen as screen  # a fixture
+from tests.test_volumes import Bright, nifti
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def found(*names: str) -> dict[str, tuple[dict[str, str], str]]:
+    return {case.name: (dict(case.roles), case.mask) for case in find_cases(names, lambda name: pytest.fail(name))}
+
+
+def test_names_say_which_files_are_a_cases():
+    brats = [f"p1/p1_{ending}.nii.gz" for ending in ("flair", "t1", "t1ce", "t2", "seg")]
+    assert found(*brats) == {"p1": ({"flair": brats[0], "pre": brats[1], "post": brats[2]}, brats[4])}
+    assert found("a.nii.gz", "a_mask.nii.gz") == {"a": ({"flair": "a.nii.gz"}, "a_mask.nii.gz")}
+    assert found("d/imagesTr/a_0000.nii.gz", "d/labelsTr/a.nii.gz") == {
+        "a": ({"flair": "d/imagesTr/a_0000.nii.gz"}, "d/labelsTr/a.nii.gz")
+    }
+    assert list(found("x/a-t2f.nii", "x/a-seg.nii", "y/a-t2f.nii", "y/a-seg.nii")) == ["x/a", "y/a"]
+    assert found("a_t1.nii.gz", "a_seg.nii.gz", "b_flair.nii.gz", "__MACOSX/._c.nii", "c_mask.nii") == {}
+    with pytest.raises(InputError, match=r"a\.nii and a_flair\.nii are both the FLAIR of one case"):
+        found("a.nii", "a_flair.nii", "a_seg.nii")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two cases of 1 x 1 x 3 mm: a bright box of 6 x 10 x 5 voxels in a grey head, and a head without a tumour."""
+    root, affine = tmp_path / "cases", np.diag([1.0, 1.0, 3.0, 1.0])
+    root.mkdir()
+    voxels = np.zeros((60, 60, 20), np.float32)
+    voxels[5:55, 5:55, 2:18] = np.random.default_rng(0).normal(100, 10, (50, 50, 16))
+    nifti(root / "healthy_flair.nii.gz", voxels, affine)
+    nifti(root / "healthy_seg.nii.gz", np.zeros(voxels.shape, np.uint8), affine)
+    lesion = np.zeros(voxels.shape, bool)
+    lesion[15:21, 15:25, 5:10] = True
+    nifti(root / "ill_flair.nii.gz", voxels + 400 * lesion, affine)
+    lesion[:, :, 9] = False  # the truth is a slice shorter
+    nifti(root / "ill_seg.nii.gz", 4 * lesion.astype(np.uint8), affine)
+    return root
+
+
+def test_scores_of_a_case_by_hand(folder: Path):
+    table = measure_cases(Bright(), cases_in(folder)).set_index("case")
+    ill = table.loc["ill"]
+    assert ill["dice"] == pytest.approx(2 * 4 / 9) and ill["hd95_mm"] == 3.0
+    assert ill["true_ml"] == pytest.approx(6 * 10 * 4 * 3 / 1000) and ill["volume_error_ml"] == pytest.approx(0.18)
+    outline = 6 * 10 * 5 - 4 * 8 * 3, 6 * 10 * 4 - 4 * 8 * 2  # voxels of both surfaces
+    extra = 6 * 10  # voxels of the predicted slice that is too many, 3 mm from the truth; all others are within 2 mm
+    assert ill["surface_dice_2mm"] == pytest.approx(1 - extra / sum(outline))
+    summary = summarise_cases(table.reset_index(), "m", 0.5, 0.0)["metrics"]
+    assert summary["volume_dice_mean"]["n"] == 1 and summary["volume_dice_mean"]["value"] == pytest.approx(ill["dice"])
+    assert summary["absolute_volume_error_ml"]["n"] == 2 and summary["hd95_mm"]["n"] == 1
+
+
+def test_slices_are_no_volumes_and_a_mask_must_fit(folder: Path, tmp_path: Path):
+    (tmp_path / "flat").mkdir()
+    nifti(tmp_path / "flat" / "a.nii", np.ones((20, 20, 1), np.uint8), np.eye(4))
+    nifti(tmp_path / "flat" / "a_mask.nii", np.ones((20, 20, 1), np.uint8), np.eye(4))
+    assert cases_in(tmp_path / "flat") == []
+    nifti(folder / "ill_seg.nii.gz", np.ones((60, 60, 19), np.uint8), np.diag([1.0, 1.0, 3.0, 1.0]))
+    with pytest.raises(InputError, match=r"ill_seg\.nii\.gz lies on another grid than the FLAIR"):
+        measure_cases(Bright(), cases_in(folder))
+
+
+def test_a_zip_file_holds_the_same_cases(folder: Path):
+    content = zipped({f"top/{file.name}": file.read_bytes() for file in folder.iterdir()})
+    cases = read_volume_archive(content)
+    assert [case.name for case in cases] == ["healthy", "ill"]
+    pd.testing.assert_frame_equal(
+        measure_cases(Bright(), cases).drop(columns="seconds"),
+        measure_cases(Bright(), cases_in(folder)).drop(columns="seconds"),
+    )
+
+
+@pytest.fixture
+def examination(tmp_path: Path) -> Path:
+    """The bundled examination with a tumour, as files."""
+    (tmp_path / "mine").mkdir()
+    for name, content in load_volumes()["tumour"].items():
+        (tmp_path / "mine" / name).write_bytes(content)
+    return tmp_path / "mine"
+
+
+def test_the_command_line_and_the_screen_agree(examination: Path, command: Command, screen: AppTest, tmp_path: Path):
+    arguments = ["evaluate", "resunet_lite_3d", "--data", examination, "--split", "all"]
+    refused = command(*arguments)
+    assert refused.returncode == 2 and "add --out DIR" in refused.stderr
+    done = command(*arguments, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "out" / "cases.csv")
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["metrics"]["volume_dice_mean"]["value"] == pytest.approx(table["dice"][0]) and table["dice"][0] > 0.9
+    app = upload(screen, zipped({file.name: file.read_bytes() for file in examination.iterdir()}))
+    app.selectbox(key="evaluate_model").set_value("resunet_lite_3d").run()
+    app.button(key="evaluate_start").click().run()
+    assert not app.exception and f"{table['dice'][0]:.3f}" in plain_text(app.success[0].value)
+    shown = app.dataframe[0].value
+    pd.testing.assert_frame_equal(shown[["dice", "hd95_mm", "volume_ml"]], table[["dice", "hd95_mm", "volume_ml"]], rtol=1e-5)
