@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,12 @@ from cachetools import LRUCache, cached
 
 from pages.common import models, predictions
 from pages.common.uploads import ImageFile
-from resunet.data.case import Role, assemble, truth_on
-from resunet.data.scan import BoolMask
+from resunet.data.case import Role, assemble, case_and_role, truth_on
+from resunet.data.formats.nifti import nifti_on_grid
+from resunet.data.names import stem_of
+from resunet.data.pairing import NUMBERED
+from resunet.data.scan import Array, BoolMask, mask_of
+from resunet.data.stack import stacked
 from resunet.data.volume import Volume
 from resunet.errors import InputError
 from resunet.hub import VOLUME_MODEL
@@ -25,26 +30,51 @@ from resunet.inference.volumes import OnProgress, VolumePrediction, predict_volu
 KEPT = 96 << 20  # bytes of predictions for all visitors together
 VOLUMES = FairLock(limit=20)  # one volume at a time; its forward passes take turns with other visitors' slices
 MAX_SECONDS = 300  # that one visitor's volume may take while others wait
+PICTURE = "volume_picture"  # in the session: the key of what the viewer shows, and its NIfTI file
+PLANES = "volume_planes"  # in the session: the key of what the slices show, and they
 
 
 @dataclass(frozen=True)
 class Files:
-    """A case's files by role, and a mask of the truth where there is one."""
+    """One patient: NIfTI files by role, or the files of a DICOM series, or numbered slices; with the truth where it is there.
 
-    roles: Mapping[Role, ImageFile]
+    Attributes:
+        truth: a NIfTI file beside those by role.
+        masks: of the numbered slices, in their order.
+        description: of the series, as its files state it.
+    """
+
+    roles: Mapping[Role, ImageFile] = field(default_factory=dict)
+    series: tuple[ImageFile, ...] = ()
+    stack: tuple[ImageFile, ...] = ()
     truth: ImageFile | None = None
+    masks: tuple[ImageFile, ...] = ()
+    description: str = ""
+    is_sample: bool = False
 
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal keys mean equal predictions."""
-        return (*sorted((role, file.digest) for role, file in self.roles.items()), models.revision_of(VOLUME_MODEL))
+        roles = sorted((role, file.digest) for role, file in self.roles.items())
+        slices = [file.digest for file in (*self.series, *self.stack)]
+        return (*roles, *slices, models.revision_of(VOLUME_MODEL))
+
+    @property
+    def name(self) -> str:
+        """What to call the patient's files."""
+        if self.roles:
+            return case_and_role(PurePosixPath(self.roles["flair"].name).name)[0]
+        first = PurePosixPath((*self.series, *self.stack)[0].name)
+        if self.stack and (match := NUMBERED.match(stem_of(first.name))):
+            return match["patient"]
+        return self.description or first.parent.name or stem_of(first.name)
 
 
 _kept: LRUCache[tuple[Any, ...], VolumePrediction] = LRUCache(KEPT, lambda prediction: prediction.probability.nbytes)
 _lock = threading.Lock()
 
 
-def predict(name: str, files: Files) -> VolumePrediction:
+def predict(files: Files) -> VolumePrediction:
     """Both stages on a case, with a progress bar; pressing Cancel reruns the page, which ends this at the next slice.
 
     What is kept has no voxels: the mask's way back to their grid needs only the grid. Raises InputError.
@@ -55,12 +85,14 @@ def predict(name: str, files: Files) -> VolumePrediction:
         return kept
     place = st.empty()
     with predictions.in_line(VOLUMES, "Other visitors' volumes come first."), place.container():
-        volume, loaded = read(name, files), models.pipeline_of(VOLUME_MODEL)
+        volume, loaded = read(files), models.pipeline_of(VOLUME_MODEL)
+        loaded.check_modality(volume)
         try:
             prediction = predict_volume(loaded, volume, on_progress=_progress(volume.axial_depth))
         finally:
             loaded.stage_2.release()
     place.empty()
+    _keep_picture(files, volume)
     grid = np.broadcast_to(np.float32(0), (*volume.shape, 1))
     prediction = replace(prediction, volume=replace(volume, voxels=grid))
     with _lock:
@@ -84,10 +116,49 @@ def _progress(slices: int) -> OnProgress:
     return on_progress
 
 
-def read(name: str, files: Files) -> Volume:
+def read(files: Files) -> Volume:
     """The case's files as one volume. Raises InputError."""
-    decode = predictions.decoder().read_volume
-    return assemble(name, {role: decode(file.content, file.name) for role, file in files.roles.items()})
+    decoder = predictions.decoder()
+    if files.series:
+        volume = decoder.read_series(_contents(files), files.name)
+        return replace(assemble(files.name, {"flair": volume}), modality=volume.modality)
+    if files.stack:
+        scans = [decoder.read(file.content, file.name) for file in files.stack]
+        return assemble(files.name, {"flair": stacked(files.name, scans)})
+    return assemble(files.name, {role: decoder.read_volume(file.content, file.name) for role, file in files.roles.items()})
+
+
+def picture(files: Files) -> bytes:
+    """FLAIR as a NIfTI file, for the viewer. Raises InputError."""
+    if files.roles:
+        return files.roles["flair"].content
+    if st.session_state.get(PICTURE, (None, b""))[0] != files.key:
+        _keep_picture(files, read(files))
+    content: bytes = st.session_state[PICTURE][1]
+    return content
+
+
+def planes(files: Files) -> Array:
+    """Axial slices (D, H, W, 3), for a browser that cannot show the volume itself. Raises InputError."""
+    if st.session_state.get(PLANES, (None,))[0] != files.key:
+        st.session_state[PLANES] = files.key, read(files).axial()
+    slices: Array = st.session_state[PLANES][1]
+    return slices
+
+
+def _keep_picture(files: Files, volume: Volume) -> None:
+    if not files.roles:
+        st.session_state[PICTURE] = files.key, nifti_on_grid(volume, volume.voxels[..., 1])
+
+
+def _contents(files: Files) -> dict[str, bytes]:
+    return {file.name: file.content for file in files.series}
+
+
+def segmentation(files: Files, mask: BoolMask) -> bytes:
+    """A DICOM SEG of a mask (I, J, K) of the series. Raises InputError."""
+    model = models.stage_2(VOLUME_MODEL).config.display_name
+    return predictions.decoder().write_segmentation(_contents(files), files.name, mask, model)
 
 
 @cached(LRUCache(2), lambda file: (file.digest, file.name), threading.Lock())
@@ -96,6 +167,13 @@ def _decode_truth(file: ImageFile) -> Volume:
     return predictions.decoder().read_volume(file.content, file.name)
 
 
-def read_truth(prediction: VolumePrediction, file: ImageFile) -> BoolMask:
-    """A mask file as axial slices (D, H, W). Raises InputError where it does not lie on the volume's grid."""
-    return truth_on(prediction.volume, _decode_truth(file))
+def read_truth(prediction: VolumePrediction, files: Files) -> BoolMask | None:
+    """The true mask as axial slices (D, H, W), where there is one. Raises InputError where it does not fit the volume."""
+    if files.truth is not None:
+        return truth_on(prediction.volume, _decode_truth(files.truth))
+    if not files.masks:
+        return None
+    truth = np.stack([mask_of(predictions.decode(file)) for file in files.masks])
+    if truth.shape != prediction.probability.shape:
+        raise InputError("The masks differ in size from the slices; give those of the same patient.")
+    return truth

@@ -1,18 +1,13 @@
-"""Volume: drop in one patient's NIfTI files, see the tumour in three planes and in space, take the mask home."""
+"""Volume: drop in one patient, see the tumour in three planes and in space, take the mask home."""
 
 import numpy as np
 import streamlit as st
-from niivue_component import niivue_viewer
 
-from pages.common import models, uploads, volumes
-from pages.common.chart import chart
+from pages.common import models, volume_viewer, volumes
 from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
-from pages.common.uploads import ImageFile
+from pages.common.volume_files import choose_files
 from resunet.charts.export import safe_csv
-from resunet.charts.volume import by_slice
-from resunet.data.case import ROLES, WORDS, case_and_role, is_truth
-from resunet.data.formats.nifti import nifti_on_grid
 from resunet.errors import InputError
 from resunet.evaluation.volume_scores import score_volume
 from resunet.hub import VOLUME_MODEL
@@ -21,48 +16,9 @@ from resunet.inference.verdict import UNLIKE
 from resunet.inference.volumes import VolumePrediction
 from resunet.reports.volume_report import SPREAD, slices_table, volume_interval, volume_report
 
-TRUTH, UNUSED = "truth", "left out"
-CHOICES = (*ROLES, TRUTH, UNUSED)
-LABELS = {**WORDS, TRUTH: "Mask of the truth", UNUSED: "Left out"}
-HEIGHT = 640  # pixels of the viewer
-
-
-def choose_files() -> volumes.Files | None:
-    """A drop zone, and what each file is where there are several. Raises InputError."""
-    uploaded = st.file_uploader(
-        "Drop one NIfTI volume (FLAIR) or several of one patient (FLAIR, pre-contrast, post-contrast, a mask)",
-        accept_multiple_files=True,
-        max_upload_size=uploads.FILE,
-        key="volume_files",
-        help="With or without the skull, in any orientation. Nothing is stored on the server.",
-    )
-    if not uploaded:
-        st.info("Nothing uploaded yet. A FLAIR volume is enough; the mask comes back on its grid, for any viewer.")
-        return None
-    uploads.check_together(sum(file.size for file in uploaded) / 2**20)
-    files = uploads.image_files(uploaded)
-    if len(files) == 1:
-        return volumes.Files({"flair": files[0]})
-    chosen = []
-    for number, (column, file) in enumerate(zip(st.columns(len(files)), files, strict=True)):
-        start, label = CHOICES.index(_guess(file)), escape_markdown(file.name)
-        key = f"role_{number}_{file.digest}"
-        chosen.append(column.selectbox(label, CHOICES, start, format_func=LABELS.__getitem__, key=key))
-    for role in (*ROLES, TRUTH):
-        if chosen.count(role) > 1:
-            raise InputError(f"Two files are the {LABELS[role]}; say of one of them that it is left out.")
-    by_role = dict(zip(chosen, files, strict=True))
-    if "flair" not in by_role:
-        raise InputError("None of the files is the FLAIR, which the networks need; choose it above.")
-    return volumes.Files({role: by_role[role] for role in ROLES if role in by_role}, by_role.get(TRUTH))
-
-
-def _guess(file: ImageFile) -> str:
-    return TRUTH if is_truth(file.name) else case_and_role(file.name)[1] or UNUSED
-
 
 @st.fragment
-def show(name: str, files: volumes.Files, original: VolumePrediction) -> None:
+def show(files: volumes.Files, original: VolumePrediction) -> None:
     """Everything about one volume; moving the threshold redraws this part of the page only."""
     headline = st.container(gap="xsmall")
     left, right = st.columns([3, 2], gap="medium")
@@ -84,47 +40,28 @@ def show(name: str, files: volumes.Files, original: VolumePrediction) -> None:
     content = content_of(prediction, mask, certain)
     table = slices_table(prediction, mask)
     with headline:
-        _headline(content)
+        _headline(content, files.is_sample)
     with figures:
         _figures(prediction, content, float(table["diameter_mm"].max()))
-        truth = _truth(prediction, mask, files.truth)
+        truth = _truth(prediction, mask, files)
     with left:
-        _viewer(files.roles["flair"], prediction, mask, truth)
+        volume_viewer.show(files, prediction, mask, truth)
     with right:
-        chart(by_slice(table, certain), "volume_slices", "Along the head")
+        volume_viewer.along_the_head(table, certain)
     with st.container(horizontal=True):
-        report = {"file": files.roles["flair"].name, **content}
-        download("Mask (NIfTI)", lambda: _on_grid(prediction, mask), f"{name}_mask.nii.gz")
+        name, report = files.name, {"case": files.name, **content}
+        download("Mask (NIfTI)", lambda: volume_viewer.on_grid(prediction, mask), f"{name}_mask.nii.gz")
+        if files.series:
+            on_grid = prediction.volume.from_axial(mask)
+            download("Mask (DICOM SEG)", lambda: volumes.segmentation(files, on_grid), f"{name}_mask.dcm")
         download("Report (JSON)", lambda: volume_report(report, prediction, VOLUME_MODEL, table), f"{name}.json")
         download("By slice (CSV)", lambda: safe_csv(table), f"{name}_slices.csv")
 
 
-def _viewer(flair: ImageFile, prediction: VolumePrediction, mask: np.ndarray, truth: np.ndarray | None) -> None:
-    """Three planes and a rendering; the mask, or where the truth is known its hits and misses, over them."""
-    parts = [("outlined", "red", mask)]
-    if truth is not None:
-        parts = [("hit", "green", mask & truth), ("missed", "blue", truth & ~mask), ("false", "red", mask & ~truth)]
-    niivue_viewer(
-        flair.content,
-        flair.name,
-        overlays=[
-            {"data": _on_grid(prediction, part), "name": f"{words}.nii.gz", "colormap": colour, "opacity": 0.5}
-            for words, colour, part in parts
-        ],
-        height=HEIGHT,
-        settings={"radiological": True, "crosshair": True},
-        update_interval_ms=None,  # clicks stay in the browser
-        key="niivue",
-    )
-    st.caption("Red: outlined." if truth is None else "Green: hit, blue: missed, red: false positive.")
-
-
-def _on_grid(prediction: VolumePrediction, mask: np.ndarray) -> bytes:
-    return nifti_on_grid(prediction.volume, prediction.volume.from_axial(mask).astype(np.uint8))
-
-
-def _headline(content: dict) -> None:
+def _headline(content: dict, is_sample: bool) -> None:
     with st.container(horizontal=True, gap="xsmall"):
+        if is_sample:
+            st.badge("Simulated", icon=":material/draw:", color="violet", help="Made by the bundled simulator, not a patient")
         if content["unlike_training"]:
             st.badge(UNLIKE, icon=":material/warning:", color="red")
         st.badge("Research use only", icon=":material/science:", color="gray")
@@ -147,14 +84,14 @@ def _figures(prediction: VolumePrediction, content: dict, diameter: float) -> No
     second.metric("Largest diameter", shown, "in an axial slice", delta_color="off", delta_arrow="off", border=True)
 
 
-def _truth(prediction: VolumePrediction, mask: np.ndarray, file: ImageFile | None) -> np.ndarray | None:
+def _truth(prediction: VolumePrediction, mask: np.ndarray, files: volumes.Files) -> np.ndarray | None:
     """Scores against the mask that came with the volume; returns it, or None, with a sentence where it does not fit."""
-    if file is None:
-        return None
     try:
-        truth = volumes.read_truth(prediction, file)
+        truth = volumes.read_truth(prediction, files)
     except InputError as error:
         show_error(error)
+        return None
+    if truth is None:
         return None
     scores = score_volume(prediction, mask, truth)
     labels = {
@@ -172,7 +109,6 @@ try:
     models.pipeline()
     chosen = choose_files()
     if chosen is not None:
-        case = case_and_role(chosen.roles["flair"].name)[0]
-        show(case, chosen, volumes.predict(case, chosen))
+        show(chosen, volumes.predict(chosen))
 except InputError as error:
     show_error(error)

@@ -6,8 +6,10 @@ import io
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from resunet.data.names import is_litter, may_be_image
 from resunet.data.pairing import pair_files
 from resunet.data.readers import read_scan, read_volume
 from resunet.data.scan import Scan
@@ -87,6 +89,17 @@ def read_volume_archive(content: bytes, decode: Callable[[bytes, str], Volume] =
     archive, files = _open(content)
     cases = find_cases([entry.filename for entry in files], lambda name: decode(_read(archive, name), name))
     return cases if are_volumes(cases) else []
+
+
+def unpack(content: bytes, limit: int = MAX_TOTAL) -> dict[str, bytes]:
+    """The files in the bytes of a zip file that may be images, by name. Raises InputError, also for more than `limit` bytes."""
+    archive, files = _open(content)
+    names = [entry for entry in files if may_be_image(entry.filename) and not is_litter(PurePosixPath(entry.filename))]
+    if not names:
+        raise InputError("The zip file holds no image file; zip the folder that holds the images.")
+    if sum(entry.file_size for entry in names) > limit:
+        raise InputError(f"Unpacked, the zip file holds more than {limit >> 20} MB; give one examination at a time.")
+    return {entry.filename: _read(archive, entry.filename) for entry in names}
 
 
 def _open(content: bytes) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:

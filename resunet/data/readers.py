@@ -47,6 +47,11 @@ def read_dicom_series(files: Mapping[str, str | Path | bytes], name: str) -> Vol
     return _in_one_sentence(lambda: series.read_series(contents, name), name)
 
 
+def find_dicom_series(files: Mapping[str, bytes]) -> list[series.Series]:
+    """The DICOM series among files by name. Raises InputError where one cannot be read."""
+    return _in_one_sentence(lambda: series.find_series(files), "One of the DICOM files")
+
+
 def _in_one_sentence(decode: Callable[[], T], name: str) -> T:
     """What `decode` gives; whatever it raises becomes an InputError."""
     try:

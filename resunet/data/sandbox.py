@@ -1,7 +1,7 @@
 """Untrusted files decoded in a process of their own: bounded in time and memory, and a crash there ends nothing else.
 
-The process is told nothing but the file: it has no secrets in its environment and writes to no disk. It reads, from its
-standard input, a line of JSON and the bytes of a file, and answers with a line of JSON and the pixels.
+The process is told nothing but the files: it has no secrets in its environment and writes to no disk. It reads, from its
+standard input, a line of JSON and the bytes of files, and answers with a line of JSON and the pixels (`sandbox_worker`).
 """
 
 from __future__ import annotations
@@ -13,27 +13,29 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from resunet.data.formats.nifti import nifti_header
-from resunet.data.readers import read_scan, read_volume
-from resunet.data.scan import Array, Placement, Scan, spread_channel
+from resunet.data.formats.series import Series
+from resunet.data.scan import Array, BoolMask, Placement, Scan, spread_channel
 from resunet.data.volume import Volume
 from resunet.errors import InputError
 
 TIMEOUT = 5.0  # seconds for one file
 MEMORY = 1536 * 1024 * 1024  # bytes of address space of the process
-MAX_PIXEL_BYTES = 192 * 1024 * 1024  # of what one file may hold decoded
+SECONDS_PER_FILE = 0.1  # more for each further file of a series
 IDLE = 20.0  # seconds without a file after which the process ends
+WORKER = "resunet.data.sandbox_worker"
+MASK = "\0mask"  # among the files of a request for a segmentation: the packed mask, under a name that no file has
 PASSED_VARIABLES = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "TMPDIR")
 
 
 class SandboxedDecoder:
-    """Decodes one file after the other in a process that starts on demand and ends when idle. Thread-safe.
+    """Decodes one file, or one series, after the other in a process that starts on demand and ends when idle. Thread-safe.
 
     Args:
         timeout: seconds for one file; the process is killed when it takes longer.
@@ -49,8 +51,7 @@ class SandboxedDecoder:
 
     def read(self, content: bytes, name: str) -> Scan:
         """`read_scan` of the bytes. Raises InputError, also when the file takes too long or breaks its decoder."""
-        answer, pixels = self._decode(content, name, "scan")
-        slices = np.frombuffer(pixels, answer["dtype"]).reshape(answer["shape"])
+        answer, slices = self._request("scan", {name: content}, name)
         spacing, placement = answer["spacing"], answer["placement"]
         return Scan(
             name,
@@ -63,31 +64,38 @@ class SandboxedDecoder:
 
     def read_volume(self, content: bytes, name: str) -> Volume:
         """`readers.read_volume` of the bytes. Raises InputError as `read`."""
-        answer, voxels = self._decode(content, name, "volume")
-        return Volume(
-            name,
-            np.frombuffer(voxels, answer["dtype"]).reshape(answer["shape"]),
-            np.array(answer["affine"]),
-            tuple(answer["sides"]) if answer["sides"] else None,
-            answer["is_oriented"],
-            tuple(answer["notes"]),
-            nifti_header(base64.b64decode(answer["header"])),
-        )
+        return _volume(name, *self._request("volume", {name: content}, name))
 
-    def _decode(self, content: bytes, name: str, kind: str) -> tuple[dict[str, Any], bytes]:
+    def find_series(self, files: Mapping[str, bytes]) -> list[Series]:
+        """`series.find_series` of files by name. Raises InputError as `read`."""
+        answer, _ = self._request("find series", files, "The series")
+        return [Series(description, tuple(names), frames) for description, names, frames in answer["series"]]
+
+    def read_series(self, files: Mapping[str, bytes], name: str) -> Volume:
+        """`readers.read_dicom_series` of files by name, without their data sets. Raises InputError as `read`."""
+        return _volume(name, *self._request("series", files, name))
+
+    def write_segmentation(self, files: Mapping[str, bytes], name: str, mask: BoolMask, model: str) -> bytes:
+        """A DICOM SEG of the mask (I, J, K) of such a series. Raises InputError as `read`."""
+        packed = {**files, MASK: np.packbits(mask).tobytes()}
+        return self._request("segmentation", packed, name, model=model)[1].tobytes()
+
+    def _request(self, task: str, files: Mapping[str, bytes], name: str, **options: Any) -> tuple[dict[str, Any], Array]:
+        sizes = [len(content) for content in files.values()]
+        request = {"task": task, "name": name, "files": list(files), "sizes": sizes, **options}
         with self._lock:
-            process = self._running()
-            with _killed_after(self.timeout, process) as late:
+            process, seconds = self._running(), self.timeout + SECONDS_PER_FILE * (len(files) - 1)
+            with _killed_after(seconds, process) as late:
                 try:
-                    answer, payload = self._ask(process, content, name, kind)
+                    answer, payload = self._ask(process, request, b"".join(files.values()))
                 except (OSError, EOFError, ValueError):
                     self._end()
-                    what = f"takes more than {self.timeout:g} s to decode" if late.is_set() else "breaks its decoder"
+                    what = f"takes more than {seconds:g} s to decode" if late.is_set() else "breaks its decoder"
                     raise InputError(f"{name} {what}; export it again as PNG, or give part of it.") from None
             self._end_when_idle()
         if "error" in answer:
             raise InputError(answer["error"])
-        return answer, payload
+        return answer, np.frombuffer(payload, answer["dtype"]).reshape(answer["shape"])
 
     def close(self) -> None:
         """End the process; the next file starts another."""
@@ -99,7 +107,7 @@ class SandboxedDecoder:
             package = str(Path(__file__).resolve().parents[2])
             environment = {name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ}
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(self.memory)],
+                [sys.executable, "-m", WORKER, str(self.memory)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -121,10 +129,23 @@ class SandboxedDecoder:
             self._process = None
 
     @staticmethod
-    def _ask(process: subprocess.Popen[bytes], content: bytes, name: str, kind: str) -> tuple[dict[str, Any], bytes]:
+    def _ask(process: subprocess.Popen[bytes], request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
         assert process.stdin is not None and process.stdout is not None
-        _send(process.stdin, {"name": name, "kind": kind}, memoryview(content))
-        return _receive(process.stdout)
+        send(process.stdin, request, memoryview(content))
+        return receive(process.stdout)
+
+
+def _volume(name: str, answer: dict[str, Any], voxels: Array) -> Volume:
+    return Volume(
+        name,
+        voxels,
+        np.array(answer["affine"]),
+        tuple(answer["sides"]) if answer["sides"] else None,
+        answer["is_oriented"],
+        tuple(answer["notes"]),
+        nifti_header(base64.b64decode(answer["header"])) if answer["header"] else None,
+        answer["modality"],
+    )
 
 
 @contextlib.contextmanager
@@ -144,14 +165,15 @@ def _killed_after(seconds: float, process: subprocess.Popen[bytes]) -> Iterator[
         limit.cancel()
 
 
-def _send(stream: IO[bytes], header: dict[str, Any], payload: memoryview) -> None:
+def send(stream: IO[bytes], header: dict[str, Any], payload: memoryview) -> None:
+    """A line of JSON, and the bytes that it announces."""
     stream.write(json.dumps(header | {"bytes": payload.nbytes}).encode() + b"\n")
     stream.write(payload)
     stream.flush()
 
 
-def _receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
-    """Raises EOFError when the other side has ended."""
+def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
+    """What `send` sent. Raises EOFError when the other side has ended."""
     line = stream.readline()
     if not line.endswith(b"\n"):
         raise EOFError
@@ -160,44 +182,3 @@ def _receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
     if len(payload) != header["bytes"]:
         raise EOFError
     return header, payload
-
-
-def _answer(content: bytes, name: str, kind: str) -> tuple[dict[str, Any], memoryview]:
-    try:
-        header, pixels = (_volume if kind == "volume" else _scan)(content, name)
-        if pixels.nbytes > MAX_PIXEL_BYTES:
-            raise InputError(f"{name} holds more than {MAX_PIXEL_BYTES >> 20} MB of pixels; give part of it.")
-    except InputError as error:
-        return {"error": str(error)}, memoryview(b"")
-    return {"dtype": pixels.dtype.str, "shape": pixels.shape, **header}, np.ascontiguousarray(pixels).data.cast("B")
-
-
-def _scan(content: bytes, name: str) -> tuple[dict[str, Any], Array]:
-    scan = read_scan(content, name)
-    pixels = scan.slices[..., :1] if scan.slices.strides[-1] == 0 else scan.slices
-    fields = {name: getattr(scan, name) for name in ("spacing", "notes", "modality", "placement")}
-    return fields, pixels
-
-
-def _volume(content: bytes, name: str) -> tuple[dict[str, Any], Array]:
-    volume = read_volume(content, name)
-    fields = {name: getattr(volume, name) for name in ("sides", "is_oriented", "notes")}
-    header = base64.b64encode(volume.header.binaryblock).decode()
-    return {**fields, "affine": volume.affine.tolist(), "header": header}, volume.voxels
-
-
-def _serve(memory: int) -> None:
-    """The process's side: answer until the input ends."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would put a visitor's pixels on the disk
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    with contextlib.suppress(EOFError, BrokenPipeError):
-        while True:
-            header, content = _receive(sys.stdin.buffer)
-            _send(sys.stdout.buffer, *_answer(content, header["name"], header["kind"]))
-
-
-if __name__ == "__main__":
-    _serve(int(sys.argv[1]))

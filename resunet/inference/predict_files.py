@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from resunet.data.archive import unpack
 from resunet.data.case import Role, case_and_role
 from resunet.data.names import MASK
 from resunet.data.readers import read_scan
+from resunet.data.volume import Volume
 from resunet.errors import InputError
 from resunet.files import atomic_path, encode_mask
 from resunet.hub import FLAGSHIP, VOLUME_MODEL
 from resunet.inference.items import Item, image_files, items_of
 from resunet.inference.pipeline import TumourPipeline
-from resunet.inference.predict_volumes import read_case, read_dicom_case, segment_case
+from resunet.inference.predict_volumes import read_case, read_dicom_case, read_slices, segment_case
 from resunet.inference.verdict import ScanSummary
 
 
@@ -35,17 +39,40 @@ class Choices:
 
 
 def predict_files(images: Sequence[Path], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
-    """Segment files one by one, as results are asked for: the result for each file or case, or the file and its error.
+    """Segment files, those in folders and zip files among them, one by one, as results are asked for.
+
+    Gives the result for each file or case, or the file and its error.
 
     A single slice gives <stem>_mask.png, slice n of a stack <stem>_<n>_mask.png, at the input's size, 0 or 255. A NIfTI file,
     and several whose names say that they are sequences of one case, give <stem>_mask.nii.gz on the grid of the (FLAIR)
-    file; a DICOM series gives <folder>_mask.dcm, a DICOM SEG.
+    file; a DICOM series gives <folder>_mask.dcm, a DICOM SEG; a patient's folder of the LGG set <patient>_mask.nii.gz.
 
     Raises:
         InputError: before anything is written, where two results would have one name, or one the name of a file that lies
             beside the inputs.
     """
-    yield from _predict(items_of(image_files(images)), out, model, choices)
+    with ExitStack() as folders:
+        unpacked = {_unpacked(path, folders): path for path in images if path.suffix.lower() == ".zip"}
+        paths = [*unpacked, *(path for path in images if path not in unpacked.values())]
+
+        def name_of(file: Path) -> str:
+            return next((str(path / file.relative_to(top)) for top, path in unpacked.items() if top in file.parents), str(file))
+
+        yield from _predict(items_of(image_files(paths)), out, model, choices, name_of)
+
+
+def _unpacked(path: Path, folders: ExitStack) -> Path:
+    """A folder with the images of a zip file that is gone when `folders` is left. Raises InputError."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist.")
+    top = Path(folders.enter_context(TemporaryDirectory())) / path.stem
+    for name, content in unpack(path.read_bytes()).items():
+        file = top / name
+        if not file.resolve().is_relative_to(top.resolve()):
+            raise InputError(f"{path} holds files outside of its folder; zip the folder again.")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return top
 
 
 def predict_case(roles: Mapping[Role, Path], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
@@ -55,7 +82,9 @@ def predict_case(roles: Mapping[Role, Path], out: Path, model: str | None, choic
     yield from _predict([Item(roles["flair"], case_and_role(roles["flair"].name)[0], roles)], out, model, choices)
 
 
-def _predict(items: Sequence[Item], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
+def _predict(
+    items: Sequence[Item], out: Path, model: str | None, choices: Choices, name_of: Callable[[Path], str] = str
+) -> Iterator[dict[str, Any]]:
     outputs, pipelines = Outputs(items, out), dict[str, TumourPipeline]()
     for item in items:
         started, name = time.perf_counter(), model or (VOLUME_MODEL if item.is_volume else FLAGSHIP)
@@ -63,10 +92,10 @@ def _predict(items: Sequence[Item], out: Path, model: str | None, choices: Choic
         try:
             segment = _segment_volume if item.is_volume else _predict_file
             content = segment(pipeline, item, outputs, choices)
-            files = {"files": [str(path) for path in item.files]} if len(item.files) > 1 else {}
-            yield {"file": str(item.path), **files, **content, "seconds": round(time.perf_counter() - started, 4)}
+            files = {"files": [name_of(path) for path in item.files]} if len(item.files) > 1 else {}
+            yield {"file": name_of(item.path), **files, **content, "seconds": round(time.perf_counter() - started, 4)}
         except InputError as error:
-            yield {"file": str(item.path), "error": str(error)}
+            yield {"file": name_of(item.path), "error": str(error)}
 
 
 def load_pipeline(model: str, choices: Choices) -> TumourPipeline:
@@ -77,8 +106,14 @@ def load_pipeline(model: str, choices: Choices) -> TumourPipeline:
     return pipeline
 
 
+def _read(item: Item) -> Volume:
+    if item.roles:
+        return read_case(item.name, item.roles)
+    return read_slices(item.name, item.stack) if item.stack else read_dicom_case(item.name, item.series)
+
+
 def _segment_volume(pipeline: TumourPipeline, item: Item, outputs: Outputs, choices: Choices) -> dict[str, Any]:
-    volume = read_case(item.name, item.roles) if item.roles else read_dicom_case(item.name, item.series)
+    volume = _read(item)
     pipeline.check_modality(volume)
     slices = outputs.of_stack(item, volume.axial_depth) if choices.png else []
     return segment_case(pipeline, volume, outputs.of_volume(item), slices, choices.probability, choices.tta)

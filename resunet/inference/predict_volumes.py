@@ -13,7 +13,8 @@ from resunet.data.case import Role, assemble
 from resunet.data.formats.nifti import nifti_on_grid
 from resunet.data.formats.segmentation import write_segmentation
 from resunet.data.names import MASK, stem_of
-from resunet.data.readers import read_dicom_series, read_volume
+from resunet.data.readers import read_dicom_series, read_scan, read_volume
+from resunet.data.stack import stacked
 from resunet.data.volume import Volume
 from resunet.files import atomic_path, encode_mask
 from resunet.inference.pipeline import TumourPipeline
@@ -29,6 +30,11 @@ def read_case(name: str, paths: Mapping[Role, Path]) -> Volume:
 def read_dicom_case(name: str, files: Sequence[Path]) -> Volume:
     """The files of a DICOM series as one volume. Raises InputError."""
     return assemble(name, {"flair": read_dicom_series({file.name: file for file in files}, name)})
+
+
+def read_slices(name: str, files: Sequence[Path]) -> Volume:
+    """One patient's slices from foot to head as one volume. Raises InputError."""
+    return assemble(name, {"flair": stacked(name, [read_scan(file) for file in files])})
 
 
 def content_of(prediction: VolumePrediction, mask: np.ndarray[Any, np.dtype[np.bool_]], certain: float) -> dict[str, Any]:
