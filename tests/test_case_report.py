@@ -48,7 +48,9 @@ def test_millimetres_follow_the_spacing_of_rows_and_columns():
 def test_verdict_has_a_line_for_each_outcome():
     assert verdict(prediction(square())) == "Tumour found. P(tumour) 90.0%, 100 pixels, 0.8% of the slice."
     assert verdict(prediction(square(), 0.2)).startswith("No tumour found. P(tumour) 20.0%, below the gate of 50%")
-    assert verdict(prediction(square(0))).startswith("Suspicious, but nothing outlined")
+    assert verdict(prediction(square(0))).startswith("No tumour found. P(tumour) 90.0%; no pixel reaches")
+    sure = replace(prediction(square(0)), certain=0.65)
+    assert verdict(sure).startswith("Suspicious, but nothing outlined. P(tumour) 90.0%; no pixel reaches")
 
 
 def test_scores_by_hand():

@@ -1,16 +1,19 @@
 """The slideshow: what is on its slides, and that it plays by itself."""
 
+import base64
+import io
 import json
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from resunet.data.samples import load_samples
 from resunet.evaluation.evaluation import Evaluation
 from resunet.hub import FLAGSHIP, find_model
 from resunet.inference.pipeline import TumourPipeline
-from resunet.reports.slideshow import Slide, case_slide, comparison_slide, finding_slides, slideshow_html
+from resunet.reports.slideshow import Slide, case_slide, comparison_slide, finding_slides, head_slide, slideshow_html
 from tests.test_app import fresh_caches, open_screen  # noqa: F401 (fixture)
 
 
@@ -31,19 +34,29 @@ def test_findings_are_the_summary():
     dice = evaluation.summary["metrics"]["volume_dice_mean"]["value"]
     assert finding_slides(evaluation)[0].figure == f"{dice:.2f}"
     bars = comparison_slide({FLAGSHIP: evaluation}).bars
-    assert [(bar.label, bar.value) for bar in bars] == [("ResUNet-Lite", dice)]
+    assert [(bar.label, bar.value, bar.is_marked) for bar in bars] == [("ResUNet-Lite", dice, True)]
 
 
-@pytest.mark.parametrize(("name", "steps"), [("large_1", 3), ("none_1", 3)])
+@pytest.mark.parametrize(("name", "steps"), [("large_1", 4), ("none_1", 3)])
 def test_a_case_is_told_in_steps(name: str, steps: int):
     sample = next(sample for sample in load_samples() if sample.name == name)
     prediction = TumourPipeline.load().predict(np.asarray(sample.image))
     told = case_slide(sample, prediction).steps
-    assert len(told) == steps and all(picture.startswith("data:image/jpeg;base64,") for picture, _ in told)
-    assert ("Dice with the truth" in told[-1][1]) == bool(sample.mask.any()) and "simulated" in told[0][1]
+    assert len(told) == steps and all(step.picture.startswith("data:image/jpeg;base64,") for step in told)
+    finding = "Tumour found" if sample.mask.any() else "No tumour found"
+    assert told[2].title == finding and ("Dice 0.9" in told[-1].title) == bool(sample.mask.any())
+    assert "simulated" in told[0].caption
+
+
+def test_the_head_turns():
+    with Image.open(io.BytesIO(base64.b64decode(head_slide().steps[0].picture.partition(",")[2]))) as animation:
+        assert animation.n_frames == 48
+        frames = [np.asarray(animation.convert("RGB"), int) for number in (0, 24) if animation.seek(number) is None]
+    orange = [(frame[..., 0] - frame[..., 2] > 60).sum() for frame in frames]
+    assert min(orange) > 5_000 and np.abs(frames[0] - frames[1]).mean() > 3
 
 
 def test_the_screen_offers_the_slideshow_as_a_file():
     app = open_screen("slideshow")
     assert len(app.get("iframe")) == 1
-    assert [button.label for button in app.get("download_button")] == ["Download the slideshow (HTML)"]
+    assert [button.label for button in app.get("download_button")] == ["Download the show (HTML)"]

@@ -61,7 +61,7 @@ class Bright:
     """A pipeline whose stage 2 outlines what is bright in FLAIR, and whose stage 1 is not there."""
 
     def __init__(self) -> None:
-        self.stage_1, self.gate, self.threshold, self.clean_up = None, 0.0, 0.5, CleanUp()
+        self.stage_1, self.gate, self.threshold, self.clean_up, self.certain = None, 0.0, 0.5, CleanUp(), np.inf
         self.stage_2 = SimpleNamespace(volume=self.volume)
 
     def volume(self, images: Iterable[np.ndarray], count: int, tta: bool) -> Iterator[ProbabilityMap]:

@@ -19,6 +19,7 @@ from resunet.evaluation.cross_validation import CROSS_VALIDATED, REPORTED_MEAN, 
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import EXTERNAL
 from resunet.hub import FLAGSHIP, STAGE_1, VOLUME_MODEL
+from resunet.inference.verdict import percent
 from resunet.reports.case_report import verdict
 
 SHOWN = "large_2"
@@ -52,7 +53,11 @@ def steps(columns: Sequence[DeltaGenerator]) -> None:
     outlined = overlay.draw(plain, prediction.mask, prediction.probability, "outline", 1.0)
     texts = (
         ("A slice goes in", plain, "Three channels: pre-contrast, FLAIR, post-contrast. This one is simulated."),
-        ("Is there a tumour?", grad_cam, f"Stage 1. P(tumour) {prediction.p_tumour:.1%}; bright is evidence for a tumour."),
+        (
+            "Is there a tumour?",
+            grad_cam,
+            f"Stage 1. P(tumour) {percent(prediction.p_tumour)}; bright is evidence.",
+        ),
         ("Where?", outlined, f"Stage 2. {verdict(prediction)}"),
     )
     for column, (title, picture, caption) in zip(columns, texts, strict=True):

@@ -9,10 +9,11 @@ from resunet.data.samples import load_samples
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import Evaluation
 from resunet.hub import FLAGSHIP
-from resunet.reports.slideshow import Slide, case_slide, comparison_slide, finding_slides, slideshow_html
+from resunet.reports.slideshow import Slide, case_slide, comparison_slide, finding_slides, head_slide, slideshow_html
 
-CASES = ("large_2", "typical_1", "none_1", "cavity_1", "small_2", "faint_1", "none_3", "large_4")
-HEIGHT = 780
+TITLE = "The slideshow"
+CASES = ("large_2", "typical_1", "none_1", "cavity_1", "small_2", "faint_1", "none_3", "large_3")
+HEIGHT = "calc(100dvh - 9rem)"  # what the window leaves beside the header and the line below
 
 
 @st.cache_data(show_spinner="Preparing the slideshow", hash_funcs={Evaluation: lambda evaluation: evaluation.key})
@@ -30,6 +31,7 @@ def html(revision: str, measured: dict[str, Evaluation]) -> str:
     slides = [
         Slide("Is there a tumour, and where?", "A ResNet-50 decides whether an MRI slice shows one; a ResUNet outlines it."),
         *cases[:4],
+        head_slide(),
         *findings,
         *cases[4:],
         Slide("Try it", "Drop in a slice of your own, or ask where these figures come from. Research use only."),
@@ -39,9 +41,10 @@ def html(revision: str, measured: dict[str, Evaluation]) -> str:
 
 try:
     page = html(models.revision(), evaluations.of_all(evaluations.compared_models(), "test"))
-    st.iframe(page, height=HEIGHT, alt="The slideshow")
+    st.html(f"<style>iframe[title='{TITLE}'] {{ height: {HEIGHT} !important; min-height: 26rem; }}</style>")
+    st.iframe(page, height=600, alt=TITLE)
     with st.container(horizontal=True, vertical_alignment="center"):
-        download("Download the slideshow (HTML)", lambda: page, "brain-tumour-segmentation.html", icon=":material/download:")
+        download("Download the show (HTML)", lambda: page, "brain-tumour-segmentation.html", icon=":material/download:")
         st.caption("One file. It opens in any browser and plays without this server and without a network.")
 except InputError as error:
     show_error(error)

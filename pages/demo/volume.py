@@ -12,7 +12,7 @@ from resunet.errors import InputError
 from resunet.evaluation.volume_scores import score_volume
 from resunet.hub import VOLUME_MODEL
 from resunet.inference.predict_volumes import content_of
-from resunet.inference.verdict import UNLIKE
+from resunet.inference.verdict import UNLIKE, percent
 from resunet.inference.volumes import VolumePrediction
 from resunet.reports.volume_report import SPREAD, slices_table, volume_interval, volume_report
 
@@ -35,9 +35,7 @@ def show(files: volumes.Files, original: VolumePrediction) -> None:
         )
     prediction = original.with_threshold(threshold)
     mask = prediction.axial_mask
-    stage_1 = models.pipeline().stage_1
-    certain = stage_1.threshold if stage_1 else 1.0
-    content = content_of(prediction, mask, certain)
+    content = content_of(prediction, mask)
     table = slices_table(prediction, mask)
     with headline:
         _headline(content, files.is_sample)
@@ -47,7 +45,7 @@ def show(files: volumes.Files, original: VolumePrediction) -> None:
     with left:
         volume_viewer.show(files, prediction, mask, truth)
     with right:
-        volume_viewer.along_the_head(table, certain)
+        volume_viewer.along_the_head(table, prediction.certain)
     with st.container(horizontal=True):
         name, report = files.name, {"case": files.name, **content}
         download("Mask (NIfTI)", lambda: volume_viewer.on_grid(prediction, mask), f"{name}_mask.nii.gz")
@@ -66,7 +64,7 @@ def _headline(content: dict, is_sample: bool) -> None:
             st.badge(UNLIKE, icon=":material/warning:", color="red")
         st.badge("Research use only", icon=":material/science:", color="gray")
     found = f"{content['tumour_slices']:,} of {content['slices']:,} slices"
-    p_tumour = "" if content["p_tumour"] is None else f", highest P(tumour) {content['p_tumour']:.1%}"
+    p_tumour = "" if content["p_tumour"] is None else f", highest P(tumour) {percent(content['p_tumour'])}"
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.header(content["verdict"], anchor=False, width="content")
         st.markdown(f"##### {found}{p_tumour}.", width="content")

@@ -55,6 +55,7 @@ class Prediction:
         uncertainty: (H, W) float32, standard deviation over test-time augmentations, or None.
         unfamiliarity: above 0 for a picture unlike those that stage 1 was trained on, infinite on a light background, which
             none of those has; NaN where that cannot be said.
+        certain: p_tumour from which stage 1 on its own says that the slice shows a tumour.
         seconds: time by step.
         notes: sentences about what was done to the input.
     """
@@ -67,6 +68,7 @@ class Prediction:
     grad_cam: FloatImage
     uncertainty: FloatImage | None = None
     unfamiliarity: float = math.nan
+    certain: float = math.inf
     seconds: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -131,6 +133,11 @@ class TumourPipeline:
         name = classifier or (stage_2.config.gate.model if stage_2.config.gate else None)
         return cls(stage_2, Stage1(find_model(name), precision) if name else None)
 
+    @property
+    def certain(self) -> float:
+        """p_tumour from which stage 1 on its own says that there is a tumour; infinite without stage 1."""
+        return self.stage_1.threshold if self.stage_1 else math.inf
+
     def check_modality(self, scan: Scan | Volume) -> None:
         """Refuse a scan that was made in another way than those of the training set, by its own account. Raises InputError."""
         made_by = OTHER_THAN_MRI.get(scan.modality or "")
@@ -184,6 +191,7 @@ class TumourPipeline:
             grad_cam=to_input(judgement.grad_cam),
             uncertainty=uncertainty,
             unfamiliarity=math.inf if has_light_background(image) else judgement.unfamiliarity,
+            certain=self.certain,
             seconds=seconds,
             notes=notes,
         )

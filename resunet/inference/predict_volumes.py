@@ -37,18 +37,13 @@ def read_slices(name: str, files: Sequence[Path]) -> Volume:
     return assemble(name, {"flair": stacked(name, [read_scan(file) for file in files])})
 
 
-def content_of(prediction: VolumePrediction, mask: np.ndarray[Any, np.dtype[np.bool_]], certain: float) -> dict[str, Any]:
-    """Verdict and figures of a volume as plain values.
-
-    Args:
-        mask: (D, H, W), of the prediction.
-        certain: p_tumour from which stage 1 on its own says that a slice shows a tumour.
-    """
+def content_of(prediction: VolumePrediction, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> dict[str, Any]:
+    """Verdict and figures of a volume as plain values. `mask` (D, H, W) is the prediction's."""
     judged = prediction.p_tumour[np.isfinite(prediction.p_tumour)]
     highest = float(judged.max()) if judged.size else math.nan
     voxels, sides = int(mask.sum()), prediction.volume.sides
     return {
-        "verdict": verdict_of(voxels == 0 and not highest >= certain, voxels),
+        "verdict": verdict_of(voxels, highest, prediction.certain),
         "p_tumour": None if math.isnan(highest) else round(highest, 6),
         "gated": bool(judged.size) and bool((judged < prediction.gate).all()),
         "tumour_pixels": voxels,
@@ -70,7 +65,7 @@ def segment_case(
     """
     prediction = predict_volume(pipeline, volume, tta)
     mask = prediction.axial_mask
-    content = content_of(prediction, mask, pipeline.stage_1.threshold if pipeline.stage_1 else math.inf)
+    content = content_of(prediction, mask)
     stored = volume.from_axial(mask)
     model = pipeline.stage_2.config.display_name
     files = {

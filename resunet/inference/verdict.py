@@ -19,16 +19,22 @@ UNLIKE = "Unlike the scans this was trained on"
 MANY = 0.5  # share of a volume's slices that must be unlike the training's for the volume to be so
 
 
-def verdict_of(gated: bool, tumour_pixels: int) -> str:
-    """The verdict on a slice or a volume.
+def verdict_of(tumour_pixels: int, p_tumour: float, certain: float) -> str:
+    """The verdict on a slice or a volume, in the words that stand everywhere.
 
     Args:
-        gated: whether stage 1 stopped it, all slices of a volume.
         tumour_pixels: of the mask.
+        p_tumour: of stage 1, of a volume the highest; NaN without stage 1.
+        certain: p_tumour from which stage 1 on its own says that there is a tumour.
     """
-    if gated:
-        return NOT_FOUND
-    return FOUND if tumour_pixels else SUSPICIOUS
+    if tumour_pixels:
+        return FOUND
+    return SUSPICIOUS if p_tumour >= certain else NOT_FOUND
+
+
+def percent(p_tumour: float) -> str:
+    """P(tumour) as it is written everywhere."""
+    return f"{p_tumour:.1%}"
 
 
 @dataclass
@@ -36,7 +42,7 @@ class ScanSummary:
     """What the pipeline says about all slices of a scan together; fed with one prediction after the other."""
 
     scan: Scan
-    _figures: list[tuple[float, bool, int, bool]] = field(default_factory=list)
+    _figures: list[tuple[float, bool, int, bool, float]] = field(default_factory=list)
     _notes: dict[str, None] = field(default_factory=dict)
     _not_judged: int = 0
 
@@ -46,7 +52,7 @@ class ScanSummary:
             self._not_judged += 1
             return
         pixels = int(np.count_nonzero(prediction.mask))
-        self._figures.append((prediction.p_tumour, prediction.gated, pixels, prediction.is_unlike_training))
+        self._figures.append((prediction.p_tumour, prediction.gated, pixels, prediction.is_unlike_training, prediction.certain))
         self._notes.update(dict.fromkeys(prediction.notes))
 
     def content(self) -> dict[str, Any]:
@@ -57,12 +63,12 @@ class ScanSummary:
         """
         if not self._figures:
             raise NoContrastError(f"{self.scan.name} holds nothing with contrast to judge; give one that shows tissue.")
-        p_tumour, gated, pixels, unlike = zip(*self._figures, strict=True)
+        p_tumour, gated, pixels, unlike, certain = zip(*self._figures, strict=True)
         notes = list(dict.fromkeys((*self.scan.notes, *self._notes)))
         if self._not_judged:
             notes.append(f"{self._not_judged} of {len(self.scan.slices)} slices have no contrast and were not judged.")
         return {
-            "verdict": verdict_of(all(gated), sum(pixels)),
+            "verdict": verdict_of(sum(pixels), max(p_tumour), certain[0]),
             "p_tumour": None if math.isnan(p_tumour[0]) else round(max(p_tumour), 6),
             "gated": all(gated),
             "tumour_pixels": sum(pixels),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +34,7 @@ class VolumePrediction:
         gate: p_tumour below which a slice counts as empty.
         threshold: pixels of at least this probability are tumour.
         clean_up: which components of a slice stay.
+        certain: p_tumour from which stage 1 on its own says that a slice shows a tumour.
         notes: sentences about what was done to the input.
     """
 
@@ -43,6 +45,7 @@ class VolumePrediction:
     gate: float
     threshold: float
     clean_up: CleanUp
+    certain: float = math.inf
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -106,6 +109,7 @@ def predict_volume(
         pipeline.gate,
         pipeline.threshold,
         pipeline.clean_up,
+        pipeline.certain,
         tuple(notes),
     )
 

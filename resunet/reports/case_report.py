@@ -13,7 +13,7 @@ from resunet.data.scan import BoolMask
 from resunet.evaluation.metrics import count_pixels, dice, iou, ratio
 from resunet.evaluation.regions import measure_regions
 from resunet.inference.pipeline import Prediction
-from resunet.inference.verdict import FOUND, NOT_FOUND, UNLIKE, verdict_of
+from resunet.inference.verdict import UNLIKE, percent, verdict_of
 
 IN_PIXELS = "In pixels: this file does not say how large a pixel is."
 
@@ -36,16 +36,16 @@ def score_slice(predicted: BoolMask, truth: BoolMask) -> Scores:
 
 def verdict(prediction: Prediction) -> str:
     """One line: whether a tumour was found, how sure stage 1 is, and how large it is."""
-    p_tumour = "Stage 2 alone" if np.isnan(prediction.p_tumour) else f"P(tumour) {prediction.p_tumour:.1%}"
+    p_tumour = "Stage 2 alone" if np.isnan(prediction.p_tumour) else f"P(tumour) {percent(prediction.p_tumour)}"
     area = int(prediction.mask.sum())
-    finding = verdict_of(prediction.gated, area)
-    if finding == NOT_FOUND:
-        return f"{finding}. {p_tumour}, below the gate of {prediction.gate:.0%}."
-    if finding == FOUND:
+    finding = verdict_of(area, prediction.p_tumour, prediction.certain)
+    if area:
         return f"{finding}. {p_tumour}, {area:,} pixels, {area / prediction.mask.size:.1%} of the slice."
+    if prediction.gated:
+        return f"{finding}. {p_tumour}, below the gate of {prediction.gate:.0%}."
     reached = prediction.probability is not None and prediction.probability.max() >= prediction.threshold
     reason = "clean-up removed every region" if reached else f"no pixel reaches the threshold of {prediction.threshold:.2f}"
-    return f"{finding}. {p_tumour}, yet {reason}."
+    return f"{finding}. {p_tumour}; {reason}."
 
 
 def all_notes(prediction: Prediction, spacing: tuple[float, float] | None) -> list[str]:
@@ -69,7 +69,7 @@ def report(name: str, prediction: Prediction, model: str, spacing: tuple[float, 
         "file": name,
         "model": model,
         "research_use_only": True,
-        "verdict": verdict_of(prediction.gated, int(mask.sum())),
+        "verdict": verdict_of(int(mask.sum()), prediction.p_tumour, prediction.certain),
         "p_tumour": None if np.isnan(prediction.p_tumour) else round(prediction.p_tumour, 6),
         "gate": prediction.gate,
         "gated": prediction.gated,

@@ -7,19 +7,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from resunet.charts.overlay import Picture, Window, draw, render
+from resunet.charts.overlay import PREDICTED, TRUTH, Picture, Window, draw, outline, render
 from resunet.charts.style import model_colour
 from resunet.data.samples import Sample
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import Evaluation
+from resunet.hub import FLAGSHIP
 from resunet.inference.pipeline import Prediction
+from resunet.inference.verdict import percent
 from resunet.reports.case_report import score_slice, verdict
 
 TEMPLATE = Path(__file__).with_suffix(".html")
+TURNING_HEAD = Path(__file__).with_name("turning_head.webp")  # made by docs/turning_head.py
 PICTURE = 640  # pixels, side of a slice on a slide
 JPEG_QUALITY = 90
 SHOWN = ("volume_dice_mean", "tumour_slice_dice", "lesion_sensitivity_q1")
@@ -34,6 +38,15 @@ class Bar:
     low: float
     high: float
     colour: str
+    is_marked: bool = False
+
+
+class Step(NamedTuple):
+    """One picture of a slide, as data URI, with its title and caption."""
+
+    picture: str
+    title: str
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -41,14 +54,14 @@ class Slide:
     """One slide: a title over a figure, a sentence, pictures that follow one another, or bars.
 
     Attributes:
-        steps: (picture as data URI, caption) pairs, shown one after the other.
+        steps: pictures with titles of their own, shown one after the other.
     """
 
     title: str
     text: str = ""
     figure: str = ""
     note: str = ""
-    steps: tuple[tuple[str, str], ...] = ()
+    steps: tuple[Step, ...] = ()
     bars: tuple[Bar, ...] = field(default=())
 
 
@@ -59,25 +72,32 @@ def slideshow_html(slides: Sequence[Slide]) -> str:
 
 
 def case_slide(sample: Sample, prediction: Prediction) -> Slide:
-    """A bundled sample on its way through both stages."""
+    """A bundled sample on its way through both stages, to the verdict and the true outline."""
     plain = render(sample.image, "FLAIR", Window(), PICTURE)
     grad_cam = draw(plain, prediction.mask, prediction.grad_cam, "heat", 0.7)
+    finding, _, figures = verdict(prediction).partition(". ")
     steps = [
-        (_data_uri(plain), "A slice goes in." + (" This one is simulated." if sample.simulated else "")),
-        (_data_uri(grad_cam), f"Stage 1: P(tumour) {prediction.p_tumour:.1%}. Bright: evidence for a tumour."),
+        Step(
+            _data_uri(plain), "Is there a tumour?", "A slice goes in." + (" This one is simulated." if sample.simulated else "")
+        ),
+        Step(
+            _data_uri(grad_cam), "Is there a tumour?", f"Stage 1: P(tumour) {percent(prediction.p_tumour)}. Bright: evidence."
+        ),
     ]
-    if not prediction.gated:
-        outlined = draw(plain, prediction.mask, prediction.probability, "outline", 1.0)
-        steps.append((_data_uri(outlined), f"Stage 2: {verdict(prediction)}{_against_truth(sample, prediction)}"))
-    else:
-        steps.append((_data_uri(plain), "Below the gate: no tumour found, nothing to outline."))
-    return Slide("Is there a tumour?", steps=tuple(steps))
+    outlined = draw(plain, prediction.mask, prediction.probability, "outline", 1.0)
+    steps.append(Step(_data_uri(outlined), finding, figures))
+    if sample.mask.any():
+        score = score_slice(prediction.mask, sample.mask).dice
+        both = outline(outline(plain, sample.mask, TRUTH), prediction.mask, PREDICTED)
+        steps.append(Step(_data_uri(both), f"{finding}. Dice {score:.2f}", "Orange: outlined. Blue: the true outline."))
+    return Slide("", steps=tuple(steps))
 
 
-def _against_truth(sample: Sample, prediction: Prediction) -> str:
-    if not sample.mask.any():
-        return ""
-    return f" Dice with the truth: {score_slice(prediction.mask, sample.mask).dice:.2f}."
+def head_slide() -> Slide:
+    """The bundled examination, turning, with what the volume model outlines in it."""
+    picture = f"data:image/webp;base64,{base64.b64encode(TURNING_HEAD.read_bytes()).decode()}"
+    text = "A whole examination, simulated. Orange is what the volume model outlines, slice by slice."
+    return Slide("", steps=(Step(picture, "From slices to a head", text),) * 2)
 
 
 def finding_slides(evaluation: Evaluation) -> list[Slide]:
@@ -96,7 +116,9 @@ def comparison_slide(evaluations: Mapping[str, Evaluation]) -> Slide:
     figures = {name: evaluation.summary["metrics"]["volume_dice_mean"] for name, evaluation in evaluations.items()}
     ordered = sorted(figures, key=lambda name: -figures[name]["value"])
     bars = tuple(
-        Bar(evaluations[name].display_name, figure["value"], figure["low"], figure["high"], model_colour(name))
+        Bar(
+            evaluations[name].display_name, figure["value"], figure["low"], figure["high"], model_colour(name), name == FLAGSHIP
+        )
         for name in ordered
         for figure in [figures[name]]
     )
