@@ -130,6 +130,16 @@ def test_three_planes_a_rendering_and_the_command_lines_mask(
     page.wait_for_timeout(3000)
     picture = np.frombuffer(canvas.screenshot(), np.uint8)
     assert picture.size > 20_000  # four views compress to more than an empty canvas does
+    before = canvas.screenshot()
+    plot = page.locator(".js-plotly-plot .nsewdrag").first
+    plot.scroll_into_view_if_needed()
+    place = plot.bounding_box()
+    assert place is not None
+    page.mouse.move(place["x"] + 0.2 * place["width"], place["y"] + 0.5 * place["height"], steps=4)
+    page.wait_for_timeout(500)
+    page.mouse.click(place["x"] + 0.2 * place["width"], place["y"] + 0.5 * place["height"])
+    page.wait_for_timeout(4000)
+    assert canvas.screenshot() != before  # the crosshair lies in another slice
     threshold = page.get_by_role("slider", name="Threshold")
     threshold.focus()
     for _ in range(3):

@@ -35,6 +35,9 @@ HELPER = st.components.v2.component(
       const frame = [...document.querySelectorAll("iframe")].find((one) => one.title.includes("niivue"));
       const canvas = frame && frame.contentDocument && frame.contentDocument.querySelector("canvas");
       if (!canvas) return;
+      const box = canvas.getBoundingClientRect();  // NiiVue listens to keys once it was clicked; here beside the planes
+      const at = { clientX: box.right - 2, clientY: box.bottom - 2, bubbles: true };
+      for (const event of ["mousedown", "mouseup"]) canvas.dispatchEvent(new MouseEvent(event, at));
       const press = (code) => canvas.dispatchEvent(new KeyboardEvent("keydown", { code, ctrlKey: true, bubbles: true }));
       for (let step = 0; step < data.depth; step++) press("KeyD");
       for (let step = 1; step < data.slice; step++) press("KeyU");
