@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from resunet.data.archive import unpack
 from resunet.data.case import Role, case_and_role
 from resunet.data.names import MASK
 from resunet.data.readers import read_scan
+from resunet.data.scan import Scan
 from resunet.data.volume import Volume
 from resunet.errors import InputError
 from resunet.files import atomic_path, encode_mask
@@ -86,16 +88,19 @@ def _predict(
     items: Sequence[Item], out: Path, model: str | None, choices: Choices, name_of: Callable[[Path], str] = str
 ) -> Iterator[dict[str, Any]]:
     outputs, pipelines = Outputs(items, out), dict[str, TumourPipeline]()
-    for item in items:
-        started, name = time.perf_counter(), model or (VOLUME_MODEL if item.is_volume else FLAGSHIP)
-        pipeline = pipelines[name] = pipelines.get(name) or load_pipeline(name, choices)
-        try:
-            segment = _segment_volume if item.is_volume else _predict_file
-            content = segment(pipeline, item, outputs, choices)
-            files = {"files": [name_of(path) for path in item.files]} if len(item.files) > 1 else {}
-            yield {"file": name_of(item.path), **files, **content, "seconds": round(time.perf_counter() - started, 4)}
-        except InputError as error:
-            yield {"file": name_of(item.path), "error": str(error)}
+    with ThreadPoolExecutor(1) as readers:
+        for item in items:
+            started, name = time.perf_counter(), model or (VOLUME_MODEL if item.is_volume else FLAGSHIP)
+            reading = readers.submit(_read, item)  # while the models load
+            pipeline = pipelines[name] = pipelines.get(name) or load_pipeline(name, choices)
+            try:
+                read = reading.result()
+                segment: Callable[..., dict[str, Any]] = _segment_volume if isinstance(read, Volume) else _segment_scan
+                content = segment(pipeline, read, item, outputs, choices)
+                files = {"files": [name_of(path) for path in item.files]} if len(item.files) > 1 else {}
+                yield {"file": name_of(item.path), **files, **content, "seconds": round(time.perf_counter() - started, 4)}
+            except InputError as error:
+                yield {"file": name_of(item.path), "error": str(error)}
 
 
 def load_pipeline(model: str, choices: Choices) -> TumourPipeline:
@@ -106,14 +111,15 @@ def load_pipeline(model: str, choices: Choices) -> TumourPipeline:
     return pipeline
 
 
-def _read(item: Item) -> Volume:
+def _read(item: Item) -> Volume | Scan:
     if item.roles:
         return read_case(item.name, item.roles)
-    return read_slices(item.name, item.stack) if item.stack else read_dicom_case(item.name, item.series)
+    if item.stack:
+        return read_slices(item.name, item.stack)
+    return read_dicom_case(item.name, item.series) if item.series else read_scan(item.path)
 
 
-def _segment_volume(pipeline: TumourPipeline, item: Item, outputs: Outputs, choices: Choices) -> dict[str, Any]:
-    volume = _read(item)
+def _segment_volume(pipeline: TumourPipeline, volume: Volume, item: Item, outputs: Outputs, choices: Choices) -> dict[str, Any]:
     pipeline.check_modality(volume)
     slices = outputs.of_stack(item, volume.axial_depth) if choices.png else []
     return segment_case(pipeline, volume, outputs.of_volume(item), slices, choices.probability, choices.tta)
@@ -181,9 +187,8 @@ def _distinct_names(items: Sequence[Item]) -> dict[Item, str]:
     return names
 
 
-def _predict_file(pipeline: TumourPipeline, item: Item, outputs: Outputs, choices: Choices) -> dict[str, Any]:
+def _segment_scan(pipeline: TumourPipeline, scan: Scan, item: Item, outputs: Outputs, choices: Choices) -> dict[str, Any]:
     """Masks are written when all of them are known: a stack leaves all of its files, or none."""
-    scan = read_scan(item.path)
     pipeline.check_modality(scan)
     count = len(scan.slices)
     paths = [outputs.single(item)] if count == 1 else outputs.of_stack(item, count)

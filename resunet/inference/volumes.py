@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +22,8 @@ from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.postprocessing import to_mask
 
 NEIGHBOUR_MM = 4.0  # distance of neighbouring slices in the training set, about
+AHEAD = 4  # slices that are prepared while the networks are at others
+T = TypeVar("T")
 OnProgress = Callable[[int], object]  # slices done; an exception that it raises ends the work
 
 
@@ -137,13 +142,15 @@ class _Passes:
 
     def _judged(self, numbers: range) -> Iterator[FloatImage]:
         """What the networks see of each slice, on its way past stage 1."""
-        for number in numbers:
-            image = with_square_pixels(self.window.cut(normalise(self.slices[number])), self._spacing)
+        for number, image in zip(numbers, ahead(self._prepared, numbers), strict=True):
             self.has_contrast[number] = image.any()
             if self._stage_1 is not None and self.has_contrast[number]:
                 judgement = self._stage_1(image)
                 self.p_tumour[number], self.unlike[number] = judgement.p_tumour, judgement.unfamiliarity > 0
             yield image
+
+    def _prepared(self, number: int) -> FloatImage:
+        return with_square_pixels(self.window.cut(normalise(self.slices[number])), self._spacing)
 
     def _put_back(self, plane: FloatImage) -> FloatImage:
         """A map of the networks' square on the whole slice."""
@@ -151,6 +158,18 @@ class _Passes:
         squared = with_square_pixels(np.zeros((rows, columns), np.float32), self._spacing).shape
         height, width = self.slices.shape[1:3]
         return self.window.put_back(stretch(fit_back(plane, *squared), rows, columns), height, width)
+
+
+def ahead(make: Callable[[int], T], numbers: Iterable[int]) -> Iterator[T]:
+    """What `make` gives for each number, made in another thread while the one before is used."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[Future[T]] = deque()
+        for number in numbers:
+            waiting.append(pool.submit(make, number))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def neighbour_step(distance: float | None) -> int:

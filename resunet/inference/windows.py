@@ -8,18 +8,21 @@ import numpy as np
 
 from resunet.data.transforms import FloatImage
 
+ROUNDED = 4
 WINDOW = 24  # slices that such a network is given at once, the halo on both sides among them; 13 MB each
 
 
 def window_length(count: int, halo: int, most: int) -> int:
     """Slices of a window: the fewest that `count` slices need in as few windows as `most` slices allow.
 
-    All windows of a sequence are of one length, because a network is compiled for each.
+    All windows of a sequence are of one length, because a network is compiled for each; rounded up, so that sequences of
+    nearly the same length share it.
     """
     if count <= most:
         return count
     windows = -(-(count - 2 * halo) // (most - 2 * halo))
-    return -(-(count + 2 * halo * (windows - 1)) // windows)
+    fewest = -(-(count + 2 * halo * (windows - 1)) // windows)
+    return min(-(-fewest // ROUNDED) * ROUNDED, most)
 
 
 def in_windows(
