@@ -26,8 +26,12 @@ def navigation():
 
 
 if __name__ == "__main__":
+    from pages.common.presenter import dress
+
     st.set_page_config(page_title="Brain-tumour segmentation", page_icon="pages/common/icon.png", layout="wide")
-    navigation().run()
+    page = navigation()
+    dress()
+    page.run()
 else:
     from pages.common.server import keep_memory_small, lifespan
 

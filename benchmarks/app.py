@@ -85,11 +85,11 @@ def viewer_alone() -> None:
 
 
 def redraw_on_server() -> float:
-    """Median seconds that the server takes to redraw after the threshold moved, without browser and network."""
+    """Median seconds that the server takes to redraw after the gate moved, without browser and network."""
     page = AppTest.from_function(viewer_alone, default_timeout=60).run()
     times = []
     for step in range(REDRAWS):
-        next(slider for slider in page.slider if slider.label == "Threshold").set_value(0.6 if step % 2 else 0.3)
+        page.slider(key="gate").set_value(0.6 if step % 2 else 0.3)
         started = time.perf_counter()
         page.run()
         times.append(time.perf_counter() - started)

@@ -87,8 +87,8 @@ def test_a_sample_gets_its_verdict_at_once():
     finding, _, figures = expected.partition(". ")
     assert app.header[0].value == finding
     assert figures in text_of(app)
-    assert len(app.get("image")) == 24 + 1 + 3  # gallery, main picture, probability, Grad-CAM, hits and misses
-    assert [metric.label for metric in app.metric] == ["Dice", "IoU", "Precision", "Recall"]
+    assert "Dice 0.9" in text_of(app) and len(app.get("image")) == 24  # the gallery
+    assert len(app.get("bidi_component")) == 1  # the viewer
 
 
 def test_one_click_chooses_another_sample():
@@ -98,34 +98,41 @@ def test_one_click_chooses_another_sample():
     assert not app.exception
 
 
-def test_sliders_act_on_kept_probabilities(monkeypatch: pytest.MonkeyPatch):
+def test_threshold_and_gate_act_on_kept_probabilities(monkeypatch: pytest.MonkeyPatch):
     app = open_screen("single_image")
     before = text_of(app)
 
     def forbidden(*_: object, **__: object) -> None:
-        raise AssertionError("a slider must not cause a forward pass")
+        raise AssertionError("neither threshold nor gate must cause a forward pass")
 
     monkeypatch.setattr(TumourPipeline, "predict", forbidden)
-    app.slider(key="threshold").set_value(0.95).run()
-    assert not app.exception and text_of(app) != before
+    app.query_params["threshold"] = "0.95"
+    app.run()
+    assert not app.exception and text_of(app) != before and app.header[0].value == "Tumour found"
     app.slider(key="gate").set_value(1.0).run()
-    assert not app.exception and app.header[0].value == "No tumour found"
+    assert not app.exception and app.header[0].value == "Suspicious, but nothing outlined"  # stage 1 is sure of it
 
 
-@pytest.mark.parametrize("style", ["Fill", "Heat", "None"])
-def test_every_overlay_and_channel_draws(style: str):
+def test_a_link_opens_its_sample_at_its_threshold():
+    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+    app.query_params.update(sample="cavity_2", threshold="0.9", layer="probability")
+    app = app.run().switch_page("pages/demo/single_image.py")
+    app.query_params.update(sample="cavity_2", threshold="0.9", layer="probability")
+    app.run()
+    expected = verdict(TumourPipeline.load().predict(SAMPLES["cavity_2"].image, segment_all=True).with_thresholds(0.9))
+    assert "Simulated sample: Cavity 2" in text_of(app) and expected.partition(". ")[2] in text_of(app)
+    for nonsense in ("", "x", "-3", "nan"):
+        app.query_params["threshold"] = nonsense
+        assert not app.run().exception
+
+
+def test_uncertainty_runs_the_flips(monkeypatch: pytest.MonkeyPatch):
     app = open_screen("single_image")
-    app.segmented_control(key="style").set_value(style).run()
-    app.segmented_control(key="channel").set_value("All three as colour").run()
-    app.toggle(key="truth").set_value(True).run()
-    assert not app.exception
-    assert "Blue line: true outline" in text_of(app)
-
-
-def test_uncertainty_adds_a_map():
-    app = open_screen("single_image")
+    asked = []
+    real = TumourPipeline.predict
+    monkeypatch.setattr(TumourPipeline, "predict", lambda *args, **kw: asked.append(kw["tta"]) or real(*args, **kw))
     app.toggle(key="tta").set_value(True).run()
-    assert not app.exception and "**Uncertainty**" in text_of(app)
+    assert not app.exception and asked == [True]
 
 
 def upload(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
@@ -139,7 +146,7 @@ def test_an_upload_gets_its_verdict_and_keeps_its_notes():
     app = upload(open_screen("single_image"), ("grey.png", picture(RGB.convert("L"), "PNG")))
     assert "One channel: it is used for all three" in text_of(app)
     assert "grey.png" in text_of(app) and not app.error
-    assert not app.metric  # no truth, no scores
+    assert "Dice" not in text_of(app)  # no truth, no score
 
 
 def test_spacing_of_a_file_gives_millimetres():
@@ -197,7 +204,7 @@ def test_patients_of_the_data_set_come_with_truth_and_a_badge(kaggle: Path, monk
     app = open_screen("single_image")
     app.segmented_control(key="source").set_value("LGG patients").run()
     assert len(app.selectbox(key="patient").options) == 8
-    assert [metric.label for metric in app.metric][:1] == ["Dice"]
+    assert "Dice" in text_of(app) and "in the training set" in app.selectbox(key="patient").options[-1]
     assert not app.exception
 
 
@@ -247,7 +254,7 @@ def test_a_model_on_the_hub_is_offered_again_after_a_refusal(
         server.status = 0
         app.button(key="again").click().run()
     assert not [error.value for error in app.error] and "Simulated sample: Large 1" in text_of(app)
-    assert len(app.metric) == 4
+    assert app.header[0].value == "Tumour found"
 
 
 def test_damaged_weights_are_named_and_the_dashboard_still_works(copied_weights: Path):

@@ -24,6 +24,7 @@ class Case:
         patient: whose slice of the LGG set it is, where it is one.
         spacing: millimetres between rows and columns, where the file says so.
         notes: sentences about what was done to the file.
+        link: query parameters that lead back to it, where it can be had again.
     """
 
     title: str
@@ -35,3 +36,9 @@ class Case:
     patient: str | None = None
     spacing: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    link: dict[str, str] | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells this slice from every other."""
+        return f"{self.digest}-{self.number}"

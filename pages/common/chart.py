@@ -7,8 +7,10 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from pages.common import presenter
 from pages.common.downloads import download
 from resunet.charts.export import chart_table, safe_csv
+from resunet.charts.style import TEXT
 
 
 def chart(figure: go.Figure, key: str, title: str, selectable: bool = False) -> Any:
@@ -24,6 +26,10 @@ def chart(figure: go.Figure, key: str, title: str, selectable: bool = False) -> 
             type="tertiary",
             help="The chart's data. The toolbar over the chart saves it as PNG.",
         )
+    if presenter.is_on():
+        size = TEXT * presenter.LARGER
+        figure = go.Figure(figure).update_layout(font_size=size, legend_font_size=size)  # the figure may be others', too
+        figure.update_xaxes(tickfont_size=size, title_font_size=size).update_yaxes(tickfont_size=size, title_font_size=size)
     config = {"displaylogo": False, "toImageButtonOptions": {"format": "png", "filename": key, "scale": 2}}
     if not selectable:
         return st.plotly_chart(figure, key=key, config=config)

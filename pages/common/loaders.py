@@ -27,7 +27,7 @@ from resunet.hub import find_model, find_samples
 
 BRATS_SETTING = "BRATS_DATA"
 KEPT_FILES = 128
-THUMBNAIL = 116  # pixels
+THUMBNAIL = 60  # pixels
 T = TypeVar("T")
 
 

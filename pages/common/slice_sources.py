@@ -18,6 +18,7 @@ from resunet.data.samples import Sample
 from resunet.data.scan import FORMATS
 from resunet.data.slices import SliceRecord
 from resunet.data.splits import site
+from resunet.hub import FLAGSHIP
 
 KIND_LABELS = {
     "typical": "Typical",
@@ -41,23 +42,25 @@ def choose_sample() -> Case:
     samples = {sample.name: sample for sample in loaders.samples()}
     pictures = loaders.thumbnails()
     first = FIRST_SAMPLE if FIRST_SAMPLE in samples else next(iter(samples))
-    chosen = st.session_state.get("sample", first)
-    with st.container(horizontal=True, wrap=False, gap="small", key="gallery"):
+    chosen = st.session_state.get("sample") or st.query_params.get("sample")
+    chosen = chosen if chosen in samples else first
+    with st.container(horizontal=True, wrap=False, gap="xsmall", key="gallery"):
         for name, sample in samples.items():
             _thumbnail(sample, pictures[name], chosen=chosen == name)
     sample = samples[chosen]
     title = f"{'Simulated sample' if sample.simulated else 'Sample'}: {sample_label(sample)}"
-    return Case(title, sample.digest, 0, sample.image, sample.mask, simulated=sample.simulated)
+    return Case(title, sample.digest, 0, sample.image, sample.mask, simulated=sample.simulated, link={"sample": chosen})
 
 
 def _thumbnail(sample: Sample, picture: bytes, chosen: bool) -> None:
-    with st.container(width=loaders.THUMBNAIL, gap="xxsmall"):
+    with st.container(width=loaders.THUMBNAIL, gap=None, key=f"thumbnail_{sample.name}"):
         st.image(picture, width=loaders.THUMBNAIL, alt=f"Thumbnail of {sample_label(sample)}")
         st.button(
             sample_label(sample),
             key=f"sample_{sample.name}",
             type="primary" if chosen else "secondary",
             width="stretch",
+            help=sample_label(sample),
             on_click=lambda: st.session_state.update(sample=sample.name),
         )
 
@@ -130,12 +133,22 @@ def choose_patient() -> Case:
     """Patient and slice of the LGG set, with its true mask."""
     patients = loaders.lgg_patients()
     left, right = st.columns([2, 3], vertical_alignment="bottom")
-    patient = left.selectbox("Patient", sorted(patients), format_func=lambda name: f"{name} ({site(name)})", key="patient")
+    config, asked = loaders.model_config(FLAGSHIP), st.query_params
+    names = sorted(patients, key=lambda name: (config.split_of(name) == "train", name))  # held-out patients first
+    start = names.index(asked["patient"]) if asked.get("patient") in names else 0
+
+    def words(name: str) -> str:
+        return f"{name} ({site(name)}{', in the training set' if config.split_of(name) == 'train' else ''})"
+
+    patient = left.selectbox("Patient", names, start, format_func=words, key="patient")
     records = patients[patient]
     numbers = [record.number for record in records]
-    number = right.select_slider("Slice", numbers, value=loaders.largest_slice(patient), key=f"slice_{patient}")
-    record = records[numbers.index(number)]
-    return Case(f"{patient}, slice {number}", _record_digest(record), 0, record.image(), record.mask(), patient=patient)
+    wanted = int(asked["slice"]) if patient == asked.get("patient") and asked.get("slice", "").isdigit() else None
+    first = wanted if wanted in numbers else loaders.largest_slice(patient)
+    number = right.select_slider("Slice", numbers, value=first, key=f"slice_{patient}")
+    record, title = records[numbers.index(number)], f"{patient}, slice {number}"
+    link = {"patient": patient, "slice": str(number)}
+    return Case(title, _record_digest(record), 0, record.image(), record.mask(), patient=patient, link=link)
 
 
 @st.cache_data(max_entries=1024, show_spinner=False)

@@ -1,42 +1,35 @@
-"""The verdict and the pictures of one slice, with controls that act on cached probabilities only."""
+"""The verdict on one slice, its picture and what a person takes away; controls act on kept probabilities only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
-from pages.common import loaders, predictions
+from pages.common import loaders, predictions, slice_viewer
 from pages.common.case import Case
 from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
 from resunet.charts import overlay
 from resunet.charts.export import safe_csv
-from resunet.charts.overlay import Picture, Window
 from resunet.errors import InputError
 from resunet.evaluation.regions import measure_regions
 from resunet.files import encode_mask
 from resunet.hub import FLAGSHIP
 from resunet.inference.pipeline import Prediction
 from resunet.inference.verdict import UNLIKE
-from resunet.reports.case_report import IN_PIXELS, Scores, regions_table, report, score_slice, verdict
+from resunet.reports.case_report import IN_PIXELS, regions_table, report, score_slice, verdict
 
-PICTURE = 720  # pixels, longer side of the main picture
-SMALL_PICTURE = 360
+PICTURE = 720  # pixels, longer side of the picture that is downloaded
 # By the split that a patient is in; the others were seen neither in training nor in choosing.
 MEMBERSHIP: dict[str | None, tuple[str, Any]] = {
     "train": ("In the training set", "orange"),
     "val": ("In the validation set", "blue"),
     None: ("Held out from training", "blue"),
 }
-STYLES = {"Outline": "outline", "Fill": "fill", "Heat": "heat", "None": "none"}
-SCORES = {  # as the fields of `Scores`
-    "Dice": "Dice of this slice: twice the overlap over the sum of both areas",
-    "IoU": "Overlap over union of both areas in this slice",
-    "Precision": "Share of the outlined pixels that are tumour",
-    "Recall": "Share of the tumour's pixels that are outlined",
-}
+BLUE = " Blue line: true outline."
 UNLIKE_HELP = (
     "Stage 1 sees in this picture what it saw in none of its training slices: another organ, sequence or modality, or a "
     "picture that was changed. The verdict then means little."
@@ -56,22 +49,10 @@ REGION_LABELS = {
 }
 
 
-@dataclass(frozen=True)
-class Display:
-    """How the visitor wants to see the slice."""
-
-    style: Any
-    opacity: float
-    channel: str
-    window: Window
-    truth_outline: bool
-
-
 @st.fragment
 def show(case: Case) -> None:
-    """Everything about one slice; moving a control redraws this part of the page only."""
+    """Everything about one slice; what a control changes redraws this part of the page only."""
     headline = st.container(gap="xsmall")
-    left, right = st.columns([5, 6], gap="medium")
     try:
         with st.spinner("Predicting"):
             tta = st.session_state.get("tta", False)
@@ -80,41 +61,41 @@ def show(case: Case) -> None:
         show_error(error)
         return
     original = replace(predicted, notes=tuple(dict.fromkeys((*case.notes, *predicted.notes))))
-    with right:
-        scores = st.container()
-        prediction = original.with_thresholds(*_threshold_controls(original))
-        display = _display_controls(case)
-        maps = st.container()
+    gate = st.session_state.get("gate", original.gate)
+    prediction = original.with_thresholds(slice_viewer.chosen_threshold(case, original.threshold), gate)
     with headline:
         _headline(case, prediction)
-    with scores:
-        if case.truth is not None:
-            _scores(score_slice(prediction.mask, case.truth))
-    with left:
-        picture = _main_picture(case, prediction, display)
-        st.image(picture, width="stretch", alt=f"{case.title} with the outlined finding")
-        _legend(case, display)
-        _downloads(case, prediction, picture)
-    with maps:
-        _maps(case, prediction, display)
+    slice_viewer.show(case, prediction, original.threshold)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{escape_markdown(case.title)}. Orange line: predicted outline.{BLUE if case.truth is not None else ''}")
+        with st.popover("Download", icon=":material/download:"):
+            _downloads(case, prediction)
+        with st.popover("Settings", icon=":material/tune:"):
+            _settings(original)
     _regions(case, prediction)
 
 
 def _headline(case: Case, prediction: Prediction) -> None:
-    with st.container(horizontal=True, gap="xsmall"):
-        if case.simulated:
-            st.badge("Simulated", icon=":material/draw:", color="violet", help="Drawn by the bundled simulator, not a patient")
-        if case.patient:
-            _membership_badge(case.patient)
+    finding, _, figures = verdict(prediction).partition(". ")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
+        st.header(finding, anchor=False, width="content")
+        st.markdown(f"##### {figures}{_score(case, prediction)}", width="content")
         if prediction.is_unlike_training:
             st.badge(UNLIKE, icon=":material/warning:", color="red", help=UNLIKE_HELP)
+        if case.patient:
+            _membership_badge(case.patient)
+        if case.simulated:
+            st.badge("Simulated", icon=":material/draw:", color="violet", help="Made by the bundled simulator, not a patient")
         st.badge("Research use only", icon=":material/science:", color="gray")
-    finding, _, figures = verdict(prediction).partition(". ")
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        st.header(finding, anchor=False, width="content")
-        st.markdown(f"##### {figures}", width="content")
     for note in prediction.notes:
         st.caption(note)
+
+
+def _score(case: Case, prediction: Prediction) -> str:
+    """Dice with the truth, where there is one and it is not empty like the mask."""
+    if case.truth is None or np.isnan(dice := score_slice(prediction.mask, case.truth).dice):
+        return ""
+    return f" Dice {dice:.3f}."
 
 
 def _membership_badge(patient: str) -> None:
@@ -124,19 +105,8 @@ def _membership_badge(patient: str) -> None:
     st.badge(words, icon=":material/database:", color=colour, help=f"Patient {patient} of the {config.data_set.name}")
 
 
-def _threshold_controls(prediction: Prediction) -> tuple[float, float]:
-    """Threshold and gate, starting at the values chosen on validation."""
-    first, second = st.columns(2)
-    threshold = first.slider(
-        "Threshold",
-        0.01,
-        0.99,
-        prediction.threshold,
-        0.01,
-        key="threshold",
-        help=f"Pixels of at least this probability are outlined. Chosen on validation: {prediction.threshold:.2f}.",
-    )
-    gate = second.slider(
+def _settings(prediction: Prediction) -> None:
+    st.slider(
         "Gate",
         0.0,
         1.0,
@@ -145,79 +115,7 @@ def _threshold_controls(prediction: Prediction) -> tuple[float, float]:
         key="gate",
         help=f"Slices with a lower P(tumour) count as empty. Chosen on validation: {prediction.gate:.2f}.",
     )
-    return threshold, gate
-
-
-def _display_controls(case: Case) -> Display:
-    style = st.segmented_control("Overlay", list(STYLES), default="Outline", required=True, key="style")
-    channel = st.segmented_control(
-        "Channel", [*overlay.CHANNELS, overlay.ALL_CHANNELS], default="FLAIR", required=True, key="channel"
-    )
-    opacity, level, width = st.columns(3)
-    with st.container(horizontal=True):
-        truth_outline = case.truth is not None and st.toggle("True outline", key="truth")
-        st.toggle(
-            "Uncertainty",
-            key="tta",
-            help="Averages stage 2 over four flips of the slice and shows where they disagree. Slower.",
-        )
-    return Display(
-        style=STYLES[style],
-        opacity=opacity.slider("Opacity", 0.0, 1.0, 0.8, 0.05, key="opacity"),
-        channel=channel,
-        window=Window(
-            level.slider("Level", 0.0, 1.0, 0.5, 0.01, key="level", help="The grey value shown as middle grey"),
-            width.slider("Window", 0.05, 2.0, 1.0, 0.05, key="window", help="How many grey values span black to white"),
-        ),
-        truth_outline=truth_outline,
-    )
-
-
-def _main_picture(case: Case, prediction: Prediction, display: Display) -> Picture:
-    plain = overlay.render(case.image, display.channel, display.window, PICTURE)
-    picture = overlay.draw(plain, prediction.mask, prediction.probability, display.style, display.opacity)
-    if display.truth_outline and case.truth is not None:
-        picture = overlay.outline(picture, case.truth, overlay.TRUTH)
-    return picture
-
-
-def _legend(case: Case, display: Display) -> None:
-    words = {
-        "outline": "Orange line: predicted outline.",
-        "fill": "Orange: predicted tumour.",
-        "heat": "Brighter: higher tumour probability of the pixel.",
-        "none": "Slice without overlay.",
-    }[display.style]
-    st.caption(f"{escape_markdown(case.title)}. {words}" + (" Blue line: true outline." if display.truth_outline else ""))
-
-
-def _maps(case: Case, prediction: Prediction, display: Display) -> None:
-    """Small pictures side by side: probability, Grad-CAM, uncertainty, hits and misses."""
-    plain = overlay.render(case.image, display.channel, display.window, SMALL_PICTURE)
-    pictures: list[tuple[str, str, Picture]] = []
-    if prediction.probability is not None:
-        probability = overlay.heat(prediction.probability, plain.shape[1], plain.shape[0])[0]
-        pictures.append(("Probability map", "Stage 2: black 0, yellow 1", probability))
-    grad_cam = overlay.draw(plain, prediction.mask, prediction.grad_cam, "heat", 0.7)
-    pictures.append(("Grad-CAM of stage 1", "Where the classifier saw evidence for a tumour", grad_cam))
-    if prediction.uncertainty is not None:
-        spread = overlay.heat(prediction.uncertainty * 4, plain.shape[1], plain.shape[0])[0]
-        pictures.append(("Uncertainty", "Standard deviation over four flips: yellow 0.25 and more", spread))
-    if case.truth is not None:
-        errors = overlay.error_map(plain, prediction.mask, case.truth)
-        pictures.append(("Hits and misses", "Green hit, blue missed, red false positive", errors))
-    columns = st.columns(len(pictures))
-    for column, (title, caption, picture) in zip(columns, pictures, strict=True):
-        with column:
-            st.markdown(f"**{title}**")
-            st.image(picture, width="stretch", alt=title)
-            st.caption(caption)
-
-
-def _scores(scores: Scores) -> None:
-    for column, (label, meaning), value in zip(st.columns(4), SCORES.items(), scores, strict=True):
-        shown = f"{value:.3f}" if value == value else "undefined"
-        column.metric(label, shown, help=f"{meaning}; undefined where there is nothing to count", border=True)
+    st.toggle("Uncertainty", key="tta", help="Averages stage 2 over four flips and shows where they disagree. Slower.")
 
 
 def _regions(case: Case, prediction: Prediction) -> None:
@@ -231,11 +129,15 @@ def _regions(case: Case, prediction: Prediction) -> None:
         st.caption(IN_PIXELS)
 
 
-def _downloads(case: Case, prediction: Prediction, picture: Picture) -> None:
+def _downloads(case: Case, prediction: Prediction) -> None:
     stem = case.title.replace(": ", "_").replace(", ", "_").replace(" ", "_")
     truth, spacing = case.truth, case.spacing
-    with st.container(horizontal=True):
-        download("Mask (PNG)", lambda: encode_mask(prediction.mask), f"{stem}_mask.png")
-        download("Overlay (PNG)", lambda: overlay.encode_png(picture), f"{stem}_overlay.png")
-        download("Report (JSON)", lambda: report(case.title, prediction, FLAGSHIP, spacing, truth), f"{stem}.json")
-        download("Regions (CSV)", lambda: safe_csv(regions_table(prediction, spacing)), f"{stem}_regions.csv")
+    download("Mask (PNG)", lambda: encode_mask(prediction.mask), f"{stem}_mask.png")
+    download("Overlay (PNG)", lambda: overlay.encode_png(_picture(case, prediction)), f"{stem}_overlay.png")
+    download("Report (JSON)", lambda: report(case.title, prediction, FLAGSHIP, spacing, truth), f"{stem}.json")
+    download("Regions (CSV)", lambda: safe_csv(regions_table(prediction, spacing)), f"{stem}_regions.csv")
+
+
+def _picture(case: Case, prediction: Prediction) -> overlay.Picture:
+    plain = overlay.render(case.image, "FLAIR", overlay.Window(), PICTURE)
+    return overlay.draw(plain, prediction.mask, prediction.probability, "outline", 1.0)

@@ -57,17 +57,16 @@ def show(files: volumes.Files, original: VolumePrediction) -> None:
 
 
 def _headline(content: dict, is_sample: bool) -> None:
-    with st.container(horizontal=True, gap="xsmall"):
-        if is_sample:
-            st.badge("Simulated", icon=":material/draw:", color="violet", help="Made by the bundled simulator, not a patient")
-        if content["unlike_training"]:
-            st.badge(UNLIKE, icon=":material/warning:", color="red")
-        st.badge("Research use only", icon=":material/science:", color="gray")
     found = f"{content['tumour_slices']:,} of {content['slices']:,} slices"
     p_tumour = "" if content["p_tumour"] is None else f", highest P(tumour) {percent(content['p_tumour'])}"
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
         st.header(content["verdict"], anchor=False, width="content")
         st.markdown(f"##### {found}{p_tumour}.", width="content")
+        if content["unlike_training"]:
+            st.badge(UNLIKE, icon=":material/warning:", color="red")
+        if is_sample:
+            st.badge("Simulated", icon=":material/draw:", color="violet", help="Made by the bundled simulator, not a patient")
+        st.badge("Research use only", icon=":material/science:", color="gray")
     st.caption(escape_markdown(" ".join(content["notes"])))
 
 

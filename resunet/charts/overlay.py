@@ -19,9 +19,10 @@ PREDICTED: Colour = (230, 159, 0)
 TRUTH: Colour = (86, 180, 233)
 HIT: Colour = (0, 158, 115)
 MISS: Colour = (86, 180, 233)
-FALSE_POSITIVE: Colour = (213, 94, 0)
+FALSE_POSITIVE: Colour = (204, 51, 153)
 
 CHANNELS = {"FLAIR": 1, "Pre-contrast": 0, "Post-contrast": 2}
+HEAD = 0.08  # share of the brightest above which a pixel is tissue
 ALL_CHANNELS = "All three as colour"
 
 
@@ -40,6 +41,20 @@ def render(image: npt.NDArray[np.generic], channel: str, window: Window, size: i
     planes = range(3) if channel == ALL_CHANNELS else [CHANNELS[channel]] * 3
     shown = np.stack([_windowed(np.asarray(image[..., plane], np.float32), window) for plane in planes], axis=-1)
     return _resize(shown, size, cv2.INTER_CUBIC)
+
+
+def channels(image: npt.NDArray[np.generic]) -> Picture:
+    """All channels of a slice (H, W, 3), each from its 0.5th to its 99.8th percentile: uint8."""
+    return np.stack([_windowed(np.asarray(image[..., plane], np.float32), Window()) for plane in range(3)], axis=-1)
+
+
+def head_mask(image: npt.NDArray[np.generic]) -> BoolMask:
+    """Where the head is in a slice (H, W, 3), its dark parts included: (H, W)."""
+    plane = cv2.GaussianBlur(np.asarray(image[..., CHANNELS["FLAIR"]], np.float32), (0, 0), 2)
+    tissue = plane - plane.min() > HEAD * (np.percentile(plane, 99) - plane.min())
+    outlines, _ = cv2.findContours(tissue.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = cv2.drawContours(np.zeros(plane.shape, np.uint8), outlines, -1, 1, cv2.FILLED)
+    return np.asarray(filled > 0)
 
 
 def _windowed(plane: npt.NDArray[np.float32], window: Window) -> Picture:

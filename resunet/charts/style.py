@@ -15,6 +15,7 @@ BLUE, ORANGE, GREEN, RED, SKY, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "
 # Four more, near Tol's muted ones.
 WINE, TEAL, OLIVE, INDIGO = "#882255", "#44AA99", "#999933", "#7B6FD0"
 HEIGHT = 360
+TEXT = 14  # pixels, of all words in a chart
 SHORT_LEGEND, LEGEND_ROW = 3, 22  # entries; pixels
 BESIDE, BELOW = 64, 60  # pixels for the numbers and the title of an axis
 
@@ -66,8 +67,11 @@ def finish(figure: go.Figure, x: str | None = None, y: str | None = None, height
         margin={"l": BESIDE if y else 10, "r": 10, "t": 40, "b": BELOW + rows if x or rows else 10},
         legend=below if rows else above,
         hoverlabel={"align": "left"},
+        font_size=TEXT,
+        legend_font_size=TEXT,
         **layout,
     )
+    figure.update_xaxes(tickfont_size=TEXT, title_font_size=TEXT).update_yaxes(tickfont_size=TEXT, title_font_size=TEXT)
     figure.update_xaxes(title=x, automargin=rows > 0 or any(_are_words(trace.x) for trace in figure.data))
     figure.update_yaxes(title=y, automargin=any(_are_words(trace.y) for trace in figure.data))
     return figure
