@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from resunet.charts import animation, comparison, metrics, replay, stage_1, style
-from resunet.charts.masks_replay import masks_animation
+from resunet.charts import comparison, metrics, replay, stage_1, style
+from resunet.charts.masks_replay import SampleMasks
 from resunet.evaluation.aggregate import summarise_segmentation
 from resunet.evaluation.compare import paired_table
 from resunet.evaluation.definitions import DEFINITIONS, LABELS
@@ -90,36 +90,49 @@ def test_smoothing_keeps_constants_and_follows_the_formula():
     np.testing.assert_array_equal(replay.smooth(np.array([1.0, 5.0]), 0.0), [1.0, 5.0])
 
 
-def test_the_animation_grows_to_the_whole_history():
+def test_the_replay_uncovers_the_whole_history():
     figure = replay.animation({"resunet": HISTORY}, {"resunet": "ResUNet"})
-    assert len(figure.frames) == 3 * animation.STEPS + 1
-    lines = {trace.name: index for index, trace in enumerate(figure.data) if trace.name}
-    dice = lines["ResUNet, validation dice"]
-    first, middle, last = (figure.frames[index].data[dice] for index in (0, animation.STEPS // 2, -1))
-    assert list(first.y) == [0.2] and list(last.y) == [0.2, 0.6, 0.7, 0.65]
-    assert middle.y[-1] == pytest.approx(0.4) and middle.x[-1] == pytest.approx(1.5)  # half way between two epochs
-    names = {frame.name for frame in figure.frames}
-    steps = figure.layout.sliders[0].steps
-    assert len(steps) == 4 and all(step.args[0][0] in names for step in steps)
-    assert animation.FRAME_MS <= 50  # twenty frames a second or more
-    assert replay.best_epoch(HISTORY) == 3
+    assert [frame.name for frame in figure.frames] == ["1", "2", "3", "4"]
+    lines = [trace for trace in figure.data if trace.name == "ResUNet, validation dice"]
+    assert [line.visible for line in lines] == [True, False, False] and list(lines[0].y) == [0.2, 0.6, 0.7, 0.65]
+    assert list(lines[1].y) == pytest.approx(replay.smooth(np.array([0.2, 0.6, 0.7, 0.65]), 0.6))
+    veils = [frame.data[0] for frame in figure.frames]
+    assert [veil.x[0] for veil in veils] == [1, 2, 3, 4.5]  # at the last epoch nothing is covered
+    assert all(step.args[0][0] in {"1", "2", "3", "4"} for step in figure.layout.sliders[0].steps)
+    assert replay.best_epoch(HISTORY) == 3 and {shape.x0 for shape in figure.layout.shapes} == {3}
 
 
-def test_several_runs_and_a_classifier_share_an_animation():
+def test_smoothing_and_scale_are_the_browsers():
+    figure = replay.animation({"resunet": HISTORY}, {"resunet": "ResUNet"})
+    play, smoothing, scale = figure.layout.updatemenus
+    assert [button.label for button in play.buttons] == ["Half speed", "Play", "Double speed", "Pause"]
+    for button, name in zip(smoothing.buttons, replay.SMOOTHINGS, strict=True):
+        seen, indices = button.args[0]["visible"], button.args[1]
+        assert (
+            button.label == name
+            and sum(seen) == len(seen) // 3
+            and all(figure.data[index].mode == "lines" for index in indices)
+        )
+    low, high = scale.buttons[1].args[0]["yaxis.range"]
+    assert scale.buttons[1].args[0]["yaxis.type"] == "log" and low < high
+
+
+def test_several_runs_and_a_classifier_share_a_replay():
     classifier = HISTORY.drop(columns=["val_dice", "val_iou"]).assign(val_accuracy=0.9, val_auroc=[0.7, 0.8, 0.9, 0.85])
     histories = {"resunet": HISTORY, "resnet50": classifier.iloc[:2]}
-    figure = replay.animation(histories, {name: name for name in histories}, smoothing=0.5, log_loss=True)
+    figure = replay.animation(histories, {name: name for name in histories})
     assert replay.panels_of({"a": HISTORY, "b": classifier}) == list(replay.CURVES)
-    assert len(figure.frames) == 3 * animation.STEPS + 1
-    assert figure.layout.yaxis.type == "log"
+    assert len(figure.frames) == 4 and len(figure.layout.shapes) == 2 * len(replay.CURVES)
 
 
-def test_masks_animation_outlines_every_epoch():
+def test_pictures_show_the_outline_of_every_epoch_and_keep_the_last():
     mask = np.zeros((3, 1, 64, 64), bool)
     mask[1, 0, 10:20, 10:20] = mask[2, 0, 10:40, 10:40] = True
-    figure = masks_animation([np.zeros((64, 64), np.uint8)], [mask[2, 0]], mask, ["One"])
-    lengths = [max((x for x in frame.data[0].x if x is not None), default=0) for frame in figure.frames]
-    assert lengths == [0, 19.5, 39.5]
+    pictures = SampleMasks([np.zeros((64, 64), np.uint8)], [mask[2, 0]], mask, ["One"])
+    figure = replay.animation({"resunet": HISTORY}, {"resunet": "ResUNet"}, pictures)
+    lengths = [max((x for x in frame.data[-1].x or () if x is not None), default=0) for frame in figure.frames]
+    assert lengths == [0, 19.5, 39.5, 39.5]
+    assert len(figure.layout.images) == 1 and "One" in {note.text for note in figure.layout.annotations}
 
 
 def test_filters_keep_what_they_say():

@@ -1,5 +1,6 @@
 """Training replay: how the networks learned, epoch by epoch, and what they made of the sample slices meanwhile."""
 
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from pages.common.messages import show_error
 from resunet.artifacts import HISTORY, REPOSITORY, SNAPSHOTS, ModelFolder
 from resunet.charts import replay
 from resunet.charts.export import safe_csv
-from resunet.charts.masks_replay import masks_animation
+from resunet.charts.masks_replay import SampleMasks
 from resunet.data.samples import REPLAY, load_samples
 from resunet.errors import InputError
 from resunet.hub import FLAGSHIP, find_model, list_runs
@@ -21,6 +22,8 @@ from resunet.hub import FLAGSHIP, find_model, list_runs
 RUNS = REPOSITORY / "runs"
 KEPT_ANIMATIONS = 12  # one holds about 1 MB
 REFRESH_SECONDS = 3  # between two readings of a run in training
+RECENT = 600  # seconds since its last line for which a run counts as in training
+SHOWN_FIRST, MOST = "resunet", 6  # a run from scratch, which learns most before one's eyes
 
 
 def folders() -> dict[str, ModelFolder]:
@@ -40,56 +43,61 @@ def histories_of(chosen: dict[str, ModelFolder]) -> dict[str, pd.DataFrame]:
     return {name: table for name, folder in chosen.items() if (table := loaders.history(folder)) is not None}
 
 
-def replayed(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -> None:
-    """Curves and masks as animations that the browser plays by itself."""
+def replayed(chosen: dict[str, ModelFolder]) -> None:
+    """Curves and masks as one animation that the browser plays by itself."""
     histories = histories_of(chosen)
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        runs = tuple((name, str(chosen[name].path), loaders.stamp(chosen[name].path / HISTORY)) for name in histories)
-        chart(curves_animation(runs, smoothing, log_loss), "curves", "Curves (dotted: training, solid: validation)")
-    with right:
-        first = next((name for name, folder in chosen.items() if (folder.path / SNAPSHOTS).exists()), None)
-        if first is None:
-            st.info("No snapshots of the sample slices: a classifier outlines nothing, and a volume model needs neighbours.")
-            return
-        animation = masks_of_run(chosen[first].path, loaders.stamp(chosen[first].path / SNAPSHOTS))
-        chart(animation, "masks", f"What {label_of(first)} outlined after each epoch (simulated slices)")
+    first = next((name for name, folder in chosen.items() if (folder.path / SNAPSHOTS).exists()), None)
+    runs = tuple((name, str(chosen[name].path), loaders.stamp(chosen[name].path / HISTORY)) for name in histories)
+    pictures = f"; below, what {label_of(first)} outlined in simulated slices" if first else ""
+    chart(replay_of(runs, first), "curves", f"Dotted: training, solid: validation{pictures}")
+    if first is None:
+        st.info("No pictures of these runs: a classifier outlines nothing, and a volume model needs neighbouring slices.")
     table = next(iter(histories.values()))
     download("History as CSV", lambda: safe_csv(table), "history.csv")
 
 
 @st.cache_resource(max_entries=KEPT_ANIMATIONS, show_spinner=False)
-def curves_animation(runs: tuple[tuple[str, str, float], ...], smoothing: float, log_loss: bool) -> go.Figure:
-    """The curves of runs (name, folder, when its history changed); drawing the frames takes most of a second."""
-    histories = histories_of({name: ModelFolder(Path(path)) for name, path, _ in runs})
-    return replay.animation(histories, {name: label_of(name) for name in histories}, smoothing, log_loss)
+def replay_of(runs: tuple[tuple[str, str, float], ...], with_masks: str | None) -> go.Figure:
+    """The replay of runs (name, folder, when its history changed), with the pictures of one of them."""
+    chosen = {name: ModelFolder(Path(path)) for name, path, _ in runs}
+    histories = histories_of(chosen)
+    return replay.animation(
+        histories, {name: label_of(name) for name in histories}, masks_of(chosen[with_masks]) if with_masks else None
+    )
 
 
-@st.cache_resource(max_entries=KEPT_ANIMATIONS, show_spinner=False)
-def masks_of_run(path: Path, changed: float) -> go.Figure:
-    """The sample slices' animation of one run."""
-    kept = loaders.snapshots(ModelFolder(path))
+def masks_of(folder: ModelFolder) -> SampleMasks:
+    """The replay's slices and what the run made of them."""
+    kept = loaders.snapshots(folder)
     assert kept is not None
     samples = {sample.name: sample for sample in load_samples(REPLAY)}
     known, masks = kept
     names = [name for name in samples if name in known]
-    rows = [known.index(name) for name in names]
     scale = samples[names[0]].image.shape[0] // masks.shape[-1]
-    images = [samples[name].image[::scale, ::scale, 1] for name in names]
-    truths = [samples[name].mask[::scale, ::scale] for name in names]
-    return masks_animation(images, truths, masks[:, rows], [name.replace("_", " ").capitalize() for name in names])
+    return SampleMasks(
+        [samples[name].image[::scale, ::scale, 1] for name in names],
+        [samples[name].mask[::scale, ::scale] for name in names],
+        masks[:, [known.index(name) for name in names]],
+        [name.replace("_", " ").capitalize() for name in names],
+    )
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
-def live(chosen: dict[str, ModelFolder], smoothing: float, log_loss: bool) -> None:
+def live(chosen: dict[str, ModelFolder]) -> None:
     """The curves of runs that are still being written, read again and again."""
     histories = histories_of(chosen)
-    chart(replay.curves(histories, {name: label_of(name) for name in histories}, smoothing, log_loss), "live", "Curves so far")
+    chart(replay.curves(histories, {name: label_of(name) for name in histories}), "live", "Curves so far")
     latest = {name: int(table["epoch"].iloc[-1]) for name, table in histories.items()}
     st.caption(
         ", ".join(f"{label_of(name)}: epoch {epoch}" for name, epoch in latest.items())
         + f". Read again every {REFRESH_SECONDS} seconds."
     )
+
+
+def in_training(runs: dict[str, ModelFolder]) -> bool:
+    """Whether something has written a history within the last minutes."""
+    written = (loaders.stamp(folder.path / HISTORY) for name, folder in runs.items() if name.startswith("runs/"))
+    return any(time.time() - stamp < RECENT for stamp in written)
 
 
 st.title("Training replay", anchor=False)
@@ -98,19 +106,24 @@ try:
     if not runs:
         st.info("No training history yet. Run: resunet train --recipe resunet --data DIR")
     else:
-        names = st.multiselect(
-            "Runs", list(runs), [next(iter(runs))], format_func=label_of, key="runs", placeholder="Choose a run"
-        )
-        with st.container(horizontal=True, vertical_alignment="center", gap="large"):
-            smoothing = st.slider("Smoothing", 0.0, 0.95, 0.0, 0.05, key="smoothing", width=260)
-            log_loss = st.toggle("Loss on a log scale", key="log_loss")
-            watch = st.toggle("Watch live", key="live_watch", help="Follow history.csv of a run in training")
+        start = SHOWN_FIRST if SHOWN_FIRST in runs else next(iter(runs))
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+            names = st.multiselect(
+                "Runs, six at most",
+                list(runs),
+                [start],
+                format_func=label_of,
+                key="runs",
+                placeholder="Choose a run",
+                max_selections=MOST,
+            )
+            watch = in_training(runs) and st.toggle("Watch live", key="live_watch", help="Follow a run in training")
         chosen = {name: runs[name] for name in names}
         if not chosen:
             st.info("Choose at least one run.")
         elif watch:
-            live(chosen, smoothing, log_loss)
+            live(chosen)
         else:
-            replayed(chosen, smoothing, log_loss)
+            replayed(chosen)
 except InputError as error:
     show_error(error)

@@ -1,48 +1,81 @@
-"""Animation controls: play at three speeds, pause, and a scrubber. The browser plays the frames; no server is asked."""
+"""Controls of the replay: play at three speeds, pause, the epoch, smoothing, the loss's scale. All of it the browser's."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import plotly.graph_objects as go
 
-STEPS = 6  # frames per epoch; at FRAME_MS a frame the curves move smoothly
-FRAME_MS = 40
-BELOW = 180  # pixels for scrubber and buttons
+from resunet.charts.style import TEXT
+
+FRAME_MS = 250  # of an epoch
+CONTROLS = 170  # pixels for the scrubber and the buttons
 # The legend of a chart of panels stands over their titles.
 OVER_TITLES = {"margin_t": 80, "legend": {"y": 1.0, "yanchor": "top", "yref": "container"}}
-SPEEDS = {"half speed": 2.0, "play": 1.0, "double speed": 0.5}
+SPEEDS = {"Half speed": 2.0, "Play": 1.0, "Double speed": 0.5}
 
 
-def with_controls(figure: go.Figure, epochs: int, frame_ms: int = FRAME_MS) -> go.Figure:
-    """Play at three speeds, pause, and a scrubber with one step per epoch."""
-    buttons = [_button(label, None, frame_ms * factor) for label, factor in SPEEDS.items()]
-    buttons.append(_button("pause", [None], 0))
-    steps = [
-        {"label": str(epoch + 1), "method": "animate", "args": [[f"{epoch:.2f}"], _animation_options(0)]}
-        for epoch in range(epochs)
+def with_controls(
+    figure: go.Figure, epochs: int, shown: Mapping[str, list[bool]], loss: tuple[float, float] | None
+) -> go.Figure:
+    """Add the controls over the chart, under its legend.
+
+    Args:
+        shown: by the name of a smoothing, which of the first traces are seen.
+        loss: the range of the first panel, where that is the loss, for its scale.
+    """
+    play = [_animate(label, None, FRAME_MS * factor) for label, factor in SPEEDS.items()]
+    play.append(_animate("Pause", [None], 0))
+    smooth = [
+        {"label": name, "method": "restyle", "args": [{"visible": seen}, list(range(len(seen)))]}
+        for name, seen in shown.items()
     ]
-    controls = {
-        "type": "buttons",
-        "direction": "right",
-        "showactive": False,
-        "x": 0,
-        "xanchor": "left",
-        "y": 0,
-        "yanchor": "top",
-        "pad": {"t": 130},
-        "buttons": buttons,
-    }
-    scrubber = {"active": epochs - 1, "steps": steps, "currentvalue": {"prefix": "epoch "}, "y": 0, "pad": {"t": 40}}
-    figure.update_layout(updatemenus=[controls], sliders=[scrubber], margin={"b": BELOW}, height=figure.layout.height + BELOW)
+    menus = [_menu(play, 0, "buttons"), _menu(smooth, 0.72, "dropdown")]
+    if loss is not None:
+        logarithmic = [math.log10(max(loss[0], 1e-3 * loss[1])), math.log10(loss[1])]
+        scales = {"Linear loss": ("linear", list(loss)), "Log loss": ("log", logarithmic)}
+        menus.append(
+            _menu(
+                [
+                    {"label": name, "method": "relayout", "args": [{"yaxis.type": kind, "yaxis.range": span}]}
+                    for name, (kind, span) in scales.items()
+                ],
+                1.0,
+                "dropdown",
+            )
+        )
+    steps = [{"label": str(epoch), "method": "animate", "args": [[str(epoch)], _options(0)]} for epoch in range(1, epochs + 1)]
+    scrubber = {"active": epochs - 1, "steps": steps, "currentvalue": {"prefix": "epoch ", "font": {"size": TEXT}}}
+    scrubber |= {"y": 1, "yanchor": "bottom", "pad": {"b": 25}}
+    height, top = figure.layout.height + CONTROLS, figure.layout.margin.t + CONTROLS
+    figure.update_layout(updatemenus=menus, sliders=[scrubber], margin_t=top, height=height)
     return figure
 
 
-def _button(label: str, frames: list[None] | None, milliseconds: float) -> dict[str, Any]:
-    return {"label": label, "method": "animate", "args": [frames, _animation_options(milliseconds)]}
+def _menu(buttons: list[dict[str, Any]], x: float, kind: str) -> dict[str, Any]:
+    """A row of buttons, or a choice, over the scrubber."""
+    return {
+        "type": kind,
+        "direction": "right" if kind == "buttons" else "down",
+        "showactive": kind == "dropdown",
+        "x": x,
+        "xanchor": "left" if kind == "buttons" else "right",
+        "y": 1,
+        "yanchor": "bottom",
+        "pad": {"b": 120},
+        "font": {"color": "#14212b", "size": TEXT},
+        "bgcolor": "#f1f5f8",
+        "buttons": buttons,
+    }
 
 
-def _animation_options(milliseconds: float) -> dict[str, Any]:
+def _animate(label: str, frames: list[None] | None, milliseconds: float) -> dict[str, Any]:
+    return {"label": label, "method": "animate", "args": [frames, _options(milliseconds)]}
+
+
+def _options(milliseconds: float) -> dict[str, Any]:
     return {
         "mode": "immediate",
         "fromcurrent": True,

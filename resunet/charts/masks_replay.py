@@ -2,53 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 from PIL import Image
-from plotly.subplots import make_subplots
 
-from resunet.charts.animation import FRAME_MS, OVER_TITLES, STEPS, with_controls
-from resunet.charts.style import ORANGE, SKY, finish
+from resunet.charts.style import ORANGE, SKY
 
 
-def masks_animation(
-    images: list[npt.NDArray[np.uint8]], truths: list[npt.NDArray[np.bool_]], masks: npt.NDArray[np.bool_], titles: list[str]
-) -> go.Figure:
-    """Sample slices with the predicted outline of each epoch over the true one, with the same controls as the curves.
+class SampleMasks(NamedTuple):
+    """Sample slices and what a network outlined in them after each epoch.
 
-    Args:
+    Attributes:
         images: grey pictures (S, S) uint8, one per sample.
-        truths: true masks (S, S).
+        true_masks: (S, S) each.
         masks: predicted masks (epochs, samples, S, S).
         titles: one per sample.
     """
-    columns = min(3, len(images))
-    rows = -(-len(images) // columns)
-    figure = make_subplots(
-        rows, columns, subplot_titles=titles, horizontal_spacing=0.02, vertical_spacing=0.08, shared_xaxes=False
-    )
-    for index, (image, truth) in enumerate(zip(images, truths, strict=True)):
-        place = {"row": index // columns + 1, "col": index % columns + 1}
-        figure.add_layout_image(_background(image), **place)
-        figure.add_trace(_contour(truth, "truth", SKY, "dot", index == 0), **place)
-        figure.update_xaxes(range=[0, image.shape[1]], visible=False, **place)
-        figure.update_yaxes(range=[image.shape[0], 0], visible=False, scaleanchor=f"x{index + 1 if index else ''}", **place)
-    first = len(figure.data)
-    for index in range(len(images)):
-        place = {"row": index // columns + 1, "col": index % columns + 1}
-        figure.add_trace(_contour(masks[-1, index], "predicted", ORANGE, "solid", index == 0), **place)
-    traces = list(range(first, first + len(images)))
-    figure.frames = [
-        go.Frame(name=f"{epoch:.2f}", traces=traces, data=[_outline(masks[epoch, index]) for index in range(len(images))])
-        for epoch in range(len(masks))
-    ]
-    finish(figure, height=230 * rows + 80)
-    figure.update_layout(**OVER_TITLES)
-    return with_controls(figure, len(masks), frame_ms=FRAME_MS * STEPS)
+
+    images: list[npt.NDArray[np.uint8]]
+    true_masks: list[npt.NDArray[np.bool_]]
+    masks: npt.NDArray[np.bool_]
+    titles: list[str]
+
+    @property
+    def rows(self) -> int:
+        """Of pictures, three abreast."""
+        return -(-len(self.titles) // 3)
+
+    def places(self, above: int) -> list[tuple[int, int]]:
+        """Row and column of each picture in a grid of six columns, under `above` rows."""
+        return [(above + index // 3 + 1, index % 3 * 2 + 1) for index in range(len(self.titles))]
+
+    def truths(self) -> list[go.Scatter]:
+        """The true outlines."""
+        return [_contour(mask, "true outline", SKY, "dot", index == 0) for index, mask in enumerate(self.true_masks)]
+
+    def last(self) -> list[go.Scatter]:
+        """What is outlined after the last epoch."""
+        return [_contour(mask, "outlined", ORANGE, "solid", index == 0) for index, mask in enumerate(self.masks[-1])]
+
+    def at(self, epoch: int) -> list[dict[str, list[float | None]]]:
+        """What was outlined after an epoch, counted from 1; after the last one, what then."""
+        return [_outline(mask) for mask in self.masks[min(epoch, len(self.masks)) - 1]]
+
+    def dress(self, figure: go.Figure, above: int) -> None:
+        """Put the slices under their outlines, with their titles, and take the axes away."""
+        for image, title, (row, column) in zip(self.images, self.titles, self.places(above), strict=True):
+            place: dict[str, Any] = {"row": row, "col": column}
+            figure.add_layout_image(_background(image), **place)
+            x, y = (axis.plotly_name for axis in (figure.get_subplot(row, column).xaxis, figure.get_subplot(row, column).yaxis))
+            figure.update_xaxes(range=[0, image.shape[1]], visible=False, constrain="domain", **place)
+            figure.update_yaxes(range=[image.shape[0], 0], visible=False, scaleanchor=x.replace("axis", ""), **place)
+            words = {"text": title, "showarrow": False, "x": image.shape[1] / 2, "y": 0, "yanchor": "bottom"}
+            figure.add_annotation(**words, xref=x.replace("axis", ""), yref=y.replace("axis", ""))
 
 
 def _background(image: npt.NDArray[np.uint8]) -> dict[str, Any]:
