@@ -21,6 +21,7 @@ def navigation():
         st.Page("pages/evaluation/cases.py", title="Cases", icon=":material/grid_view:", url_path="cases"),
         st.Page("pages/evaluation/training.py", title="Training", icon=":material/timeline:", url_path="training"),
         st.Page("pages/evaluation/evaluate.py", title="Evaluate", icon=":material/upload:", url_path="evaluate"),
+        st.Page("pages/demo/about.py", title="About", icon=":material/info:", url_path="about"),
     ]
     return st.navigation(demo + evaluation, position="top")
 

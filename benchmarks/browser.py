@@ -16,13 +16,14 @@ SLOW = 60_000  # milliseconds; the first visitor waits for the models to load
 LANDMARKS = {
     "": "Research use only",
     "single-image": "% of the slice",
-    "volume": "Nothing uploaded yet",
-    "slideshow": "Download the slideshow",
+    "volume": "Or open a simulated sample",
+    "slideshow": "Download the show",
     "evaluate": "Evaluate your own data",
     "metrics": "Every patient and every tumour slice",
     "comparison": "Reported elsewhere",
     "cases": "worst first",
-    "training": "outlined after each epoch",
+    "training": "Dotted: training",
+    "about": "What every measure means",
 }
 QUIET = """() => !document.querySelector('[data-testid=stSkeleton], [data-testid=stSpinner]')
     && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))

@@ -36,7 +36,7 @@ from resunet.data.samples import load_samples
 
 SOURCE = "Where the slice comes from"
 LET_GO = 150.0  # seconds until Streamlit has let go of sessions whose visitors left
-SCREENS = ("", "single-image", "volume", "slideshow", "metrics", "comparison", "cases", "training", "evaluate")
+SCREENS = ("", "single-image", "volume", "slideshow", "metrics", "comparison", "cases", "training", "evaluate", "about")
 THINKING = (2.0, 8.0)  # seconds between two actions of a visitor
 PATIENCE = 60.0
 FINISHED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)

@@ -61,7 +61,7 @@ def test_overview_shows_the_figures_of_the_model_folders():
         (name, "volume_dice_mean", f"{find_model(name).config().display_name}, mean volume Dice")
         for name in (FLAGSHIP, VOLUME_MODEL)
     ]
-    stage_1 = [("resnet50", name, f"Stage 1, {words}") for name, words in (("accuracy", "Accuracy"), ("auroc", "AUROC"))]
+    stage_1 = [("resnet50", "accuracy", "Stage 1 alone at 0.65, Accuracy"), ("resnet50", "auroc", "Stage 1 alone, AUROC")]
     sets = {None: ("cross_validated", dice), "test": ("test", dice + stage_1), "external": ("external", dice)}
     for chosen, (evaluation, cards) in sets.items():
         app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
@@ -74,7 +74,9 @@ def test_overview_shows_the_figures_of_the_model_folders():
             assert shown[label] == f"{figure['value']:.3f}"
         median = find_model(FLAGSHIP).summary(evaluation)["metrics"]["volume_dice_median"]["value"]
         assert any(f"ResUNet-Lite {median:.3f} (" in caption.value for caption in app.caption)
-        assert len(app.get("plotly_chart")) == 1 and not app.exception
+        assert len(app.get("plotly_chart")) == 2 and not app.exception
+        at_gate = any("Stage 1 at the gate of 0.02, as the app uses it: accuracy" in caption.value for caption in app.caption)
+        assert at_gate == (chosen is not None)
         reported = {label: value for label, value in shown.items() if label.startswith("Reported")}
         assert reported == (
             {"Reported: U-Net, mean volume Dice": "0.836", "Reported: two readers, mean Dice": "0.84"} if not chosen else {}

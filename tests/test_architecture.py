@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-TOP = {"__init__", "__main__", "artifacts", "cli", "commands", "errors", "files", "hub", "losses"}
+TOP = {"__init__", "__main__", "artifacts", "cli", "commands", "errors", "files", "hub", "losses", "study"}
 ROOMS = {"charts", "data", "evaluation", "inference", "models", "reports", "training"}
 
 

@@ -156,7 +156,7 @@ def test_comparison_holds_every_model_and_what_others_report():
         ("metrics", "Averages", ["aggregations", "distribution"]),
         ("metrics", "Tumour size", ["patients", "slices"]),
         ("metrics", "Error breakdown", ["error_breakdown"]),
-        ("comparison", "Cost", ["pareto", "lesions"]),
+        ("comparison", "Cost", ["pareto", "lesions", "thresholds"]),
         ("comparison", "Differences", ["forest", "pairs"]),
         ("comparison", "Tversky loss", ["losses", "price"]),
         ("comparison", "Split scheme", ["split_schemes"]),

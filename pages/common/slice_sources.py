@@ -112,6 +112,7 @@ def _select_row(table: pd.DataFrame) -> int:
         table.assign(file=table["file"].map(escape_formula)),
         key="uploads",
         hide_index=True,
+        placeholder="–",
         on_select="rerun",
         selection_mode="single-row",
         column_config={

@@ -18,6 +18,7 @@ from resunet.data.scan import BoolMask
 from resunet.inference.volumes import VolumePrediction
 
 HEIGHT = 640  # pixels
+WITHOUT_WEBGL2 = "without_webgl2"  # in the session: the browser cannot show the volume itself
 COLOURS: dict[str, tuple[str, overlay.Colour]] = {  # NiiVue's colour maps, and the colours of slices
     "outlined": ("red", overlay.PREDICTED),
     "hit": ("green", overlay.HIT),
@@ -51,7 +52,7 @@ def show(files: volumes.Files, prediction: VolumePrediction, mask: BoolMask, tru
     parts = {"outlined": mask}
     if truth is not None:
         parts = {"hit": mask & truth, "missed": truth & ~mask, "false": mask & ~truth}
-    if st.session_state.get("volume_helper", {}).get("without_webgl2"):
+    if st.session_state.get(WITHOUT_WEBGL2):
         _slices(files, prediction, parts)
     else:
         _planes(files, prediction, parts)
@@ -91,7 +92,11 @@ def along_the_head(table: pd.DataFrame, certain: float) -> None:
         event: Any = chart(by_slice(table, certain), "volume_slices", "Along the head", selectable=True)
         points = event["selection"]["points"]
         slice_ = int(points[0]["x"]) if points else None
-        HELPER(data={"slice": slice_, "depth": len(table), "click": str(points)}, key="volume_helper")
+        data = {"slice": slice_, "depth": len(table), "click": str(points)}
+        helped = HELPER(data=data, key="volume_helper", on_without_webgl2_change=lambda: None)
+        if helped.without_webgl2 and not st.session_state.get(WITHOUT_WEBGL2):
+            st.session_state[WITHOUT_WEBGL2] = True
+            st.rerun()
         st.caption("A click on the chart moves the crosshair to that slice.")
 
     draw()

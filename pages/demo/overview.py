@@ -1,5 +1,6 @@
 """Overview: what the system does, how well, and the way in."""
 
+import math
 from collections.abc import Sequence
 
 import streamlit as st
@@ -11,13 +12,16 @@ from pages.common.chart import chart
 from pages.common.messages import show_error
 from pages.common.metric_cards import metric_card, reported_card
 from resunet.charts import overlay
+from resunet.charts import story as charts
 from resunet.charts.metrics import patient_dice
 from resunet.data.brats import DIFFERENCES
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
+from resunet.evaluation.ablations import SPLIT_SCHEME_RUNS
+from resunet.evaluation.aggregate import rates_at
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, REPORTED_MEAN, REPORTED_READERS
 from resunet.evaluation.definitions import LABELS
-from resunet.evaluation.evaluation import EXTERNAL
+from resunet.evaluation.evaluation import EXTERNAL, Evaluation
 from resunet.hub import FLAGSHIP, STAGE_1, VOLUME_MODEL
 from resunet.inference.verdict import percent
 from resunet.reports.case_report import verdict
@@ -29,6 +33,22 @@ SETS = {
     CROSS_VALIDATED: "Every patient outlined by a network that was trained on others, in five folds; stage 2 alone.",
     EXTERNAL: f"Nothing was trained or chosen on them. {DIFFERENCES}",
 }
+TOUR = (
+    (
+        "pages/demo/single_image.py",
+        "1. Single image",
+        "Pick a sample, drag the threshold, look at hits and misses. Or drop in a slice.",
+    ),
+    ("pages/demo/volume.py", "2. Volume", "A whole examination in three planes and in space; the mask goes home with you."),
+    (
+        "pages/evaluation/comparison.py",
+        "3. Comparison",
+        "Eight architectures on the same patients, and which differences are real.",
+    ),
+    ("pages/evaluation/cases.py", "4. Cases", "Every slice, the worst first: where it fails."),
+    ("pages/evaluation/training.py", "5. Training", "Press Play and watch a network learn."),
+    ("pages/demo/about.py", "6. About", "How it works, what every measure means, how to cite it."),
+)
 SEGMENTERS = (FLAGSHIP, VOLUME_MODEL)
 STAGE_1_FIGURES = {"test": ("accuracy", "auroc"), EXTERNAL: ("sensitivity",)}
 
@@ -42,6 +62,16 @@ def welcome() -> None:
     )
     if st.button("Try it on a slice", type="primary", icon=":material/radiology:"):
         st.switch_page("pages/demo/single_image.py")
+    if st.button("One-minute tour", icon=":material/explore:", key="tour"):
+        tour()
+
+
+@st.dialog("The tour, in a minute")
+def tour() -> None:
+    """What each screen is for, with the way there."""
+    for page, label, words in TOUR:
+        st.page_link(page, label=label)
+        st.caption(words)
 
 
 def steps(columns: Sequence[DeltaGenerator]) -> None:
@@ -77,16 +107,28 @@ def headlines(name: str) -> None:
         if evaluation is not None:
             median = evaluation.summary["metrics"]["volume_dice_median"]
             medians.append(f"{evaluation.display_name} {median['value']:.3f} ({median['low']:.3f} to {median['high']:.3f})")
+    stage_1 = evaluations.find(STAGE_1, name)
     for figure in STAGE_1_FIGURES.get(name, ()):
+        at = f" at {stage_1.threshold:.2f}" if stage_1 is not None and figure != "auroc" else ""
         with next(columns):
-            headline(STAGE_1, name, figure, f"Stage 1, {LABELS[figure]}")
+            headline(STAGE_1, name, figure, f"Stage 1 alone{at}, {LABELS[figure]}")
     if name == CROSS_VALIDATED:
         source = "Buda, Saha, Mazurowski 2019, the authors' project page."
         with next(columns):
             reported_card("U-Net, mean volume Dice", f"{REPORTED_MEAN:.3f}", "n = 110 patients, 22 folds", source)
         with next(columns):
             reported_card("two readers, mean Dice", f"{REPORTED_READERS:.2f}", "± 0.02", source)
-    st.caption(f"{SETS[name]} Medians: {'; '.join(medians)}.")
+    st.caption(f"{SETS[name]} Dice: outlining alone, before the gate. Medians: {'; '.join(medians)}. {at_the_gate(stage_1)}")
+
+
+def at_the_gate(stage_1: Evaluation | None) -> str:
+    """What stage 1 does at the gate, where the app lets slices through; its own threshold lies far higher."""
+    gate = loaders.model_config(FLAGSHIP).gate
+    if stage_1 is None or gate is None:
+        return ""
+    rates = of_slices(rates_at, stage_1, gate.threshold)
+    said = ", ".join(f"{name} {value:.3f}" for name, value in rates.items() if not math.isnan(value))
+    return f"Stage 1 at the gate of {gate.threshold:.2f}, as the app uses it: {said}."
 
 
 def headline(model: str, evaluation: str, figure: str, label: str) -> None:
@@ -112,6 +154,15 @@ def patients(name: str) -> None:
     st.caption("Dice of the whole volume against the size of the tumour." + ("" if name == EXTERNAL else filled))
 
 
+def story() -> None:
+    """Why the paper reports more: the same recipe, other splits and averages."""
+    by_scheme = {words: evaluations.find(run, "test") for words, run in SPLIT_SCHEME_RUNS.items()}
+    measured = {words: evaluation for words, evaluation in by_scheme.items() if evaluation is not None}
+    if measured:
+        chart(charts.story(measured), "story", "Why 0.98 in the paper, and less here")
+        st.caption("The paper's ResUNet, trained here. Random slices let a patient be in training and test at once.")
+
+
 def provenance() -> None:
     """What the figures rest on, from the flagship's configuration."""
     config = loaders.model_config(FLAGSHIP)
@@ -135,11 +186,13 @@ try:
         headlines(shown)
     else:
         st.info(f"Nothing is evaluated yet. Run: {evaluations.command(FLAGSHIP, 'test')}")
-    figures = st.container()
+    figures, why = st.columns(2, gap="medium")
     provenance()
     steps(pictures)
     with figures:
         if offered:
             patients(shown)  # last, because the browser reads and prepares Plotly for a second and does nothing else meanwhile
+    with why:
+        story()
 except InputError as error:
     show_error(error)

@@ -16,16 +16,18 @@ from resunet.data.slices import Slice
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import EXTERNAL, Evaluation
 from resunet.evaluation.metrics import table_dice, table_iou
+from resunet.inference.verdict import percent
 
 PICTURE = 640
 COLUMNS = {
     "patient": st.column_config.TextColumn("Patient", pinned=True),
     "slice": st.column_config.NumberColumn("Slice"),
+    "wrong": st.column_config.NumberColumn("Wrong, px ↓", format="localized", help="False and missed together; sorted by it"),
     "dice": st.column_config.ProgressColumn("Dice", min_value=0, max_value=1, format="%.3f"),
     "tumour_pixels": st.column_config.NumberColumn("Tumour, px", format="localized"),
-    "fp": st.column_config.NumberColumn("False, px", format="localized"),
+    "fp": st.column_config.NumberColumn("False positives, px", format="localized"),
     "fn": st.column_config.NumberColumn("Missed, px", format="localized"),
-    "p_tumour": st.column_config.NumberColumn("P(tumour)", format="%.3f"),
+    "p_tumour": st.column_config.NumberColumn("P(tumour)", format="percent"),
 }
 
 
@@ -76,11 +78,53 @@ def numbers(row: pd.Series) -> None:
     """The case's figures."""
     labels = {"Dice": row["dice"], "IoU": row["iou"], "HD95, px": row["hd95"], "P(tumour)": row["p_tumour"]}
     for column, (label, value) in zip(st.columns(4), labels.items(), strict=True):
-        column.metric(label, "–" if pd.isna(value) else f"{value:.3f}", border=True)
+        shown = percent(value) if label == "P(tumour)" else f"{value:.3f}"
+        nothing = pd.isna(value)
+        help_text = "Undefined: a mask is empty, or stage 1 was not run" if nothing else None
+        column.metric(label, "–" if nothing else shown, border=True, help=help_text)
     st.caption(
-        f"{row['tumour_pixels']:,} tumour pixels: {row['tp']:,} found, {row['fn']:,} missed; {row['fp']:,} false. "
+        f"{row['tumour_pixels']:,} tumour pixels: {row['tp']:,} found, {row['fn']:,} missed; {row['fp']:,} false positives. "
         + ("" if pd.isna(row["p_tumour"]) else "Masks before the gate; P(tumour) is stage 1's.")
     )
+
+
+KEYS = st.components.v2.component(
+    "case_keys",
+    js="""
+    // Arrow keys press the buttons that step through the cases, unless somebody types.
+    const TYPING = "input, textarea, canvas, [role=slider], [role=tab], [role=combobox]";
+    const STEPS = { ArrowLeft: "Worse", ArrowRight: "Better", ArrowDown: "Slice below", ArrowUp: "Slice above" };
+    export default function () {
+      const press = (event) => {
+        if (!STEPS[event.key] || event.target.closest(TYPING)) return;
+        const place = document.querySelector(`.st-key-step_${STEPS[event.key].replace(" ", "-")} button`);
+        if (place && !place.disabled) { event.preventDefault(); place.click(); }
+      };
+      document.addEventListener("keydown", press);
+      return () => document.removeEventListener("keydown", press);
+    }
+    """,
+)
+
+
+def beside(evaluation: Evaluation, row: pd.Series) -> None:
+    """The same slice under another model that was measured on it."""
+    others = [name for name in evaluations.compared_models() if name != evaluation.model]
+    known = {name: one for name, one in evaluations.of_all(others, evaluation.name).items() if one.masks() is not None}
+    if not known:
+        return
+    place = "Another model on this slice"
+    other = st.selectbox("Beside it", list(known), None, format_func=loaders.display_name, placeholder=place, key="beside")
+    if other is None:
+        return
+    table = of_slices(ranked, known[other])
+    same = table[(table["patient"] == row["patient"]) & (table["slice"] == row["slice"])]
+    if same.empty:
+        st.info(f"{loaders.display_name(other)} was not measured on this slice.")
+        return
+    dice = same.iloc[0]["dice"]
+    st.markdown(f"**{loaders.display_name(other)}**: Dice {'–' if pd.isna(dice) else f'{dice:.3f}'}")
+    pictures(known[other], same.iloc[0])
 
 
 def record_of(evaluation: Evaluation, patient: str, number: int) -> Slice | None:
@@ -130,12 +174,14 @@ def show(evaluation: Evaluation) -> None:
     position = position_of(table, evaluation)
     row = table.iloc[position]
     st.subheader(escape_markdown(f"{row['patient']}, slice {row['slice']}"), anchor=False)
-    st.caption(f"Number {position + 1} of {len(table)}, worst first.")
+    st.caption(f"Number {position + 1} of {len(table)}, worst first. Arrow keys step.")
     steps(table, position)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         numbers(row)
         pictures(evaluation, row)
+        beside(evaluation, row)
+    KEYS(key="case_keys")
     with right:
         shown = table[[name for name in COLUMNS if name in table and table[name].notna().any()]]
         event = st.dataframe(
@@ -143,14 +189,15 @@ def show(evaluation: Evaluation) -> None:
             hide_index=True,
             column_config=COLUMNS,
             on_select="rerun",
-            selection_mode="single-row",
-            key="case_table",
+            selection_mode=["single-row-required", "single-cell"],  # a click anywhere in a row is one on it
+            selection_default={"selection": {"rows": [position]}},
+            key=f"case_table_{position}",  # a new one for each case, so that the tick follows
             height=640,
+            placeholder="–",
         )
-        rows = [number for number in event["selection"]["rows"] if number < len(table)]  # of a longer table, before
-        if rows and rows[0] != position and rows != st.session_state.get("case_followed"):
-            st.session_state["case_followed"] = rows
-            go_to(table.iloc[rows[0]])
+        chosen = [row for row, _ in event["selection"]["cells"]] or event["selection"]["rows"]
+        if chosen and chosen[0] != position and chosen[0] < len(table):
+            go_to(table.iloc[chosen[0]])
             st.rerun()
 
 

@@ -18,6 +18,7 @@ from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import Evaluation
 from resunet.hub import FLAGSHIP
 
+TEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\^{}"}
 SHOWN = ["volume_dice_mean", "volume_dice_median", "tumour_slice_dice", "precision", "recall", "empty_slice_fp_rate"]
 
 
@@ -44,12 +45,33 @@ def exports(table: pd.DataFrame) -> None:
 
 
 def latex(table: pd.DataFrame) -> str:
-    """A LaTeX tabular with its special characters escaped."""
-    escaped = table.map(lambda cell: str(cell).replace("_", r"\_").replace("%", r"\%"))
-    escaped.columns = [str(name).replace("_", r"\_") for name in table.columns]
-    lines = [" & ".join(row) + r" \\" for row in [list(escaped.columns), *escaped.to_numpy().tolist()]]
-    body = "\n".join([lines[0], r"\hline", *lines[1:]])
-    return f"\\begin{{tabular}}{{{'l' * len(escaped.columns)}}}\n{body}\n\\end{{tabular}}\n"
+    """A LaTeX table for booktabs, with a caption and the best row in bold."""
+    escaped = table.map(tex)
+    best = table["Compared with the best"] == "best" if "Compared with the best" in table else pd.Series(False, table.index)
+    lines = [
+        " & ".join(rf"\textbf{{{cell}}}" if best[number] else cell for cell in row) + r" \\"
+        for number, row in zip(table.index, escaped.to_numpy().tolist(), strict=True)
+    ]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\caption{Models on the same slices. Brackets: 95\,\% intervals, patients resampled; the best in bold.}",
+            rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}",
+            r"\toprule",
+            " & ".join(tex(name) for name in table.columns) + r" \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def tex(cell: object) -> str:
+    """A cell with LaTeX's special characters escaped."""
+    return "".join(TEX.get(letter, letter) for letter in str(cell))
 
 
 def reported() -> None:
@@ -93,8 +115,11 @@ def compare(name: str) -> None:
         "Metrics", offered, SHOWN, format_func=lambda figure: LABELS[figure], key="columns", placeholder="Choose metrics"
     )
     table = table_of(measured, chosen, best)
-    st.dataframe(table, hide_index=True, key="comparison")
-    st.caption("Brackets: 95 % intervals, patients resampled. Differences: Wilcoxon over patients with Holm's correction.")
+    st.dataframe(table, hide_index=True, key="comparison", height="content", placeholder="–")
+    st.caption(
+        "Outlining alone, each model at its own threshold. Brackets: 95 % intervals, patients resampled. Differences: Wilcoxon "
+        f"over patients with Holm's correction. {why_this_one(list(measured))}"
+    )
     exports(table)
     show_tabs(
         {
@@ -105,6 +130,22 @@ def compare(name: str) -> None:
             "Tversky loss": lambda: ablations.losses(name),
             "Split scheme": lambda: ablations.split_schemes(name),
         }
+    )
+
+
+def why_this_one(ordered: list[str]) -> str:
+    """Why the app outlines with the flagship where others stand above it in the table."""
+    ahead = ordered[: ordered.index(FLAGSHIP)] if FLAGSHIP in ordered else []
+    validation = evaluations.of_all(ordered, "val")
+    if not ahead or FLAGSHIP not in validation:
+        return ""
+    dice = {name: one.summary["metrics"]["volume_dice_mean"]["value"] for name, one in validation.items()}
+    if max(dice, key=lambda name: dice[name]) != FLAGSHIP:
+        return ""
+    above = " and ".join(loaders.display_name(name) for name in ahead)
+    return (
+        f"The app outlines with {loaders.display_name(FLAGSHIP)}, though {above} stand above it here: it has the highest Dice "
+        f"on validation ({dice[FLAGSHIP]:.3f}), where the choice was made before this set was read."
     )
 
 
@@ -121,6 +162,8 @@ def cost_and_size(measured: Measured) -> None:
             chart(figure, "pareto", "Dice versus compute")
     with right:
         chart(computed(charts.lesions_by_size, measured), "lesions", "Small lesions are the hard ones")
+    if thresholds := [one for one in measured.values() if one.sweep() is not None]:
+        chart(computed(charts.dice_by_threshold, thresholds), "thresholds", "Dice over the threshold")
 
 
 def differences(measured: Measured, best: str) -> None:

@@ -21,6 +21,7 @@ from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.sweep import THRESHOLDS
+from resunet.hub import FLAGSHIP
 
 SEGMENTATION = (
     "volume_dice_mean",
@@ -125,7 +126,9 @@ def segmentation(evaluation: Evaluation) -> None:
     if kept is None:
         return
     final = kept if gate is None else computed(Evaluation.gated, kept, gate)
-    st.caption("Both stages together: slices below the gate count as empty." if gate is not None else "Stage 2 alone.")
+    at = "" if moved.threshold is None else f" at threshold {st.session_state['explore_threshold']:.2f}"
+    both = "" if gate is None else f"Both stages together{at} and gate {gate:.2f}: slices below the gate count as empty."
+    st.caption(both or f"Outlining alone{at}.")
     headlines(of_slices(summarise_segmentation, final), SEGMENTATION, evaluation, options)
     show_tabs(
         {
@@ -135,6 +138,11 @@ def segmentation(evaluation: Evaluation) -> None:
         }
     )
     download("These slices as CSV", lambda: safe_csv(final.slices), "slices.csv")
+
+
+def set_stage_1(threshold: float) -> None:
+    """Move stage 1's slider."""
+    st.session_state["stage_1_threshold"] = threshold
 
 
 @st.fragment
@@ -147,6 +155,9 @@ def classification(evaluation: Evaluation) -> None:
     help_text = f"Chosen on validation: {start}"
     threshold = st.slider("Threshold", 0.01, 0.99, step=0.01, key="stage_1_threshold", help=help_text)
     changed = f" --threshold {threshold}" if threshold != start else ""
+    if (gate := loaders.model_config(FLAGSHIP).gate) is not None and gate.model == evaluation.model:
+        st.button(f"At the app's gate, {gate.threshold:.2f}", key="at_gate", on_click=set_stage_1, args=(gate.threshold,))
+    st.caption(f"Stage 1 alone at {threshold:.2f}; its own threshold is {start:.2f}.")
     headlines(of_slices(summarise_classification, evaluation, threshold), CLASSIFICATION, evaluation, changed)
     rows = [("confusion", "reliability"), ("roc", "precision_recall")]
     if (evaluation.slices["tumour_pixels"] > 0).nunique() == 1:

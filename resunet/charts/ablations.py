@@ -8,13 +8,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from resunet.charts.comparison import QUARTERS
+from resunet.charts.story import REPORTED_DICE
 from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, finish, whiskers
 from resunet.evaluation.ablations import FALSE_POSITIVES, LOSS_LABELS, SMALLEST
 from resunet.evaluation.cross_validation import REPORTED_MEAN
 
 LOSS_COLOURS = dict(zip(LOSS_LABELS.values(), (GREY, BLUE, ORANGE, RED, GREEN), strict=True))
 SCHEME_COLOURS = (BLUE, PURPLE)
-REPORTED_DICE = 0.98
 
 
 def sensitivity_by_loss(table: pd.DataFrame) -> go.Figure:

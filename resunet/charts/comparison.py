@@ -12,6 +12,8 @@ from resunet.charts.style import BLUE, GREY, ORANGE, finish, model_colour, whisk
 from resunet.evaluation.compare import p_text
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.external import EXTERNAL_SET, TEST_SET
+from resunet.evaluation.metrics import volume_dice
+from resunet.evaluation.sweep import table_at
 
 COSTS = {"parameters": "Parameters, millions", "gflop": "GFLOP per slice", "latency": "Milliseconds per slice, measured here"}
 QUARTERS = tuple(f"lesion_sensitivity_q{quarter}" for quarter in range(1, 5))
@@ -141,12 +143,36 @@ def lesions_by_size(evaluations: Mapping[str, Evaluation]) -> go.Figure:
         if QUARTERS[0] not in figures:
             continue  # no slice with a tumour, no lesions
         metrics = [figures[quarter] for quarter in QUARTERS]
-        figure.add_bar(
+        figure.add_scatter(
             x=[f"quarter {index + 1}<br>n = {metric['n']}" for index, metric in enumerate(metrics)],
             y=[metric["value"] for metric in metrics],
+            mode="markers",
             name=evaluation.display_name,
-            marker_color=model_colour(name),
-            error_y=whiskers(*([metric[end] for metric in metrics] for end in ("value", "low", "high"))),
+            marker={"size": 11, "color": model_colour(name)},
+            error_y=whiskers(*([metric[end] for metric in metrics] for end in ("value", "low", "high"))) | {"width": 0},
         )
     figure.update_yaxes(range=[0, 1.03])
-    return finish(figure, "Lesions by area, smallest quarter first", "Share found", 400, barmode="group")
+    return finish(figure, "Lesions by area, smallest quarter first", "Share found", 400, scattermode="group")
+
+
+def dice_by_threshold(evaluations: Sequence[Evaluation]) -> go.Figure:
+    """Mean volume Dice of each model over the threshold; a diamond at what validation chose. All have a sweep."""
+    figure = go.Figure()
+    for evaluation in evaluations:
+        sweep = evaluation.sweep()
+        assert sweep is not None
+        means = [float(volume_dice(table_at(evaluation.slices, sweep, float(at))).mean()) for at in sweep.thresholds]
+        chosen, colour = evaluation.threshold, model_colour(evaluation.model)
+        figure.add_scatter(
+            x=sweep.thresholds,
+            y=means,
+            mode="lines",
+            name=evaluation.display_name,
+            line={"color": colour, "width": 2},
+            hovertemplate=f"{evaluation.display_name}: %{{y:.3f}} at %{{x:.2f}}<extra></extra>",
+        )
+        if chosen is not None:
+            value = evaluation.summary["metrics"]["volume_dice_mean"]["value"]
+            marker = {"color": colour, "size": 11, "symbol": "diamond"}
+            figure.add_scatter(x=[chosen], y=[value], mode="markers", marker=marker, showlegend=False, hoverinfo="skip")
+    return finish(figure, "Threshold", "Volume Dice, mean over patients", 420)

@@ -174,6 +174,16 @@ def summarise_classification(
     return figures
 
 
+def rates_at(slices: pd.DataFrame, threshold: float) -> dict[str, float]:
+    """accuracy, sensitivity and specificity of stage 1 at a threshold, for a table with tumour_pixels and p_tumour."""
+    truth, positive = slices["tumour_pixels"].to_numpy() > 0, slices["p_tumour"].to_numpy(float) >= threshold
+    return {
+        "accuracy": float((truth == positive).mean()),
+        "sensitivity": float(ratio((truth & positive).sum(), truth.sum())),
+        "specificity": float(ratio((~truth & ~positive).sum(), (~truth).sum())),
+    }
+
+
 def calibration_error(truth: Array, probability: Array, sample_weight: Array | None = None) -> float:
     """Expected calibration error (Guo et al., ICML 2017) of the positive class, ECE_BINS bins of equal width."""
     weights = np.ones(len(truth)) if sample_weight is None else sample_weight

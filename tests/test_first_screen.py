@@ -1,0 +1,189 @@
+"""What a speaker, a visitor on a phone and a screen reader get: picture in the first screen, readable text, one verdict."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+from streamlit.testing.v1 import AppTest
+
+from benchmarks.browser import LANDMARKS, SLOW, browsing, wait_until_drawn
+from benchmarks.server import serving
+from pages.common import predictions
+from pages.common.uploads import ImageFile
+from resunet.data.samples import load_samples
+from resunet.inference.pipeline import TumourPipeline
+from resunet.reports.case_report import report, verdict
+from resunet.reports.slideshow import case_slide
+from tests.conftest import REPOSITORY
+
+SIZES = [(1280, 720), (1440, 900), (1920, 1080), (390, 844)]
+SERIOUS = ("serious", "critical")
+# Streamlit's own: tables are drawn on a canvas with hidden cells, and its header is no landmark of ours.
+NOT_OURS = [["[data-testid=stDataFrame]"], ["[data-testid=stHeader]"], ["iframe"], ["[data-testid=stGraphVizChart]"]]
+ORANGE = np.array([230, 159, 0])
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serving() as server:
+        yield server.address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browsing() as browser:
+        yield browser
+
+
+def opened(browser: Browser, address: str, screen: str, size: tuple[int, int], scheme: str = "light") -> Page:
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    page.goto(f"{address}/{screen}")
+    wait_until_drawn(page, screen.partition("?")[0])
+    return page
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_verdict_and_outlined_tumour_lie_within_the_first_screen(
+    address: str, browser: Browser, size: tuple[int, int], scheme: str
+):
+    page = opened(browser, address, "single-image", size, scheme)
+    canvas, heading = page.locator("canvas[role=img]"), page.get_by_role("heading", name="Tumour found")
+    page.wait_for_timeout(1500)
+    for box in (canvas.bounding_box(), heading.bounding_box()):
+        assert box is not None and box["y"] >= 0 and box["y"] + box["height"] <= size[1] and box["x"] + box["width"] <= size[0]
+    colours = canvas.evaluate("node => [...node.getContext('2d').getImageData(0, 0, node.width, node.height).data]")
+    pixels = np.array(colours).reshape(-1, 4)[:, :3]
+    assert (np.abs(pixels - ORANGE).max(axis=1) < 40).sum() > 200  # the outline is drawn
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    page.close()
+
+
+@pytest.mark.browser
+def test_the_threshold_layers_zoom_and_link_act_in_the_browser(address: str, browser: Browser):
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(f"{address}/single-image?sample=typical_2")
+    wait_until_drawn(page, "single-image")
+    canvas, figures = page.locator("canvas[role=img]"), page.locator("[data-name=figures]")
+    expect(figures).to_contain_text("Dice 0.9", timeout=SLOW)
+    before = figures.inner_text()
+    page.get_by_role("slider", name="Threshold").focus()
+    for _ in range(30):
+        page.keyboard.press("ArrowRight")
+    assert figures.inner_text() != before  # at once: the server has not been asked yet
+    outlined = int(figures.inner_text().split(" pixels")[0].replace(",", ""))
+    sample = next(sample for sample in load_samples() if sample.name == "typical_2")
+    expected = TumourPipeline.load().predict(sample.image).with_thresholds(0.8).mask.sum()
+    assert outlined == expected
+    expect(page.get_by_text(f"{expected:,} pixels,")).to_be_visible(timeout=SLOW)  # the server's words follow
+    pictures = [canvas.screenshot()]
+    for name in ("Probability", "Grad-CAM", "Hits and misses"):
+        page.get_by_role("button", name=name).click()
+        pictures.append(canvas.screenshot())
+    box = canvas.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.wheel(0, -600)
+    pictures.append(canvas.screenshot())
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 + 80, box["y"] + box["height"] / 2 - 40)
+    page.mouse.up()
+    pictures.append(canvas.screenshot())
+    assert len(set(pictures)) == len(pictures)
+    page.get_by_role("button", name="Copy link").click()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert "sample=typical_2" in link and "threshold=0.80" in link and "layer=errors" in link
+    page.goto(link)
+    wait_until_drawn(page, "single-image")
+    expect(page.locator("[data-name=value]")).to_have_text("0.80", timeout=SLOW)
+    expect(page.get_by_role("button", name="Hits and misses")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Reset").click()
+    expect(page.locator("[data-name=value]")).to_have_text("0.50")
+    context.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", LANDMARKS, ids=lambda screen: screen or "overview")
+def test_no_screen_has_a_serious_finding_of_axe(address: str, browser: Browser, screen: str, scheme: str):
+    page = opened(browser, address, screen, (1440, 900), scheme)
+    page.wait_for_timeout(1000)
+    results = Axe().run(page, context={"exclude": NOT_OURS})
+    serious = [finding for finding in results.response["violations"] if finding["impact"] in SERIOUS]
+    found = {finding["id"]: [node["html"][:160] for node in finding["nodes"]] for finding in serious}
+    assert not found, json.dumps(found, indent=1)
+    page.close()
+
+
+@pytest.mark.browser
+def test_the_presenters_switch_makes_text_half_again_as_large(address: str, browser: Browser):
+    page = opened(browser, address, "metrics", (1920, 1080))
+    size = "node => parseFloat(getComputedStyle(node).fontSize)"
+    caption, tick = page.get_by_test_id("stCaptionContainer").first, ".js-plotly-plot .xtick text"
+    before, ticks = caption.evaluate(size), page.locator(tick).first.evaluate(size)
+    assert before >= 14 and ticks >= 14
+    page.get_by_text("Presenter", exact=True).click()
+    page.wait_for_timeout(4000)
+    assert caption.evaluate(size) == pytest.approx(1.5 * before) and page.locator(tick).first.evaluate(size) >= 18
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    page.close()
+
+
+@pytest.mark.browser
+def test_a_browser_without_webgl2_gets_slices_and_is_told(address: str, browser: Browser):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.add_init_script(
+        "const real = HTMLCanvasElement.prototype.getContext;"
+        "HTMLCanvasElement.prototype.getContext = function (kind, ...rest) "
+        "{ return kind === 'webgl2' ? null : real.call(this, kind, ...rest); };"
+    )
+    page.goto(f"{address}/volume")
+    page.get_by_role("button", name="With a tumour").click(timeout=SLOW)
+    expect(page.get_by_text("This browser has no WebGL2")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("slider", name="Slice, from the foot")).to_be_visible()
+    expect(page.get_by_alt_text("Axial slice", exact=False)).to_be_visible()
+    page.close()
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_every_place_says_the_same_about_every_sample_and_a_patient(command: Command, kaggle: Path, tmp_path: Path):
+    patient = sorted((kaggle / "kaggle_3m").glob("*/*_2.tif"))[0]
+    pictures = {sample.name: sample.png for sample in load_samples()} | {patient.stem: patient.read_bytes()}
+    suffixes = {name: ".tif" if name == patient.stem else ".png" for name in pictures}
+    files = []
+    for name, content in pictures.items():
+        files.append(tmp_path / f"{name}{suffixes[name]}")
+        files[-1].write_bytes(content)
+    done = command("predict", *files, "--out", tmp_path / "out")
+    lines = {Path(line["file"]).stem: line["verdict"] for line in map(json.loads, done.stdout.splitlines())}
+    pipeline, samples = TumourPipeline.load(), {sample.name: sample for sample in load_samples()}
+    for name, content in pictures.items():
+        file = ImageFile(f"{name}{suffixes[name]}", content, name)
+        scan = predictions.decode(file)
+        prediction = pipeline.predict(scan.slices[0], segment_all=True, spacing=scan.spacing)
+        words = {
+            "command line": lines[name],
+            "table": predictions.row_of(file)["verdict"],
+            "viewer": verdict(prediction).partition(". ")[0],
+            "report": json.loads(report(name, prediction, "m", None, None))["verdict"],
+        }
+        if name in samples:
+            words["slideshow"] = case_slide(samples[name], prediction).steps[2].title
+        assert len(set(words.values())) == 1, (name, words)
+        if name in samples and samples[name].kind == "none":
+            assert words["viewer"] == "No tumour found" and prediction.gated
+
+
+def test_the_app_opens_with_a_sample_that_is_outlined():
+    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=90).run()
+    app = app.switch_page("pages/demo/about.py").run()
+    assert not app.exception and len(app.get("graphviz_chart")) == 1 and "@inproceedings" in app.code[0].value
