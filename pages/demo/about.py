@@ -77,7 +77,7 @@ def basis(config: ModelConfig) -> None:
         )
     with right:
         st.subheader("Cite", anchor=False)
-        st.code(BIBTEX, language="bibtex")
+        st.code(BIBTEX, language="bibtex", wrap_lines=True)
 
 
 def glossary() -> None:
