@@ -180,9 +180,14 @@ def test_a_row_of_the_table_opens_its_case(address: str, page: Page):
     expect(first).to_be_visible(timeout=SLOW)
     table = page.get_by_test_id("stDataFrame").locator("canvas").first
     box = table.bounding_box()
-    page.mouse.click(box["x"] + 18, box["y"] + 35 * 3 + 17)  # the tick box of the third row
+    page.mouse.click(box["x"] + 250, box["y"] + 35 * 3 + 17)  # anywhere in the third row
     expect(page.get_by_text("Number 3 of")).to_be_visible(timeout=SLOW)
     assert "patient=" in page.url
+    page.get_by_role("heading", name="Cases").click()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("Number 4 of")).to_be_visible(timeout=SLOW)
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_text("Number 3 of")).to_be_visible(timeout=SLOW)
 
 
 def test_the_replay_plays_in_the_browser_and_scrubs(address: str, page: Page):

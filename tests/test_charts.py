@@ -2,14 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from resunet.charts import comparison, metrics, replay, stage_1, style
+from resunet.charts import comparison, metrics, replay, stage_1, story, style
 from resunet.charts.masks_replay import SampleMasks
 from resunet.evaluation.aggregate import summarise_segmentation
 from resunet.evaluation.compare import paired_table
 from resunet.evaluation.definitions import DEFINITIONS, LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
+from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.filters import select_slices, sites_of
-from resunet.hub import list_models
+from resunet.hub import find_model, list_models
+from resunet.reports.latex import latex_table
 from tests.test_compare import evaluation_of, fake_slices
 from tests.test_evaluation import TABLE
 
@@ -167,3 +169,28 @@ def test_comparison_charts_hold_every_model_and_patient():
     assert len(points.x) == 12 and all(y > x for x, y in zip(points.x, points.y, strict=True))
     bars = comparison.lesions_by_size(evaluations).data
     assert [bar.name for bar in bars] == list(labels.values()) and len(bars[0].y) == 4
+
+
+def test_the_story_tells_both_splits_under_every_average():
+    runs = {"Patients kept apart": "resunet", "Random slices": "resunet_slice"}
+    stored = {words: Evaluation.stored(find_model(run), "test") for words, run in runs.items()}
+    apart, mixed = story.story(stored).data
+    assert (apart.name, mixed.name) == tuple(runs) and list(apart.y) == [LABELS[name] for name in story.AVERAGES]
+    assert apart.x[0] == stored["Patients kept apart"].summary["metrics"]["volume_dice_mean"]["value"] < mixed.x[0]
+
+
+def test_dice_over_the_threshold_passes_through_what_validation_chose():
+    evaluation = Evaluation.stored(find_model("resunet_lite"), "test")
+    line, chosen = comparison.dice_by_threshold([evaluation]).data
+    at = list(line.x).index(evaluation.threshold)
+    assert line.y[at] == pytest.approx(evaluation.summary["metrics"]["volume_dice_mean"]["value"], abs=1e-9)
+    assert chosen.x[0] == 0.5 and chosen.y[0] == pytest.approx(line.y[at], abs=1e-9)
+
+
+def test_a_table_for_a_paper_is_escaped_and_its_best_row_bold():
+    table = pd.DataFrame({"Model": ["a_b", "c & d"], "Dice": ["0.9 [0.8, 1]", "50 %"]})
+    lines = latex_table(table, "95 % of $x$", pd.Series([False, True])).splitlines()
+    assert (
+        lines[1] == r"\caption{95 \% of \$x\$}" and lines[3] == r"\toprule" and lines[-2:] == [r"\end{tabular}", r"\end{table}"]
+    )
+    assert lines[6] == r"a\_b & 0.9 [0.8, 1] \\" and lines[7] == r"\textbf{c \& d} & \textbf{50 \%} \\"

@@ -19,6 +19,7 @@ from resunet.evaluation.aggregate import (
     Resampling,
     calibration_error,
     gate_slices,
+    rates_at,
     summarise_classification,
     summarise_segmentation,
 )
@@ -296,3 +297,10 @@ def test_an_evaluation_survives_its_folder(measured: dict[float, Measurements], 
         stored.masks()
     folder.evaluation_path("all", MASKS).unlink()
     assert stored.masks() is None
+
+
+def test_rates_of_stage_1_at_a_threshold_by_hand():
+    table = pd.DataFrame({"tumour_pixels": [5, 5, 5, 0, 0], "p_tumour": [0.9, 0.3, 0.01, 0.3, 0.01]})
+    assert rates_at(table, 0.02) == {"accuracy": 0.6, "sensitivity": pytest.approx(2 / 3), "specificity": 0.5}
+    assert rates_at(table, 0.65) == {"accuracy": 0.6, "sensitivity": pytest.approx(1 / 3), "specificity": 1.0}
+    assert np.isnan(rates_at(table[table["tumour_pixels"] > 0], 0.5)["specificity"])

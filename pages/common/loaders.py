@@ -20,7 +20,7 @@ from resunet.data import brats, lgg
 from resunet.data.brats import BratsSlice
 from resunet.data.samples import Sample, load_samples
 from resunet.data.slices import SliceRecord, by_patient
-from resunet.data.splits import NO_SITE, site
+from resunet.data.splits import NO_SITE, site, site_name
 from resunet.errors import InputError
 from resunet.files import PackedMasks
 from resunet.hub import find_model, find_samples
@@ -69,7 +69,7 @@ def _external(root: Path) -> dict[str, list[BratsSlice]]:
 
 def patient_groups(patients: tuple[str, ...]) -> dict[str, dict[str, str]]:
     """Site of each patient; histology and grade too where ``LGG_DATA`` holds the clinical table."""
-    sites = {"Site": {name: hospital for name in patients if (hospital := site(name)) != NO_SITE}}
+    sites = {"Site": {name: site_name(hospital) for name in patients if (hospital := site(name)) != NO_SITE}}
     try:
         return sites | lgg.clinical(lgg.find_root(), patients)
     except InputError:

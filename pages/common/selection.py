@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.common import evaluations, loaders
 from pages.common.caching import computed, of_slices
+from resunet.data.splits import site_name
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.filters import SHOWS, SIZES, sites_of
 
@@ -59,7 +60,12 @@ def filter_bar(evaluation: Evaluation) -> Evaluation | None:
     first, second, third, fourth = st.columns([3, 4, 3, 2])
     offered = of_slices(sites_of, evaluation)
     sites = first.multiselect(
-        "Site", offered, placeholder="All sites" if offered else "Not stated", disabled=not offered, key="sites"
+        "Site",
+        offered,
+        placeholder="All sites" if offered else "Not stated",
+        disabled=not offered,
+        key="sites",
+        format_func=site_name,
     )
     sizes = second.multiselect("Tumour in the slice", list(SIZES), placeholder="Any size", key="sizes")
     shows = third.selectbox("Slices", list(SHOWS), key="shows")

@@ -17,7 +17,7 @@ from resunet.data.membership import find_patient
 from resunet.data.samples import Sample
 from resunet.data.scan import FORMATS
 from resunet.data.slices import SliceRecord
-from resunet.data.splits import site
+from resunet.data.splits import site, site_name
 from resunet.hub import FLAGSHIP
 
 KIND_LABELS = {
@@ -139,7 +139,7 @@ def choose_patient() -> Case:
     start = names.index(asked["patient"]) if asked.get("patient") in names else 0
 
     def words(name: str) -> str:
-        return f"{name} ({site(name)}{', in the training set' if config.split_of(name) == 'train' else ''})"
+        return f"{name} ({site_name(site(name))}{', in the training set' if config.split_of(name) == 'train' else ''})"
 
     patient = left.selectbox("Patient", names, start, format_func=words, key="patient")
     records = patients[patient]

@@ -146,6 +146,12 @@ def planes(files: Files) -> Array:
     return slices
 
 
+def forget() -> None:
+    """Let go of what this visitor's viewer showed."""
+    for name in (PICTURE, PLANES):
+        st.session_state.pop(name, None)
+
+
 def _keep_picture(files: Files, volume: Volume) -> None:
     if not files.roles:
         st.session_state[PICTURE] = files.key, nifti_on_grid(volume, volume.voxels[..., 1])

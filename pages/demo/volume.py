@@ -14,6 +14,7 @@ from resunet.hub import VOLUME_MODEL
 from resunet.inference.predict_volumes import content_of
 from resunet.inference.verdict import UNLIKE, percent
 from resunet.inference.volumes import VolumePrediction
+from resunet.reports.slideshow import head_slide
 from resunet.reports.volume_report import SPREAD, slices_table, volume_interval, volume_report
 
 
@@ -107,5 +108,10 @@ try:
     chosen = choose_files()
     if chosen is not None:
         show(chosen, volumes.predict(chosen))
+    else:
+        volumes.forget()
+        head = head_slide().steps[0]
+        st.html(f'<img src="{head.picture}" alt="{head.title}" style="max-width: min(100%, 44rem); border-radius: 0.5rem">')
+        st.caption(f"What comes back, beside the mask for your own viewer. {head.caption}")
 except InputError as error:
     show_error(error)

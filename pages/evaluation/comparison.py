@@ -17,8 +17,9 @@ from resunet.evaluation.compare import LEVEL, metric_table, paired_table, wide
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import Evaluation
 from resunet.hub import FLAGSHIP
+from resunet.reports.latex import latex_table
 
-TEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\^{}"}
+CAPTION = "Models on the same slices. Brackets: 95 % intervals, patients resampled; the best in bold."
 SHOWN = ["volume_dice_mean", "volume_dice_median", "tumour_slice_dice", "precision", "recall", "empty_slice_fp_rate"]
 
 
@@ -41,37 +42,9 @@ def exports(table: pd.DataFrame) -> None:
     """The table as CSV and LaTeX."""
     with st.container(horizontal=True):
         download("Table as CSV", lambda: safe_csv(table), "comparison.csv")
-        download("Table as LaTeX", lambda: latex(table), "comparison.tex")
-
-
-def latex(table: pd.DataFrame) -> str:
-    """A LaTeX table for booktabs, with a caption and the best row in bold."""
-    escaped = table.map(tex)
-    best = table["Compared with the best"] == "best" if "Compared with the best" in table else pd.Series(False, table.index)
-    lines = [
-        " & ".join(rf"\textbf{{{cell}}}" if best[number] else cell for cell in row) + r" \\"
-        for number, row in zip(table.index, escaped.to_numpy().tolist(), strict=True)
-    ]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\caption{Models on the same slices. Brackets: 95\,\% intervals, patients resampled; the best in bold.}",
-            rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}",
-            r"\toprule",
-            " & ".join(tex(name) for name in table.columns) + r" \\",
-            r"\midrule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def tex(cell: object) -> str:
-    """A cell with LaTeX's special characters escaped."""
-    return "".join(TEX.get(letter, letter) for letter in str(cell))
+        download(
+            "Table as LaTeX", lambda: latex_table(table, CAPTION, table["Compared with the best"] == "best"), "comparison.tex"
+        )
 
 
 def reported() -> None:

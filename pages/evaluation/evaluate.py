@@ -60,6 +60,7 @@ def choose_data() -> ChosenData | None:
                 )
             return ChosenData(named, named, records)
     if upload is None:
+        st.session_state.pop(CHOSEN, None)
         return None
     if st.session_state.get(CHOSEN, ("", None))[0] != upload.file_id:
         st.session_state[CHOSEN] = upload.file_id, read(upload.name, upload.file_id, upload.getvalue())

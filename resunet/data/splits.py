@@ -31,12 +31,25 @@ BUDA_TEN = (
 
 
 NO_SITE = "-"
+# Buda, Saha and Mazurowski 2019, which name the five institutions.
+SITE_NAMES = {
+    "CS": "Thomas Jefferson University",
+    "DU": "Henry Ford Hospital",
+    "EZ": "University of North Carolina",
+    "FG": "Case Western",
+    "HT": "Case Western, St. Joseph's",
+}
 
 
 def site(patient: str) -> str:
     """The hospital code in a TCGA patient name, e.g. 'CS' for TCGA_CS_4944_20010208; NO_SITE for other names."""
     words = str(patient).split("_")
     return words[1] if words[0] == "TCGA" and len(words) > 2 else NO_SITE
+
+
+def site_name(code: str) -> str:
+    """What people call a site: the institution behind its code, or the code."""
+    return SITE_NAMES.get(code, code)
 
 
 def draw_by_site(patients: Sequence[str], count: int, rng: np.random.Generator) -> set[str]:
