@@ -11,7 +11,7 @@ from resunet.evaluation.aggregate import gate_slices, summarise_segmentation
 from resunet.evaluation.evaluation import Evaluation
 from resunet.hub import FLAGSHIP, STAGE_1, find_model
 from tests.conftest import REPOSITORY
-from tests.test_app import copied_weights, fresh_caches, plain_text  # noqa: F401 (fixtures)
+from tests.test_app import copied_weights, fresh_caches, plain_text, text_of  # noqa: F401 (fixtures)
 
 SCREENS = ("metrics", "comparison", "cases", "training")
 
@@ -195,3 +195,18 @@ def test_a_damaged_table_is_named(copied_weights: Path):  # noqa: F811
         assert "slices.csv cannot be read" in plain_text(app.error[0].value)
     (copied_weights / "resunet" / "history.csv").write_text("")
     assert "history.csv cannot be read" in plain_text(open_screen("training").error[0].value)
+
+
+def test_cases_are_a_table_or_pictures():
+    app = open_screen("cases")
+    assert "wrong" in app.dataframe[0].value.columns
+    app.segmented_control(key="case_view").set_value("Pictures").run()
+    assert not app.exception and not app.dataframe and len(app.get("image")) == 1 + 16  # the case's own mask, and the page
+    app.button(key="case_picture_5").click().run()
+    assert not app.exception and any("Number 6 of" in caption.value for caption in app.caption)
+
+
+def test_another_model_stands_beside_the_case():
+    app = open_screen("cases")
+    app.selectbox(key="beside").set_value("unet").run()
+    assert not app.exception and "**U-Net**: Dice" in text_of(app)

@@ -1,34 +1,20 @@
 """Cases: one slice of one evaluation with its true and its predicted mask. Its address can be shared."""
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.common import evaluations, loaders, selection
+from pages.common import case_list, evaluations, loaders, selection
 from pages.common.caching import of_slices
 from pages.common.messages import escape_markdown, show_error
 from resunet.charts import overlay
-from resunet.charts.export import escape_formula
 from resunet.data import brats
-from resunet.data.slices import Slice
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import EXTERNAL, Evaluation
 from resunet.evaluation.metrics import table_dice, table_iou
 from resunet.inference.verdict import percent
 
 PICTURE = 640
-COLUMNS = {
-    "patient": st.column_config.TextColumn("Patient", pinned=True),
-    "slice": st.column_config.NumberColumn("Slice"),
-    "wrong": st.column_config.NumberColumn("Wrong, px ↓", format="localized", help="False and missed together; sorted by it"),
-    "dice": st.column_config.ProgressColumn("Dice", min_value=0, max_value=1, format="%.3f"),
-    "tumour_pixels": st.column_config.NumberColumn("Tumour, px", format="localized"),
-    "fp": st.column_config.NumberColumn("False positives, px", format="localized"),
-    "fn": st.column_config.NumberColumn("Missed, px", format="localized"),
-    "p_tumour": st.column_config.NumberColumn("P(tumour)", format="percent"),
-}
 
 
 def ranked(slices: pd.DataFrame) -> pd.DataFrame:
@@ -51,11 +37,6 @@ def position_of(table: pd.DataFrame, evaluation: Evaluation) -> int:
     return int(wanted.index[0])
 
 
-def go_to(row: pd.Series) -> None:
-    """Write the case into the address."""
-    st.query_params.update(patient=str(row["patient"]), slice=str(row["slice"]))
-
-
 def steps(table: pd.DataFrame, position: int) -> None:
     """Buttons to the previous and next slice by error, and to the slices above and below."""
     row = table.iloc[position]
@@ -71,7 +52,7 @@ def steps(table: pd.DataFrame, position: int) -> None:
         for label, rows, target, icon in moves:
             possible = 0 <= target < len(rows)
             arguments = (rows.iloc[target],) if possible else ()
-            st.button(label, icon=icon, disabled=not possible, on_click=go_to, args=arguments, key=f"step_{label}")
+            st.button(label, icon=icon, disabled=not possible, on_click=case_list.go_to, args=arguments, key=f"step_{label}")
 
 
 def numbers(row: pd.Series) -> None:
@@ -127,22 +108,13 @@ def beside(evaluation: Evaluation, row: pd.Series) -> None:
     pictures(known[other], same.iloc[0])
 
 
-def record_of(evaluation: Evaluation, patient: str, number: int) -> Slice | None:
-    """The slice's own image and mask where they are at hand: uploaded by this visitor, or in a data set's folder."""
-    known: Mapping[str, Sequence[Slice]] = (
-        loaders.external_patients() if evaluation.name == EXTERNAL else loaders.lgg_patients()
-    )
-    records = evaluation.records or known.get(patient, [])
-    return next((record for record in records if record.patient == patient and record.number == number), None)
-
-
 def pictures(evaluation: Evaluation, row: pd.Series) -> None:
     """With the data: slice with both outlines, and hits and misses. Without: the predicted mask alone."""
     masks = evaluation.masks()
     predicted = None if masks is None or row["row"] >= len(masks) else masks[int(row["row"])]
     is_external = evaluation.name == EXTERNAL
     data = brats.DESCRIPTION if is_external else loaders.model_config(evaluation.model).data_set
-    record = record_of(evaluation, row["patient"], int(row["slice"]))
+    record = case_list.record_of(evaluation, row["patient"], int(row["slice"]))
     if record is None and predicted is None:
         st.info("The predicted masks of this evaluation were not kept.")
     left, right = st.columns(2)
@@ -183,22 +155,7 @@ def show(evaluation: Evaluation) -> None:
         beside(evaluation, row)
     KEYS(key="case_keys")
     with right:
-        shown = table[[name for name in COLUMNS if name in table and table[name].notna().any()]]
-        event = st.dataframe(
-            shown.assign(patient=shown["patient"].map(escape_formula)),
-            hide_index=True,
-            column_config=COLUMNS,
-            on_select="rerun",
-            selection_mode=["single-row-required", "single-cell"],  # a click anywhere in a row is one on it
-            selection_default={"selection": {"rows": [position]}},
-            key=f"case_table_{position}",  # a new one for each case, so that the tick follows
-            height=640,
-            placeholder="–",
-        )
-        chosen = [row for row, _ in event["selection"]["cells"]] or event["selection"]["rows"]
-        if chosen and chosen[0] != position and chosen[0] < len(table):
-            go_to(table.iloc[chosen[0]])
-            st.rerun()
+        case_list.show(evaluation, table, position)
 
 
 st.title("Cases", anchor=False)
