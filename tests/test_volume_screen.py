@@ -138,7 +138,10 @@ def test_three_planes_a_rendering_and_the_command_lines_mask(
     page.mouse.move(place["x"] + 0.2 * place["width"], place["y"] + 0.5 * place["height"], steps=4)
     page.wait_for_timeout(500)
     page.mouse.click(place["x"] + 0.2 * place["width"], place["y"] + 0.5 * place["height"])
-    page.wait_for_timeout(4000)
+    for _ in range(20):  # without a graphics card, each of the crosshair's steps is drawn by the processor
+        page.wait_for_timeout(1000)
+        if canvas.screenshot() != before:
+            break
     assert canvas.screenshot() != before  # the crosshair lies in another slice
     threshold = page.get_by_role("slider", name="Threshold")
     threshold.focus()

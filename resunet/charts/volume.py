@@ -22,6 +22,7 @@ def by_slice(table: pd.DataFrame, threshold: float) -> go.Figure:
     unit = "cm²" if known else "pixels"
     clickable: dict[str, Any] = {  # a line has no points to click, so it gets some that show when they are chosen
         "mode": "lines+markers",
+        "hoveron": "points",  # not the filled area, which is no slice
         "marker": {"size": 10, "opacity": 0},
         "selected": {"marker": {"opacity": 1}},
         "unselected": {"marker": {"opacity": 0}},
