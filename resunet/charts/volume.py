@@ -51,6 +51,7 @@ def by_slice(table: pd.DataFrame, threshold: float) -> go.Figure:
     return figure.update_layout(
         margin_r=BESIDE,
         hovermode="x",  # a click anywhere is one on the nearest slice
+        hoverdistance=-1,
         yaxis2={
             "overlaying": "y",
             "side": "right",
