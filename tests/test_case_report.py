@@ -92,14 +92,17 @@ def test_each_overlay_changes_what_it_should():
     plain = overlay.render(SAMPLE.image, "FLAIR", Window(), 512)
     probability = SAMPLE.mask.astype(np.float32)
     assert plain.shape == (512, 512, 3)
-    assert overlay.draw(plain, SAMPLE.mask, probability, "none", 1.0) is plain
-    filled = overlay.draw(plain, SAMPLE.mask, probability, "fill", 1.0)
-    changed = (filled == overlay.PREDICTED).all(axis=-1)
-    assert changed.sum() == pytest.approx(4 * SAMPLE.mask.sum(), rel=0.01)
-    line = overlay.draw(plain, SAMPLE.mask, probability, "outline", 1.0)
-    assert 0 < (line != plain).any(axis=-1).sum() < changed.sum() / 2
-    assert (overlay.draw(plain, SAMPLE.mask, probability, "fill", 0.0) == plain).all()
-    assert (overlay.draw(plain, SAMPLE.mask, probability, "heat", 0.8) != plain).any()
+    line = overlay.outline(plain, SAMPLE.mask, overlay.PREDICTED)
+    assert 0 < (line != plain).any(axis=-1).sum() < 4 * SAMPLE.mask.sum() / 2
+    warm = overlay.heat_over(plain, probability, 0.8)
+    inside = (warm != plain).any(axis=-1).sum()
+    assert inside == pytest.approx(4 * SAMPLE.mask.sum(), rel=0.1)
+    assert (overlay.heat_over(plain, probability, 0.0) == plain).all()
+
+
+def test_the_head_is_found_with_its_dark_parts():
+    head = overlay.head_mask(SAMPLE.image)
+    assert 0.25 < head.mean() < 0.75 and head[SAMPLE.mask].all() and not head[:5].any() and not head[-5:].any()
 
 
 def test_error_map_colours_hits_misses_and_false_positives():

@@ -140,4 +140,4 @@ def _downloads(case: Case, prediction: Prediction) -> None:
 
 def _picture(case: Case, prediction: Prediction) -> overlay.Picture:
     plain = overlay.render(case.image, "FLAIR", overlay.Window(), PICTURE)
-    return overlay.draw(plain, prediction.mask, prediction.probability, "outline", 1.0)
+    return overlay.outline(plain, prediction.mask, overlay.PREDICTED)

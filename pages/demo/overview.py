@@ -81,8 +81,8 @@ def steps(columns: Sequence[DeltaGenerator]) -> None:
     sample = next(sample for sample in load_samples() if sample.name == SHOWN)
     prediction = predictions.predict(sample.digest, 0, sample.image, tta=False)
     plain = overlay.render(sample.image, "FLAIR", overlay.Window(), PICTURE)
-    grad_cam = overlay.draw(plain, prediction.mask, prediction.grad_cam * overlay.head_mask(sample.image), "heat", 0.7)
-    outlined = overlay.draw(plain, prediction.mask, prediction.probability, "outline", 1.0)
+    grad_cam = overlay.heat_over(plain, prediction.grad_cam * overlay.head_mask(sample.image), 0.7)
+    outlined = overlay.outline(plain, prediction.mask, overlay.PREDICTED)
     texts = (
         ("A slice goes in", plain, "Three channels: pre-contrast, FLAIR, post-contrast. This one is simulated."),
         (

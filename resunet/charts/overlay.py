@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,7 +11,6 @@ import numpy.typing as npt
 from resunet.data.scan import BoolMask
 
 Picture = npt.NDArray[np.uint8]
-Style = Literal["outline", "fill", "heat", "none"]
 Colour = tuple[int, int, int]
 
 # Okabe and Ito's colours, told apart by colour-blind eyes.
@@ -23,7 +22,6 @@ FALSE_POSITIVE: Colour = (204, 51, 153)
 
 CHANNELS = {"FLAIR": 1, "Pre-contrast": 0, "Post-contrast": 2}
 HEAD = 0.08  # share of the brightest above which a pixel is tissue
-ALL_CHANNELS = "All three as colour"
 
 
 class Window(NamedTuple):
@@ -38,9 +36,8 @@ def render(image: npt.NDArray[np.generic], channel: str, window: Window, size: i
 
     The range that the window divides runs from the channel's 0.5th to its 99.8th percentile.
     """
-    planes = range(3) if channel == ALL_CHANNELS else [CHANNELS[channel]] * 3
-    shown = np.stack([_windowed(np.asarray(image[..., plane], np.float32), window) for plane in planes], axis=-1)
-    return _resize(shown, size, cv2.INTER_CUBIC)
+    shown = _windowed(np.asarray(image[..., CHANNELS[channel]], np.float32), window)
+    return _resize(np.repeat(shown[..., None], 3, axis=2), size, cv2.INTER_CUBIC)
 
 
 def channels(image: npt.NDArray[np.generic]) -> Picture:
@@ -75,25 +72,10 @@ def _resize(picture: Picture, size: int, method: int) -> Picture:
     return np.asarray(cv2.resize(picture, target, interpolation=method), np.uint8)
 
 
-def draw(
-    picture: Picture, mask: BoolMask, probability: npt.NDArray[np.float32] | None, style: Style, opacity: float
-) -> Picture:
-    """The picture with the mask (H, W) as outline or fill, or the probability map as heat.
-
-    Args:
-        picture: (h, w, 3); the mask is enlarged to it.
-        opacity: 0 leaves the picture alone, 1 covers it.
-    """
-    if style == "none" or (style == "heat" and probability is None):
-        return picture
-    if style == "heat":
-        assert probability is not None
-        colours, share = heat(probability, picture.shape[1], picture.shape[0])
-        return _blend(picture, colours, np.minimum(share * 1.5, 1.0) * opacity)
-    if style == "fill":
-        inside = _fit(mask, picture)
-        return _blend(picture, np.broadcast_to(np.array(PREDICTED, np.uint8), picture.shape), inside * opacity)
-    return outline(picture, mask, PREDICTED, opacity)
+def heat_over(picture: Picture, values: npt.NDArray[np.float32], opacity: float) -> Picture:
+    """The picture (h, w, 3) with values (H, W) in [0, 1] over it as heat, the more the higher; `opacity` 1 covers it."""
+    colours, share = heat(values, picture.shape[1], picture.shape[0])
+    return _blend(picture, colours, np.minimum(share * 1.5, 1.0) * opacity)
 
 
 def outline(picture: Picture, mask: BoolMask, colour: Colour, opacity: float = 1.0) -> Picture:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from resunet.charts.overlay import PREDICTED, TRUTH, Picture, Window, draw, head_mask, outline, render
+from resunet.charts.overlay import PREDICTED, TRUTH, Picture, Window, head_mask, heat_over, outline, render
 from resunet.charts.style import model_colour
 from resunet.data.samples import Sample
 from resunet.evaluation.definitions import LABELS
@@ -74,7 +74,7 @@ def slideshow_html(slides: Sequence[Slide]) -> str:
 def case_slide(sample: Sample, prediction: Prediction) -> Slide:
     """A bundled sample on its way through both stages, to the verdict and the true outline."""
     plain = render(sample.image, "FLAIR", Window(), PICTURE)
-    grad_cam = draw(plain, prediction.mask, prediction.grad_cam * head_mask(sample.image), "heat", 0.7)
+    grad_cam = heat_over(plain, prediction.grad_cam * head_mask(sample.image), 0.7)
     finding, _, figures = verdict(prediction).partition(". ")
     steps = [
         Step(
@@ -84,7 +84,7 @@ def case_slide(sample: Sample, prediction: Prediction) -> Slide:
             _data_uri(grad_cam), "Is there a tumour?", f"Stage 1: P(tumour) {percent(prediction.p_tumour)}. Bright: evidence."
         ),
     ]
-    outlined = draw(plain, prediction.mask, prediction.probability, "outline", 1.0)
+    outlined = outline(plain, prediction.mask, PREDICTED)
     steps.append(Step(_data_uri(outlined), finding, figures))
     if sample.mask.any():
         score = score_slice(prediction.mask, sample.mask).dice
