@@ -109,6 +109,10 @@ def test_a_sample_is_opened_without_any_file():
     app.button(key="open_tumour").click().run()
     assert not app.exception and app.header[0].value == "Tumour found"
     assert float({metric.label: metric.value for metric in app.metric}["Dice with the truth"]) > 0.9
+    volume = {metric.label: metric.value for metric in app.metric}["Volume"]
+    app.segmented_control(key="volume_model").set_value("resunet_lite").run()
+    assert not app.exception and {metric.label: metric.value for metric in app.metric}["Volume"] != volume
+    app.segmented_control(key="volume_model").set_value("resunet_lite_3d").run()
     app.button(key="open_healthy").click().run()
     assert app.header[0].value == "No tumour found"
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,7 +19,8 @@ from resunet.data.readers import read_volume
 from resunet.data.samples import load_samples
 from resunet.data.scan import NO_SPACING, ONE_CHANNEL
 from resunet.data.slices import by_patient
-from resunet.data.sources import open_splits
+from resunet.data.sources import all_slices, open_splits
+from resunet.data.transforms import normalise
 from resunet.data.volume import Volume
 from resunet.errors import InputError
 from resunet.hub import VOLUME_MODEL, find_model
@@ -27,7 +29,7 @@ from resunet.inference.items import items_of
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.predict_files import Choices, predict_case
 from resunet.inference.predict_volumes import segment_case
-from resunet.inference.stages import ProbabilityMap
+from resunet.inference.stages import ProbabilityMap, Stage2
 from resunet.inference.volumes import neighbour_step, predict_volume
 from resunet.inference.windows import WINDOW
 
@@ -313,3 +315,22 @@ def test_patients_as_volumes_are_outlined_as_evaluate_does(monkeypatch: pytest.M
         assert np.abs(windows.probability.astype(np.float32) - whole.probability).max() < 1e-3  # a step of float16
         rows = counted.loc[patient]
         assert list(windows.axial_mask.sum(axis=(1, 2))) == pytest.approx(list(rows["tp"] + rows["fp"]), abs=2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif("not os.environ.get('LGG_DATA')", reason="needs the LGG set")
+def test_windows_give_what_all_slices_at_once_give(monkeypatch: pytest.MonkeyPatch):
+    """Every patient of more slices than a window holds; with fewer, there is one window."""
+    stage_2, compared = Stage2(find_model(VOLUME_MODEL)), 0
+    for records in by_patient(all_slices(os.environ["LGG_DATA"])[0]).values():
+        if len(records) <= WINDOW:
+            continue
+        images = [normalise(record.image()) for record in records]
+        maps = []
+        for window in (WINDOW, 1000):
+            monkeypatch.setattr("resunet.inference.stages.WINDOW", window)
+            maps.append(np.stack([output.mean for output in stage_2.volume(images, len(images))]))
+        np.testing.assert_allclose(*maps, rtol=0, atol=1e-5)
+        compared += 1
+    assert compared > 50

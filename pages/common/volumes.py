@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 from cachetools import LRUCache, cached
 
-from pages.common import models, predictions
+from pages.common import loaders, models, predictions
 from pages.common.uploads import ImageFile
 from resunet.data.case import Role, assemble, case_and_role, truth_on
 from resunet.data.formats.nifti import nifti_on_grid
@@ -54,10 +54,10 @@ class Files:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Equal keys mean equal predictions."""
+        """Equal keys mean equal voxels."""
         roles = sorted((role, file.digest) for role, file in self.roles.items())
         slices = [file.digest for file in (*self.series, *self.stack)]
-        return (*roles, *slices, models.revision_of(VOLUME_MODEL))
+        return (*roles, *slices)
 
     @property
     def name(self) -> str:
@@ -74,18 +74,19 @@ _kept: LRUCache[tuple[Any, ...], VolumePrediction] = LRUCache(KEPT, lambda predi
 _lock = threading.Lock()
 
 
-def predict(files: Files) -> VolumePrediction:
-    """Both stages on a case, with a progress bar; pressing Cancel reruns the page, which ends this at the next slice.
+def predict(files: Files, model: str = VOLUME_MODEL) -> VolumePrediction:
+    """Stage 1 and a model on a case, with a progress bar; pressing Cancel reruns the page, which ends it at the next slice.
 
     What is kept has no voxels: the mask's way back to their grid needs only the grid. Raises InputError.
     """
+    key = (*files.key, models.revision_of(model))
     with _lock:
-        kept = _kept.get(files.key)
+        kept = _kept.get(key)
     if kept is not None:
         return kept
     place = st.empty()
     with predictions.in_line(VOLUMES, "Other visitors' volumes come first."), place.container():
-        volume, loaded = read(files), models.pipeline_of(VOLUME_MODEL)
+        volume, loaded = read(files), models.pipeline_of(model)
         loaded.check_modality(volume)
         try:
             prediction = predict_volume(loaded, volume, on_progress=_progress(volume.axial_depth))
@@ -97,7 +98,7 @@ def predict(files: Files) -> VolumePrediction:
     prediction = replace(prediction, volume=replace(volume, voxels=grid))
     with _lock:
         if prediction.probability.nbytes <= KEPT:
-            _kept[files.key] = prediction
+            _kept[key] = prediction
     return prediction
 
 
@@ -161,10 +162,9 @@ def _contents(files: Files) -> dict[str, bytes]:
     return {file.name: file.content for file in files.series}
 
 
-def segmentation(files: Files, mask: BoolMask) -> bytes:
-    """A DICOM SEG of a mask (I, J, K) of the series. Raises InputError."""
-    model = models.stage_2(VOLUME_MODEL).config.display_name
-    return predictions.decoder().write_segmentation(_contents(files), files.name, mask, model)
+def segmentation(files: Files, mask: BoolMask, model: str) -> bytes:
+    """A DICOM SEG of a model's mask (I, J, K) of the series. Raises InputError."""
+    return predictions.decoder().write_segmentation(_contents(files), files.name, mask, loaders.display_name(model))
 
 
 @cached(LRUCache(2), lambda file: (file.digest, file.name), threading.Lock())

@@ -10,16 +10,18 @@ from pages.common.volume_files import choose_files
 from resunet.charts.export import safe_csv
 from resunet.errors import InputError
 from resunet.evaluation.volume_scores import score_volume
-from resunet.hub import VOLUME_MODEL
+from resunet.hub import FLAGSHIP, VOLUME_MODEL
 from resunet.inference.predict_volumes import content_of
 from resunet.inference.verdict import UNLIKE, percent
 from resunet.inference.volumes import VolumePrediction
 from resunet.reports.slideshow import head_slide
 from resunet.reports.volume_report import SPREAD, slices_table, volume_interval, volume_report
 
+MODELS = {VOLUME_MODEL: "With neighbouring slices", FLAGSHIP: "Slice by slice"}
+
 
 @st.fragment
-def show(files: volumes.Files, original: VolumePrediction) -> None:
+def show(files: volumes.Files, model: str, original: VolumePrediction) -> None:
     """Everything about one volume; moving the threshold redraws this part of the page only."""
     headline = st.container(gap="xsmall")
     left, right = st.columns([3, 2], gap="medium")
@@ -52,8 +54,8 @@ def show(files: volumes.Files, original: VolumePrediction) -> None:
         download("Mask (NIfTI)", lambda: volume_viewer.on_grid(prediction, mask), f"{name}_mask.nii.gz")
         if files.series:
             on_grid = prediction.volume.from_axial(mask)
-            download("Mask (DICOM SEG)", lambda: volumes.segmentation(files, on_grid), f"{name}_mask.dcm")
-        download("Report (JSON)", lambda: volume_report(report, prediction, VOLUME_MODEL, table), f"{name}.json")
+            download("Mask (DICOM SEG)", lambda: volumes.segmentation(files, on_grid, model), f"{name}_mask.dcm")
+        download("Report (JSON)", lambda: volume_report(report, prediction, model, table), f"{name}.json")
         download("By slice (CSV)", lambda: safe_csv(table), f"{name}_slices.csv")
 
 
@@ -107,7 +109,10 @@ try:
     models.pipeline()
     chosen = choose_files()
     if chosen is not None:
-        show(chosen, volumes.predict(chosen))
+        model = st.segmented_control(
+            "Outlined by", list(MODELS), default=VOLUME_MODEL, required=True, format_func=MODELS.__getitem__, key="volume_model"
+        )
+        show(chosen, str(model), volumes.predict(chosen, str(model)))
     else:
         volumes.forget()
         head = head_slide().steps[0]
