@@ -108,7 +108,7 @@ def test_threshold_and_gate_act_on_kept_probabilities(monkeypatch: pytest.Monkey
         raise AssertionError("neither threshold nor gate must cause a forward pass")
 
     monkeypatch.setattr(TumourPipeline, "predict", forbidden)
-    app.query_params["threshold"] = "0.95"
+    app.query_params.update(sample="large_1", threshold="0.95")
     app.run()
     assert not app.exception and text_of(app) != before and app.header[0].value == "Tumour found"
     app.slider(key="gate").set_value(1.0).run()
@@ -123,6 +123,8 @@ def test_a_link_opens_its_sample_at_its_threshold():
     app.run()
     expected = verdict(TumourPipeline.load().predict(SAMPLES["cavity_2"].image, segment_all=True).with_thresholds(0.9))
     assert "Simulated sample: Cavity 2" in text_of(app) and expected.partition(". ")[2] in text_of(app)
+    app.button(key="sample_large_2").click().run()  # the link's threshold is not another slice's
+    assert verdict(TumourPipeline.load().predict(SAMPLES["large_2"].image)).partition(". ")[2] in text_of(app)
     for nonsense in ("", "x", "-3", "nan"):
         app.query_params["threshold"] = nonsense
         assert not app.run().exception

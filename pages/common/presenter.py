@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 HERE = Path(__file__)
+STYLE = HERE.with_name("app.css").read_text(encoding="utf-8")
 PRESENTER = "presenter"
 LARGER = 1.5
 
@@ -14,10 +15,8 @@ LARGER = 1.5
 def dress() -> None:
     """Style sheet, name and switch; called once for every page."""
     st.logo(HERE.with_name("logo.svg"), size="large")
-    style = HERE.with_name("app.css").read_text(encoding="utf-8")
-    if is_on():
-        style += f"html {{ font-size: {100 * LARGER:.0f}%; }}"
-    st.html(f"<style>{style}</style>")
+    larger = f"html {{ font-size: {100 * LARGER:.0f}%; }}" if is_on() else ""
+    st.html(f"<style>{STYLE}{larger}</style>")
     with st.container(key="presenter_switch"):
         st.toggle("Presenter", key=PRESENTER)
 

@@ -25,8 +25,8 @@ async function pixels(source) {
 }
 
 class Viewer {
-  constructor(root, tell) {
-    Object.assign(this, { root, tell, layer: "outline", channel: 1, opacity: 0.8, swipe: null, level: 0.5, width: 1 });
+  constructor(root) {
+    Object.assign(this, { root, layer: "outline", channel: 1, opacity: 0.8, swipe: null, level: 0.5, width: 1 });
     this.canvas = root.querySelector("canvas");
     this.context = this.canvas.getContext("2d");
     this.pointers = new Map();

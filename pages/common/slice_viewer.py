@@ -32,11 +32,17 @@ def chosen_threshold(case: Case, validated: float) -> float:
     shown = st.session_state.get(STATE, {}).get("shown") or {}
     if shown.get("key") == case.key:
         return float(shown["threshold"])
-    asked = st.query_params.get("threshold", "")
+    asked = _linked(case, "threshold")
     try:
         return min(0.99, max(0.01, float(asked))) if float(asked) == float(asked) else validated
     except ValueError:
         return validated
+
+
+def _linked(case: Case, name: str) -> str:
+    """What the address asks for, where it leads to this slice and not to one that was shown before."""
+    is_meant = case.link is not None and all(st.query_params.get(key) == value for key, value in case.link.items())
+    return st.query_params.get(name, "") if is_meant else ""
 
 
 def show(case: Case, prediction: Prediction, validated: float) -> None:
@@ -62,7 +68,7 @@ def show(case: Case, prediction: Prediction, validated: float) -> None:
             "aspect": rows / columns,
             "pixel_mm2": rows * columns * step**2 if case.spacing else None,
             "link": case.link,
-            "layer": st.query_params.get("layer"),
+            "layer": _linked(case, "layer"),
         },
         on_shown_change=lambda: None,
         key=STATE,

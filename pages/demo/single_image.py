@@ -13,8 +13,9 @@ CHOICES = {
 }
 
 offered = [name for name in CHOICES if name != "LGG patients" or loaders.lgg_patients()]
+start = "LGG patients" if "patient" in st.query_params and "LGG patients" in offered else "Samples"
 choice = st.segmented_control(
-    "Where the slice comes from", offered, default="Samples", required=True, key="source", label_visibility="collapsed"
+    "Where the slice comes from", offered, default=start, required=True, key="source", label_visibility="collapsed"
 )
 try:
     models.pipeline()

@@ -9,6 +9,14 @@ import plotly.graph_objects as go
 
 from resunet.charts.style import BESIDE, BLUE, ORANGE, finish
 
+CLICKABLE: dict[str, Any] = {  # a line has no points to click, so it gets some that show when they are chosen
+    "mode": "lines+markers",
+    "hoveron": "points",  # not the filled area, which is no slice
+    "marker": {"size": 10, "opacity": 0},
+    "selected": {"marker": {"opacity": 1}},
+    "unselected": {"marker": {"opacity": 0}},
+}
+
 
 def by_slice(table: pd.DataFrame, threshold: float) -> go.Figure:
     """Area of the mask and P(tumour) along the head.
@@ -20,20 +28,13 @@ def by_slice(table: pd.DataFrame, threshold: float) -> go.Figure:
     known = table["area_mm2"].notna().all()
     area = table["area_mm2"] / 100 if known else table["tumour_pixels"]
     unit = "cm²" if known else "pixels"
-    clickable: dict[str, Any] = {  # a line has no points to click, so it gets some that show when they are chosen
-        "mode": "lines+markers",
-        "hoveron": "points",  # not the filled area, which is no slice
-        "marker": {"size": 10, "opacity": 0},
-        "selected": {"marker": {"opacity": 1}},
-        "unselected": {"marker": {"opacity": 0}},
-    }
     figure = go.Figure()
     figure.add_scatter(
         x=table["slice"],
         y=area,
         fill="tozeroy",
         line={"color": ORANGE, "width": 2},
-        **clickable,
+        **CLICKABLE,
         name=f"outlined, {unit}",
         hovertemplate=f"slice %{{x}}: %{{y:.1f}} {unit}<extra></extra>",
     )
@@ -42,7 +43,7 @@ def by_slice(table: pd.DataFrame, threshold: float) -> go.Figure:
         y=table["p_tumour"],
         yaxis="y2",
         line={"color": BLUE, "width": 2},
-        **clickable,
+        **CLICKABLE,
         name="P(tumour), stage 1",
         hovertemplate="slice %{x}: P %{y:.2f}<extra></extra>",
     )

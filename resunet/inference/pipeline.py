@@ -166,8 +166,7 @@ class TumourPipeline:
         image, notes = _as_slice(image)
         stretched = _for_networks(image, spacing)
         height, width = image.shape[:2]
-        if stretched.shape != image.shape:
-            notes = (*notes, RESAMPLED)
+        notes = notes if stretched.shape == image.shape else (*notes, RESAMPLED)
         prepared = time.perf_counter()
         judgement = self.stage_1(stretched) if self.stage_1 else NO_STAGE_1
         classified = time.perf_counter()
