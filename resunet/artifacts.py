@@ -55,6 +55,14 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Latency:
+    """Median milliseconds that a slice takes, preparation and clean-up left out, and the processor that it was timed on."""
+
+    milliseconds: float
+    processor: str
+
+
+@dataclass(frozen=True)
 class Fusion:
     """The members of an ensemble by name, the weight of each one's probabilities (they sum to 1), and what chose them."""
 
@@ -78,6 +86,7 @@ class ModelConfig:
         split_scheme: how the data were divided: "patient", "slice" or "fold0" to "fold4".
         patients: names in "train" and "val".
         trained_on: hardware, duration and code, where it was not this package's loop on two cores.
+        latency: None until `resunet time` has measured it.
         sha256: hexadecimal digests by file name.
     """
 
@@ -112,6 +121,7 @@ class ModelConfig:
     optimiser: str = ""
     initialisation: str = ""
     trained_on: str = ""
+    latency: Latency | None = None
 
     @property
     def keeps_weights(self) -> bool:
@@ -141,6 +151,8 @@ class ModelConfig:
             "calibration": Calibration(**{name: float(value) for name, value in content["calibration"].items()}),
             "gate": Gate(**content["gate"]) if content["gate"] else None,
         }
+        if latency := content.get("latency"):
+            nested["latency"] = Latency(**latency)
         if fusion := content["fusion"]:
             nested["fusion"] = Fusion(**{**fusion, "members": tuple(fusion["members"]), "shares": tuple(fusion["shares"])})
         return cls(**{**content, **nested})

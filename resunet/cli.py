@@ -84,10 +84,12 @@ def _add_study(commands: Any) -> None:
     export.add_argument("model", metavar="MODEL", help="model folder, run folder or name")
     export.set_defaults(run=lambda options: print(_commands().export(options.model)))
 
+    timing = commands.add_parser("time", help="measure the milliseconds that a slice takes; nothing else should run")
+    timing.add_argument("models", nargs="*", metavar="MODEL", help="model folder or name (default: the bundled ones)")
+    timing.set_defaults(run=lambda options: print(*_commands().time_models(options.models), sep="\n"))
+
     cards = commands.add_parser("cards", help="write the model cards and the documents' tables again from their files")
-    cards.set_defaults(
-        run=lambda _: print(f"{_commands().renew_cards()} cards, and the tables of README.md and docs/findings.md")
-    )
+    cards.set_defaults(run=lambda _: print(f"{_commands().renew_cards()} cards, and the documents' tables"))
 
 
 def _add_hub(commands: Any) -> None:
@@ -136,8 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = build_parser().parse_args(arguments)
     try:
-        status: int | None = options.run(options)
-        return status or 0
+        return int(options.run(options) or 0)
     except InputError as error:
         print(f"resunet: {error}", file=sys.stderr)
         return 2
@@ -198,8 +199,7 @@ def _train(options: argparse.Namespace) -> None:
     from resunet.training.loop import train
     from resunet.training.recipes import find_recipe
 
-    changes = {} if options.seed is None else {"seed": options.seed}
-    recipe = find_recipe(options.recipe, **changes)
+    recipe = find_recipe(options.recipe, **({} if options.seed is None else {"seed": options.seed}))
     with process_group():
         train(recipe, options.data, options.out or Path("runs") / recipe.name, options.resume)
 

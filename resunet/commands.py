@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from resunet.evaluation.tuning import tune_stage_1, tune_stage_2
 from resunet.evaluation.volume_scores import measure_cases, write_cases
 from resunet.files import atomic_folder, write_csv, write_text
 from resunet.hub import FLAGSHIP, STAGE_1, STUDIES, WEIGHTS, find_model, list_models, list_runs
+from resunet.inference.latency import measure_latency
 from resunet.inference.predict_files import Choices, load_pipeline
 from resunet.inference.stages import Stage1, Stage2
 from resunet.reports.model_card import model_card
@@ -143,6 +145,21 @@ def export(model: str) -> Path:
     from resunet.models.export import export_graph
 
     return export_graph(find_model(model))
+
+
+def time_models(models: Sequence[str]) -> Iterator[str]:
+    """Measure how long a slice takes each model, or each bundled one that outlines, and write it to config.json.
+
+    Yields a line for each. Raises InputError.
+    """
+    for name in models or [name for name in list_models() if find_model(name).config().task == "segmentation"]:
+        folder = find_model(name)
+        if folder.config().task == "classification":
+            raise InputError(f"{folder.config().display_name} is a classifier; only models that outline are timed.")
+        latency = measure_latency(Stage2(folder))
+        folder.write_config(replace(folder.config(), latency=latency))
+        _renew_card(folder)
+        yield f"{name}: {latency.milliseconds:.1f} ms on {latency.processor}"
 
 
 def promote(run: Path, to: Path | None = None) -> Path:

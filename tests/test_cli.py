@@ -1,8 +1,10 @@
 """The command line as other programs see it: a process with arguments, files, lines and an exit status."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 
 from resunet.data.samples import SAMPLES, load_samples
-from resunet.hub import FLAGSHIP, STAGE_1, WEIGHTS
+from resunet.hub import FLAGSHIP, STAGE_1, WEIGHTS, find_model
 from tests.hostile import BAD, dicom, picture
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -153,6 +155,20 @@ def test_compare_writes_what_the_folders_say(command: Command, tmp_path: Path):
     assert command("compare", "--evaluation", "nowhere").returncode == 2
     folds = command("compare", "--evaluation", "cross_validated").stdout
     assert "groups" in folds and "All patients 100" in folds and "stage_1_against_masks" not in folds  # it was not run there
+
+
+def test_time_writes_the_latency_into_configuration_and_card(command: Command, tmp_path: Path):
+    shutil.copytree(find_model("unet").path, tmp_path / "unet")
+    before = find_model(str(tmp_path / "unet")).config()
+    done = command("time", tmp_path / "unet")
+    assert done.returncode == 0, done.stderr
+    after = find_model(str(tmp_path / "unet")).config()
+    assert after.latency is not None and 0.1 < after.latency.milliseconds < 5000
+    assert f"{after.latency.milliseconds:.1f} ms on {after.latency.processor}" in done.stdout
+    assert f"{after.latency.milliseconds:.1f} ms on" in (tmp_path / "unet" / "README.md").read_text(encoding="utf-8")
+    assert replace(after, latency=before.latency) == before
+    refused = command("time", STAGE_1)
+    assert refused.returncode == 2 and "only models that outline are timed" in refused.stderr
 
 
 @pytest.mark.slow

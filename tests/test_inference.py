@@ -226,6 +226,14 @@ def test_threads_follow_the_quota_of_the_container(
     assert hardware.thread_count() == 7
 
 
+def test_a_processor_is_named_with_the_cores_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setattr(hardware, "CPU_INFO", tmp_path / "cpuinfo")
+    assert hardware.processor_name().startswith("3 cores of ")  # whatever the platform says
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Fast One\nmodel name\t: Fast Two\n")
+    assert hardware.processor_name() == "3 cores of Fast One"
+
+
 BLOCKED = """
 import sys
 from pathlib import Path

@@ -11,13 +11,10 @@ import streamlit as st
 from resunet.artifacts import ModelFolder
 from resunet.errors import InputError
 from resunet.hub import FLAGSHIP, STAGE_1, find_model, find_or_fetch
-from resunet.inference.latency import latency_ms as measure_latency
 from resunet.inference.pipeline import TumourPipeline
-from resunet.inference.runtime import FORWARD_PASSES
 from resunet.inference.stages import Stage2
 
 REFRESH_SECONDS = 0.3  # between two checks of how far a download has come
-KEPT_TIMINGS = 64
 
 
 @dataclass
@@ -91,18 +88,6 @@ def pipeline_of(name: str) -> TumourPipeline:
 @st.cache_resource(max_entries=1, show_spinner="Loading the model")
 def _stage_2(folder: str, digests: str) -> Stage2:
     return Stage2(ModelFolder(Path(folder)))
-
-
-def latency_ms(name: str) -> float:
-    """Median milliseconds per slice of a model on this machine, measured once per server. Raises InputError."""
-    return _latency_ms(name, _digests(name))
-
-
-@st.cache_data(max_entries=KEPT_TIMINGS, show_spinner="Timing the models on this machine")
-def _latency_ms(name: str, digests: str) -> float:
-    model = stage_2(name)
-    with FORWARD_PASSES.hold():  # nobody else's passes between those that are timed
-        return measure_latency(model)
 
 
 def _digests(name: str) -> str:

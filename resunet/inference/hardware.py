@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import platform
+import re
 from pathlib import Path
 
+CPU_INFO = Path("/proc/cpuinfo")
 CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 CGROUP_V1_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 CGROUP_V1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
@@ -36,3 +39,14 @@ def thread_count() -> int:
     """``OMP_NUM_THREADS`` where the user has set it, else `usable_cores`: runtimes by themselves ignore container quotas."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return int(wanted) if wanted.isdigit() and int(wanted) > 0 else usable_cores()
+
+
+def processor_name() -> str:
+    """What the processor calls itself, with the cores used of it: "2 cores of AMD EPYC"."""
+    try:
+        named = re.search(r"^model name\s*:\s*(.+)$", CPU_INFO.read_text(), re.MULTILINE)
+    except OSError:
+        named = None
+    count = thread_count()
+    name = named[1].strip() if named else platform.processor() or platform.machine()
+    return f"{count} core{'s' if count > 1 else ''} of {name}"

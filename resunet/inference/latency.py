@@ -7,16 +7,18 @@ import time
 
 import numpy as np
 
+from resunet.artifacts import Latency
 from resunet.data.samples import load_samples
 from resunet.data.transforms import normalise
+from resunet.inference.hardware import processor_name
 from resunet.inference.stages import Stage2
 from resunet.inference.windows import WINDOW
 
 WARM_UPS, ROUNDS = 2, 7
 
 
-def latency_ms(stage_2: Stage2) -> float:
-    """Median milliseconds per slice of stage 2 on its input grid, preparation and clean-up left out.
+def measure_latency(stage_2: Stage2) -> Latency:
+    """How long stage 2 takes for a slice on its input grid. Nothing else should run.
 
     A network that sees neighbours gets a whole window of them.
     """
@@ -27,4 +29,4 @@ def latency_ms(stage_2: Stage2) -> float:
         for _ in stage_2.volume(images, len(images)):
             pass
         times.append((time.perf_counter() - started) / len(images))
-    return 1e3 * statistics.median(times[WARM_UPS:])
+    return Latency(round(1e3 * statistics.median(times[WARM_UPS:]), 2), processor_name())

@@ -52,12 +52,14 @@ def _what(config: ModelConfig) -> str:
         if config.task == "segmentation"
         else f"Says whether one slice shows {data.target}"
     )
+    latency = config.latency
+    timed = f", {latency.milliseconds:.1f} ms on {latency.processor}" if latency else ""
     neighbours = f" It sees {config.context} slices each way." if config.context else ""
     return (
         f"{job} of three channels ({', '.join(data.channels)}).{neighbours} Anatomy: {data.anatomy}; modality: "
         f"{data.modality}. "
         f"{config.parameters / 1e6:.2f} million parameters, {config.gflop:.2f} GFLOP per slice of "
-        f"{config.input_size}x{config.input_size}. Research use only; not a medical device. {PAPER}"
+        f"{config.input_size}x{config.input_size}{timed}. Research use only; not a medical device. {PAPER}"
     )
 
 
