@@ -10,6 +10,7 @@ from resunet.evaluation.definitions import DEFINITIONS, LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.filters import select_slices, sites_of
+from resunet.evaluation.metrics import volume_dice
 from resunet.hub import find_model, list_models
 from resunet.reports.latex import latex_table
 from tests.test_compare import evaluation_of, fake_slices
@@ -184,6 +185,8 @@ def test_dice_over_the_threshold_passes_through_what_validation_chose():
     line, chosen = comparison.dice_by_threshold([evaluation]).data
     at = list(line.x).index(evaluation.threshold)
     assert line.y[at] == pytest.approx(evaluation.summary["metrics"]["volume_dice_mean"]["value"], abs=1e-9)
+    for threshold, mean in zip(line.x, line.y, strict=True):
+        assert mean == pytest.approx(volume_dice(evaluation.at(threshold).slices).mean(), abs=1e-12)
     assert chosen.x[0] == 0.5 and chosen.y[0] == pytest.approx(line.y[at], abs=1e-9)
 
 

@@ -1,6 +1,7 @@
 """What the server does before anybody comes."""
 
 import ctypes
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -13,11 +14,22 @@ LARGE = 64 << 10  # bytes
 
 @asynccontextmanager
 async def lifespan(server: st.App) -> AsyncIterator[None]:
-    """The server's life: it begins to load the models in the background, and then serves."""
+    """The server's life: it begins to load the models, and after them the statistics, in the background, and serves."""
     from pages.common.models import start_loading  # not before the server runs: its caches ask for one
 
-    start_loading()
+    start_loading().add_done_callback(import_statistics)
     yield
+
+
+def import_statistics(_: object) -> None:
+    """Import what the dashboards test and draw with, so that no visitor waits the second that it takes.
+
+    Then leave what is loaded out of garbage collection: looking through it holds everybody up for a tenth of a second.
+    """
+    import resunet.charts.stage_1
+    import resunet.evaluation.compare  # noqa: F401
+
+    gc.freeze()
 
 
 def keep_memory_small() -> None:

@@ -12,10 +12,9 @@ from resunet.charts.style import BLUE, GREY, ORANGE, finish, model_colour, whisk
 from resunet.evaluation.compare import p_text
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.external import EXTERNAL_SET, TEST_SET
-from resunet.evaluation.metrics import volume_dice
-from resunet.evaluation.sweep import table_at
+from resunet.evaluation.sweep import volume_dice_at_each
 
-COSTS = {"parameters": "Parameters, millions", "gflop": "GFLOP per slice", "latency": "Milliseconds per slice, measured here"}
+COSTS = {"parameters": "Parameters, millions", "gflop": "GFLOP per slice", "latency": "Milliseconds per slice"}
 QUARTERS = tuple(f"lesion_sensitivity_q{quarter}" for quarter in range(1, 5))
 
 
@@ -161,11 +160,10 @@ def dice_by_threshold(evaluations: Sequence[Evaluation]) -> go.Figure:
     for evaluation in evaluations:
         sweep = evaluation.sweep()
         assert sweep is not None
-        means = [float(volume_dice(table_at(evaluation.slices, sweep, float(at))).mean()) for at in sweep.thresholds]
         chosen, colour = evaluation.threshold, model_colour(evaluation.model)
         figure.add_scatter(
             x=sweep.thresholds,
-            y=means,
+            y=volume_dice_at_each(evaluation.slices, sweep),
             mode="lines",
             name=evaluation.display_name,
             line={"color": colour, "width": 2},

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from resunet.evaluation.aggregate import Resampling, segmentation_ratios, summarise_segmentation
+from resunet.evaluation.aggregate import Ratio, Resampling, segmentation_ratios, summarise_segmentation
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.metrics import ratio
 
@@ -77,8 +77,11 @@ def loss_table(slices: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def difference(first: pd.DataFrame, second: pd.DataFrame, name: str) -> Difference:
     """Figure `name` of the first minus the second. Both must cover the same patients; each resample draws the same ones."""
-    one, other = segmentation_ratios(first)[name], segmentation_ratios(second)[name]
-    resampling = Resampling.of_patients(first["patient"].nunique())
+    return _difference(segmentation_ratios(first)[name], segmentation_ratios(second)[name])
+
+
+def _difference(one: Ratio, other: Ratio) -> Difference:
+    resampling = Resampling.of_patients(len(one.part))
     draws = ratio(resampling.weights @ one.part, resampling.weights @ one.whole) - ratio(
         resampling.weights @ other.part, resampling.weights @ other.whole
     )
@@ -91,7 +94,8 @@ def tversky_finding(slices: Mapping[str, pd.DataFrame]) -> str | None:
     tables = loss_slices(slices)
     if not {"tversky", "bce"} <= set(tables):
         return None
-    small, false_positives = (difference(tables["tversky"], tables["bce"], name) for name in (SMALLEST, FALSE_POSITIVES))
+    tversky, bce = (segmentation_ratios(tables[loss]) for loss in ("tversky", "bce"))
+    small, false_positives = (_difference(tversky[name], bce[name]) for name in (SMALLEST, FALSE_POSITIVES))
     return (
         f"Tversky loss instead of BCE changes the share of the smallest lesions that is found by {small}, and the share of "
         f"empty slices with a false positive by {false_positives}."

@@ -11,7 +11,7 @@ import pandas as pd
 from resunet.artifacts import CleanUp
 from resunet.data.scan import BoolMask
 from resunet.evaluation.lesions import LesionHit, lesion_hits, read_lesions, write_lesions
-from resunet.evaluation.metrics import count_pixels
+from resunet.evaluation.metrics import FloatArray, count_pixels, dice
 from resunet.inference.postprocessing import to_mask
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
@@ -103,3 +103,11 @@ def table_at(slices: pd.DataFrame, sweep: Sweep, threshold: float) -> pd.DataFra
         surface_dice=sweep.surface_dice[:, at[0]],
         lesions=[text or np.nan for text in lesions],
     )
+
+
+def volume_dice_at_each(slices: pd.DataFrame, sweep: Sweep) -> FloatArray:
+    """Mean volume Dice over patients with a tumour at each of the sweep's thresholds (T,), without a table for each."""
+    patients = slices["patient"].to_numpy()
+    tp, fp, fn = (pd.DataFrame(part).groupby(patients).sum().to_numpy() for part in (sweep.tp, sweep.fp, sweep.fn))
+    of_patients = np.where(tp + fn > 0, dice(tp, fp, fn), np.nan)
+    return pd.DataFrame(of_patients).mean().to_numpy(np.float64)
