@@ -1,5 +1,6 @@
 """The screens that read model folders: with what is bundled, with nothing, with files missing, with damaged ones."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -150,13 +151,24 @@ def test_comparison_holds_every_model_and_what_others_report():
     assert 0.98 in set(others["value"]) and others["source"].notna().all()
 
 
+def test_milliseconds_are_those_of_the_configurations_and_say_where_they_were_taken():
+    app = open_screen("comparison")
+    app.segmented_control(key="cost").set_value("latency").run()
+    drawn = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
+    taken = {trace["name"]: trace["x"][0] for trace in drawn if trace["mode"] != "lines"}
+    configs = [find_model(name).config() for name in hub.list_models()]
+    assert taken == {one.display_name: one.latency.milliseconds for one in configs if one.task == "segmentation"}
+    assert any(f"Timed on {configs[0].latency.processor}." in caption.value for caption in app.caption)
+
+
 @pytest.mark.parametrize(
     ("name", "tab", "charts"),
     [
         ("metrics", "Averages", ["aggregations", "distribution"]),
         ("metrics", "Tumour size", ["patients", "slices"]),
         ("metrics", "Error breakdown", ["error_breakdown"]),
-        ("comparison", "Cost", ["pareto", "lesions", "thresholds"]),
+        ("comparison", "Cost", ["pareto", "lesions"]),
+        ("comparison", "Threshold", ["thresholds"]),
         ("comparison", "Differences", ["forest", "pairs"]),
         ("comparison", "Tversky loss", ["losses", "price"]),
         ("comparison", "Split scheme", ["split_schemes"]),

@@ -3,12 +3,13 @@
 import pandas as pd
 import streamlit as st
 
-from pages.common import ablations, evaluations, loaders, models, selection
+from pages.common import ablations, evaluations, loaders, selection
 from pages.common.caching import computed, of_slices
 from pages.common.chart import chart
 from pages.common.downloads import download
 from pages.common.messages import show_error
 from pages.common.tabs import show_tabs
+from resunet.artifacts import ModelConfig
 from resunet.charts import comparison as charts
 from resunet.charts.export import safe_csv
 from resunet.errors import InputError
@@ -67,13 +68,13 @@ def reported() -> None:
     )
 
 
-def costs(names: list[str], cost: str) -> dict[str, float]:
-    """What each model costs; latency is measured on this machine when it is asked for, once per server."""
+def costs(configs: dict[str, ModelConfig], cost: str) -> dict[str, float]:
+    """What each model costs; those that were never timed have no latency."""
     if cost == "parameters":
-        return {name: loaders.model_config(name).parameters / 1e6 for name in names}
+        return {name: config.parameters / 1e6 for name, config in configs.items()}
     if cost == "gflop":
-        return {name: loaders.model_config(name).gflop for name in names}
-    return {name: models.latency_ms(name) for name in names if loaders.model_config(name).keeps_weights}
+        return {name: config.gflop for name, config in configs.items()}
+    return {name: config.latency.milliseconds for name, config in configs.items() if config.latency}
 
 
 def compare(name: str) -> None:
@@ -97,6 +98,7 @@ def compare(name: str) -> None:
     show_tabs(
         {
             "Cost": lambda: cost_and_size(measured),
+            "Threshold": lambda: thresholds(measured),
             "Differences": lambda: differences(measured, best),
             "External": ablations.external,
             "Cross-validation": ablations.cross_validation,
@@ -127,16 +129,28 @@ def cost_and_size(measured: Measured) -> None:
     left, right = st.columns(2)
     with left:
         place = st.container()  # controls stand below their charts, so that the charts of a row begin together
+        configs = {name: loaders.model_config(name) for name in measured}
+        known = [cost for cost in charts.COSTS if costs(configs, cost)]
         cost = st.segmented_control(
-            "Cost", list(charts.COSTS), default="gflop", required=True, key="cost", format_func=lambda name: charts.COSTS[name]
+            "Cost", known, default="gflop", required=True, key="cost", format_func=lambda name: charts.COSTS[name]
         )
-        figure = computed(charts.cost_against_dice, costs(list(measured), str(cost)), measured, str(cost))
+        figure = computed(charts.cost_against_dice, costs(configs, str(cost)), measured, str(cost))
         with place:
             chart(figure, "pareto", "Dice versus compute")
+        if cost == "latency":
+            processors = dict.fromkeys(config.latency.processor for config in configs.values() if config.latency)
+            st.caption(f"Timed on {' and '.join(processors)}.")
     with right:
         chart(computed(charts.lesions_by_size, measured), "lesions", "Small lesions are the hard ones")
-    if thresholds := [one for one in measured.values() if one.sweep() is not None]:
-        chart(computed(charts.dice_by_threshold, thresholds), "thresholds", "Dice over the threshold")
+
+
+def thresholds(measured: Measured) -> None:
+    """Dice of every model over the threshold."""
+    swept = [one for one in measured.values() if one.sweep() is not None]
+    if swept:
+        chart(computed(charts.dice_by_threshold, swept), "thresholds", "Dice over the threshold")
+    else:
+        st.info("The figures under other thresholds were not kept for this set.")
 
 
 def differences(measured: Measured, best: str) -> None:
