@@ -1,11 +1,11 @@
 """Many visitors at once: every screen and many verdicts over the real websocket protocol, and the server's memory.
 
-    python -m benchmarks.visitors [--visitors 20] [--volumes 5] [--minutes 2] [--screens all|single-image]
+    python -m benchmarks.visitors [--visitors 20] [--volumes 5] [--replays 5] [--minutes 2] [--screens all|single-image]
 
 Starts the server. Each visitor connects as a browser would, opens a screen, waits, opens the next; on the single-image
 screen they click through the samples and upload slices that nobody has sent before. Some may do nothing but upload volumes,
-new ones too. An answer is lost when the verdict on a click or an upload does not come back. At the end all visitors leave, and
-the memory is read once more when Streamlit has let their sessions go.
+new ones too, or replay six training runs after six others. An answer is lost when the verdict on a click or an upload does
+not come back. At the end all visitors leave, and the memory is read once more when Streamlit has let their sessions go.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import io
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -35,6 +36,7 @@ from pages.common.slice_sources import sample_label
 from resunet.data.samples import load_samples
 
 SOURCE = "Where the slice comes from"
+RUNS, RUNS_AT_MOST = "Runs, six at most", 6
 LET_GO = 150.0  # seconds until Streamlit has let go of sessions whose visitors left
 SCREENS = ("", "single-image", "volume", "slideshow", "metrics", "comparison", "cases", "training", "evaluate", "about")
 THINKING = (2.0, 8.0)  # seconds between two actions of a visitor
@@ -58,6 +60,7 @@ class Visitor:
         self.address, self.connection, self.record = address, connection, record
         self.buttons: dict[str, str] = {}
         self.widgets: dict[str, str] = {}
+        self.options: dict[str, list[str]] = {}
         self.texts: list[str] = []
         self.session = ""
         self.addresses: Any = None
@@ -92,6 +95,9 @@ class Visitor:
             self.buttons[element.button.label] = element.button.id
         elif kind in ("button_group", "file_uploader"):
             self.widgets[kind if kind == "file_uploader" else element.button_group.label] = getattr(element, kind).id
+        elif kind == "multiselect":
+            self.widgets[element.multiselect.label] = element.multiselect.id
+            self.options[element.multiselect.label] = list(element.multiselect.options)
         elif kind in ("markdown", "heading", "alert"):
             self.texts.append(getattr(element, kind).body)
         return message.WhichOneof("type") == "script_finished" and message.script_finished in FINISHED
@@ -134,6 +140,14 @@ class Visitor:
 
         await self._upload(name, content, on_the_screen, "verdict on a volume")
         self._expect("highest P(tumour)")
+
+    async def replay(self, rng: random.Random) -> None:
+        """Choose as many training runs as may be chosen, any of them."""
+        message = BackMsg()
+        message.rerun_script.page_name = "training"
+        chosen = message.rerun_script.widget_states.widgets.add(id=self.widgets[RUNS])
+        chosen.string_array_value.data.extend(rng.sample(self.options[RUNS], RUNS_AT_MOST))
+        await self.ask("six training runs", message)
 
     def _at_the_drop_zone(self) -> BackMsg:
         """A rerun that says, as a browser does each time, that the drop zone is chosen."""
@@ -184,48 +198,57 @@ def unseen_volume(visitor: int, number: int) -> bytes:
     return gzip.compress(nibabel.Nifti1Image(voxels, np.diag([0.9, 0.9, 3.0, 1.0])).to_bytes(), 1)
 
 
-async def bring_volumes(number: int, address: str, until: float, record: Record) -> None:
-    """The stay of a visitor who uploads one volume after the other."""
-    rng, uploads = random.Random(number), 0
+@asynccontextmanager
+async def visiting(number: int, address: str, record: Record) -> AsyncIterator[tuple[Visitor, random.Random]]:
+    """A visitor who comes within the first seconds, and their own randomness; what ends a visit early goes into the record."""
+    rng = random.Random(number)
     await asyncio.sleep(rng.uniform(0, THINKING[1]))
     stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
     try:
         async with connect(stream, subprotocols=["streamlit"], max_size=None) as connection:
-            visitor = Visitor(address, connection, record)
-            await visitor.open("volume")
-            while time.monotonic() < until:
-                uploads += 1
-                await visitor.upload_volume(f"head{number}no{uploads}.nii.gz", unseen_volume(number, uploads))
-                await asyncio.sleep(rng.uniform(*THINKING))
-    except (OSError, TimeoutError, Exception) as error:  # whatever ends a visit early is a finding
+            yield Visitor(address, connection, record), rng
+    except Exception as error:  # whatever it is, it is a finding
         record.errors.append(f"{type(error).__name__}: {error}")
+
+
+async def bring_volumes(number: int, address: str, until: float, record: Record) -> None:
+    """The stay of a visitor who uploads one volume after the other."""
+    uploads = 0
+    async with visiting(number, address, record) as (visitor, rng):
+        await visitor.open("volume")
+        while time.monotonic() < until:
+            uploads += 1
+            await visitor.upload_volume(f"head{number}no{uploads}.nii.gz", unseen_volume(number, uploads))
+            await asyncio.sleep(rng.uniform(*THINKING))
+
+
+async def replay_training(number: int, address: str, until: float, record: Record) -> None:
+    """The stay of a visitor who replays six runs after six others."""
+    async with visiting(number, address, record) as (visitor, rng):
+        await visitor.open("training")
+        while time.monotonic() < until:
+            await visitor.replay(rng)
+            await asyncio.sleep(rng.uniform(*THINKING))
 
 
 async def visit(number: int, address: str, screens: tuple[str, ...], until: float, record: Record) -> None:
     """One visitor's whole stay."""
-    rng, uploads = random.Random(number), 0
-    labels = [sample_label(sample) for sample in load_samples()]
-    await asyncio.sleep(rng.uniform(0, THINKING[1]))
-    stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
-    try:
-        async with connect(stream, subprotocols=["streamlit"], max_size=None) as connection:
-            visitor = Visitor(address, connection, record)
-            while time.monotonic() < until:
-                screen = rng.choice(screens)
-                await visitor.open(screen)
+    uploads, labels = 0, [sample_label(sample) for sample in load_samples()]
+    async with visiting(number, address, record) as (visitor, rng):
+        while time.monotonic() < until:
+            screen = rng.choice(screens)
+            await visitor.open(screen)
+            await asyncio.sleep(rng.uniform(*THINKING))
+            offered = [label for label in labels if label in visitor.buttons]
+            for label in rng.sample(offered, min(3, len(offered))):
+                await visitor.click_sample(label)
                 await asyncio.sleep(rng.uniform(*THINKING))
-                offered = [label for label in labels if label in visitor.buttons]
-                for label in rng.sample(offered, min(3, len(offered))):
-                    await visitor.click_sample(label)
+            if screen == "single-image":
+                await visitor.choose_upload()
+                for _ in range(2):
+                    uploads += 1
+                    await visitor.upload_slice(f"visitor{number}no{uploads}.png", unseen_slice(number, uploads))
                     await asyncio.sleep(rng.uniform(*THINKING))
-                if screen == "single-image":
-                    await visitor.choose_upload()
-                    for _ in range(2):
-                        uploads += 1
-                        await visitor.upload_slice(f"visitor{number}no{uploads}.png", unseen_slice(number, uploads))
-                        await asyncio.sleep(rng.uniform(*THINKING))
-    except (OSError, TimeoutError, Exception) as error:  # whatever ends a visit early is a finding
-        record.errors.append(f"{type(error).__name__}: {error}")
 
 
 async def watch_memory(server: psutil.Process, until: float, samples: list[float]) -> None:
@@ -235,13 +258,18 @@ async def watch_memory(server: psutil.Process, until: float, samples: list[float
         await asyncio.sleep(10)
 
 
-async def stay(
-    visitors: int, volumes: int, minutes: float, screens: tuple[str, ...], server: Server
-) -> tuple[Record, list[float]]:
-    """All visitors at once; the first `volumes` of them bring volumes."""
-    record, memory, until = Record(), list[float](), time.monotonic() + 60 * minutes
-    visits = [bring_volumes(number, server.address, until, record) for number in range(volumes)]
-    visits += [visit(number, server.address, screens, until, record) for number in range(volumes, visitors)]
+async def stay(options: argparse.Namespace, server: Server) -> tuple[Record, list[float]]:
+    """All visitors at once: first those who bring volumes, then those who replay training, then the others."""
+    record, memory, until = Record(), list[float](), time.monotonic() + 60 * options.minutes
+    screens = SCREENS if options.screens == "all" else ("single-image",)
+    visits = []
+    for number in range(options.visitors):
+        if number < options.volumes:
+            visits.append(bring_volumes(number, server.address, until, record))
+        elif number < options.volumes + options.replays:
+            visits.append(replay_training(number, server.address, until, record))
+        else:
+            visits.append(visit(number, server.address, screens, until, record))
     await asyncio.gather(watch_memory(psutil.Process(server.process.pid), until, memory), *visits)
     return record, memory
 
@@ -251,12 +279,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--volumes", type=int, default=0, help="how many of the visitors bring volumes")
+    parser.add_argument("--replays", type=int, default=0, help="how many replay six training runs after six others")
     parser.add_argument("--minutes", type=float, default=2)
     parser.add_argument("--screens", choices=["all", "single-image"], default="all")
     options = parser.parse_args()
-    screens = SCREENS if options.screens == "all" else ("single-image",)
     with serving() as server:
-        record, memory = asyncio.run(stay(options.visitors, options.volumes, options.minutes, screens, server))
+        record, memory = asyncio.run(stay(options, server))
         time.sleep(LET_GO)
         assert server.is_ready()
         left = psutil.Process(server.process.pid).memory_info().rss / 1e6

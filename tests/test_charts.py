@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from resunet.charts import comparison, metrics, replay, stage_1, story, style
+from resunet.charts import comparison, history_curves, metrics, replay, stage_1, story, style
 from resunet.charts.masks_replay import SampleMasks
 from resunet.evaluation.aggregate import summarise_segmentation
 from resunet.evaluation.compare import paired_table
@@ -88,9 +88,9 @@ def test_stage_1_charts_hold_the_counts():
 
 
 def test_smoothing_keeps_constants_and_follows_the_formula():
-    np.testing.assert_allclose(replay.smooth(np.full(5, 0.3), 0.9), 0.3)
-    np.testing.assert_allclose(replay.smooth(np.array([1.0, 2.0]), 0.5), [1.0, (0.25 * 1 + 0.5 * 2) / 0.75])
-    np.testing.assert_array_equal(replay.smooth(np.array([1.0, 5.0]), 0.0), [1.0, 5.0])
+    np.testing.assert_allclose(history_curves.smooth(np.full(5, 0.3), 0.9), 0.3)
+    np.testing.assert_allclose(history_curves.smooth(np.array([1.0, 2.0]), 0.5), [1.0, (0.25 * 1 + 0.5 * 2) / 0.75])
+    np.testing.assert_array_equal(history_curves.smooth(np.array([1.0, 5.0]), 0.0), [1.0, 5.0])
 
 
 def test_the_replay_uncovers_the_whole_history():
@@ -98,11 +98,11 @@ def test_the_replay_uncovers_the_whole_history():
     assert [frame.name for frame in figure.frames] == ["1", "2", "3", "4"]
     lines = [trace for trace in figure.data if trace.name == "ResUNet, validation dice"]
     assert [line.visible for line in lines] == [True, False, False] and list(lines[0].y) == [0.2, 0.6, 0.7, 0.65]
-    assert list(lines[1].y) == pytest.approx(replay.smooth(np.array([0.2, 0.6, 0.7, 0.65]), 0.6))
+    assert list(lines[1].y) == pytest.approx(history_curves.smooth(np.array([0.2, 0.6, 0.7, 0.65]), 0.6))
     veils = [frame.data[0] for frame in figure.frames]
     assert [veil.x[0] for veil in veils] == [1, 2, 3, 4.5]  # at the last epoch nothing is covered
     assert all(step.args[0][0] in {"1", "2", "3", "4"} for step in figure.layout.sliders[0].steps)
-    assert replay.best_epoch(HISTORY) == 3 and {shape.x0 for shape in figure.layout.shapes} == {3}
+    assert history_curves.best_epoch(HISTORY) == 3 and {shape.x0 for shape in figure.layout.shapes} == {3}
 
 
 def test_smoothing_and_scale_are_the_browsers():
@@ -124,8 +124,8 @@ def test_several_runs_and_a_classifier_share_a_replay():
     classifier = HISTORY.drop(columns=["val_dice", "val_iou"]).assign(val_accuracy=0.9, val_auroc=[0.7, 0.8, 0.9, 0.85])
     histories = {"resunet": HISTORY, "resnet50": classifier.iloc[:2]}
     figure = replay.animation(histories, {name: name for name in histories})
-    assert replay.panels_of({"a": HISTORY, "b": classifier}) == list(replay.CURVES)
-    assert len(figure.frames) == 4 and len(figure.layout.shapes) == 2 * len(replay.CURVES)
+    assert history_curves.panels_of({"a": HISTORY, "b": classifier}) == list(history_curves.CURVES)
+    assert len(figure.frames) == 4 and len(figure.layout.shapes) == 2 * len(history_curves.CURVES)
 
 
 def test_pictures_show_the_outline_of_every_epoch_and_keep_the_last():

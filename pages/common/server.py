@@ -29,6 +29,7 @@ def import_statistics(_: object) -> None:
     import resunet.charts.stage_1
     import resunet.evaluation.compare  # noqa: F401
 
+    gc.collect()
     gc.freeze()
 
 

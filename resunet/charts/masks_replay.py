@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import plotly.graph_objects as go
 from PIL import Image
 
 from resunet.charts.style import ORANGE, SKY
@@ -37,33 +37,35 @@ class SampleMasks(NamedTuple):
         """Row and column of each picture in a grid of six columns, under `above` rows."""
         return [(above + index // 3 + 1, index % 3 * 2 + 1) for index in range(len(self.titles))]
 
-    def truths(self) -> list[go.Scatter]:
+    def truths(self) -> list[dict[str, Any]]:
         """The true outlines."""
         return [_contour(mask, "true outline", SKY, "dot", index == 0) for index, mask in enumerate(self.true_masks)]
 
-    def last(self) -> list[go.Scatter]:
+    def last(self) -> list[dict[str, Any]]:
         """What is outlined after the last epoch."""
         return [_contour(mask, "outlined", ORANGE, "solid", index == 0) for index, mask in enumerate(self.masks[-1])]
 
-    def at(self, epoch: int) -> list[dict[str, list[float | None]]]:
+    def at(self, epoch: int) -> list[dict[str, Any]]:
         """What was outlined after an epoch, counted from 1; after the last one, what then."""
         return [_outline(mask) for mask in self.masks[min(epoch, len(self.masks)) - 1]]
 
-    def dress(self, figure: go.Figure, above: int) -> None:
-        """Put the slices under their outlines, with their titles, and take the axes away."""
-        for image, title, (row, column) in zip(self.images, self.titles, self.places(above), strict=True):
-            place: dict[str, Any] = {"row": row, "col": column}
-            figure.add_layout_image(_background(image), **place)
-            x, y = (axis.plotly_name for axis in (figure.get_subplot(row, column).xaxis, figure.get_subplot(row, column).yaxis))
-            figure.update_xaxes(range=[0, image.shape[1]], visible=False, constrain="domain", **place)
-            figure.update_yaxes(range=[image.shape[0], 0], visible=False, scaleanchor=x.replace("axis", ""), **place)
+    def layout(self, axes: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+        """What puts the slices under their outlines, with their titles, and takes the axes away."""
+        layout: dict[str, Any] = {}
+        images, titles = [], []
+        for image, title, at in zip(self.images, self.titles, axes, strict=True):
+            x, y = at["xaxis"], at["yaxis"]
+            layout[x.replace("x", "xaxis")] = {"range": [0, image.shape[1]], "visible": False, "constrain": "domain"}
+            layout[y.replace("y", "yaxis")] = {"range": [image.shape[0], 0], "visible": False, "scaleanchor": x}
+            images.append(_background(image) | {"xref": x, "yref": y})
             words = {"text": title, "showarrow": False, "x": image.shape[1] / 2, "y": 0, "yanchor": "bottom"}
-            figure.add_annotation(**words, xref=x.replace("axis", ""), yref=y.replace("axis", ""))
+            titles.append(words | {"xref": x, "yref": y})
+        return layout | {"images": images, "annotations": titles}
 
 
 def _background(image: npt.NDArray[np.uint8]) -> dict[str, Any]:
     size = {"x": 0, "y": 0, "sizex": image.shape[1], "sizey": image.shape[0]}
-    return {"source": Image.fromarray(image), **size, "xref": "x", "yref": "y", "sizing": "stretch", "layer": "below"}
+    return {"source": Image.fromarray(image), **size, "sizing": "stretch", "layer": "below"}
 
 
 def _outline(mask: npt.NDArray[np.bool_]) -> dict[str, list[float | None]]:
@@ -79,7 +81,15 @@ def _outline(mask: npt.NDArray[np.bool_]) -> dict[str, list[float | None]]:
     return {"x": x, "y": y}
 
 
-def _contour(mask: npt.NDArray[np.bool_], name: str, colour: str, dash: str, legend: bool) -> go.Scatter:
+def _contour(mask: npt.NDArray[np.bool_], name: str, colour: str, dash: str, legend: bool) -> dict[str, Any]:
     """The outlines of a mask as a trace."""
     line = {"color": colour, "width": 2, "dash": dash}
-    return go.Scatter(**_outline(mask), mode="lines", line=line, name=name, showlegend=legend, hoverinfo="skip")
+    return {
+        "type": "scatter",
+        **_outline(mask),
+        "mode": "lines",
+        "line": line,
+        "name": name,
+        "showlegend": legend,
+        "hoverinfo": "skip",
+    }

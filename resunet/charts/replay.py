@@ -2,65 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from resunet.charts.animation import OVER_TITLES, with_controls
+from resunet.charts.history_curves import Curve, best_epoch, curves_of, panels_of
 from resunet.charts.masks_replay import SampleMasks
 from resunet.charts.style import BESIDE, TEXT, finish, model_colour
 
 SMOOTHINGS = {"No smoothing": 0.0, "Light": 0.6, "Strong": 0.9}
 GRID, ROW = 6, 240  # columns, which panels and pictures share; pixels
 LEAST = 1e-6  # of a loss on a logarithmic scale
-CURVES = {
-    "loss": ("train_loss", "val_loss"),
-    "Dice": ("val_dice",),
-    "IoU": ("val_iou",),
-    "accuracy": ("val_accuracy",),
-    "AUROC": ("val_auroc",),
-    "learning rate": ("lr",),
-}
-
-
-class Curve(NamedTuple):
-    """One line of the replay: which run and column, in which panel, one point per epoch."""
-
-    run: str
-    column: str
-    panel: str
-    points: npt.NDArray[np.float64]
-
-
-def panels_of(histories: Mapping[str, pd.DataFrame]) -> list[str]:
-    """The panels for which some run has a column."""
-    columns = {column for table in histories.values() for column in table.columns}
-    return [panel for panel, wanted in CURVES.items() if columns & set(wanted)]
-
-
-def curves_of(histories: Mapping[str, pd.DataFrame], smoothing: float = 0.0) -> list[Curve]:
-    """Every line there is; `smoothing` in [0, 1) is the weight of the past in a running average."""
-    return [
-        Curve(run, column, panel, smooth(table[column].to_numpy(float), smoothing))
-        for panel in panels_of(histories)
-        for run, table in histories.items()
-        for column in CURVES[panel]
-        if column in table
-    ]
-
-
-def smooth(values: npt.NDArray[np.float64], weight: float) -> npt.NDArray[np.float64]:
-    """Exponential running average without the bias to its first value; weight 0 changes nothing."""
-    result, total, mass = np.empty_like(values), 0.0, 0.0
-    for index, value in enumerate(values):
-        total, mass = weight * total + (1 - weight) * value, weight * mass + (1 - weight)
-        result[index] = total / mass
-    return result
 
 
 def curves(histories: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> go.Figure:
@@ -71,11 +28,12 @@ def curves(histories: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> 
         labels: display names by run.
     """
     panels = panels_of(histories)
-    figure = _panels(panels, 0)
-    for curve in curves_of(histories):
-        figure.add_trace(_line(curve, labels[curve.run], True), *_place(curve.panel, panels))
-    _mark_best(figure, histories, panels)
-    return _dress(figure, panels, 0)
+    grid = _panels(panels, 0)
+    traces = [
+        _line(curve, labels[curve.run], True) | _axes(grid, _place(curve.panel, panels)) for curve in curves_of(histories)
+    ]
+    layout = _merged(grid.to_dict()["layout"], [_best(grid, histories, panels), _epochs(grid, panels)])
+    return _finish(go.Figure(traces, layout), panels, 0)
 
 
 def animation(histories: Mapping[str, pd.DataFrame], labels: Mapping[str, str], masks: SampleMasks | None = None) -> go.Figure:
@@ -84,22 +42,22 @@ def animation(histories: Mapping[str, pd.DataFrame], labels: Mapping[str, str], 
     Play, pause, the epoch, how smooth curves are and the loss's scale are the browser's; no server is asked.
     """
     panels, epochs = panels_of(histories), max(table["epoch"].size for table in histories.values())
-    figure = _panels(panels, masks.rows if masks else 0)
-    places = [_place(panel, panels) for panel in panels]
+    grid = _panels(panels, masks.rows if masks else 0)
     smoothed = [curves_of(histories, weight) for weight in SMOOTHINGS.values()]
-    traces: list[tuple[go.Scatter, tuple[int, int]]] = []
-    for number, lines in enumerate(smoothed):
-        traces += [(_line(curve, labels[curve.run], number == 0), _place(curve.panel, panels)) for curve in lines]
     spans = {panel: _span([curve for curve in smoothed[0] if curve.panel == panel]) for panel in panels}
+    traces = [
+        _line(curve, labels[curve.run], number == 0) | _axes(grid, _place(curve.panel, panels))
+        for number, lines in enumerate(smoothed)
+        for curve in lines
+    ]
     veils = list(range(len(traces), len(traces) + len(panels)))
-    traces += [(_veil(spans[panel], epochs), place) for panel, place in zip(panels, places, strict=True)]
+    traces += [_veil(spans[panel], epochs) | _axes(grid, _place(panel, panels)) for panel in panels]
     if masks is not None:
-        places += masks.places(_rows(panels))
-        traces += [(trace, place) for trace, place in zip(masks.truths(), masks.places(_rows(panels)), strict=True)]
-        outlines = list(range(len(traces), len(traces) + len(masks.titles)))
-        traces += [(trace, place) for trace, place in zip(masks.last(), masks.places(_rows(panels)), strict=True)]
-    figure.add_traces([trace for trace, _ in traces], *zip(*(place for _, place in traces), strict=True))
-    figure.frames = [
+        axes = [_axes(grid, place) for place in masks.places(_rows(panels))]
+        traces += [trace | at for trace, at in zip(masks.truths(), axes, strict=True)]
+        outlines = list(range(len(traces), len(traces) + len(axes)))
+        traces += [trace | at for trace, at in zip(masks.last(), axes, strict=True)]
+    frames = [
         {
             "name": str(epoch),
             "traces": veils + (outlines if masks else []),
@@ -107,13 +65,14 @@ def animation(histories: Mapping[str, pd.DataFrame], labels: Mapping[str, str], 
         }
         for epoch in range(1, epochs + 1)
     ]
-    _mark_best(figure, histories, panels)
-    _dress(figure, panels, masks.rows if masks else 0)
-    for panel, (row, column) in zip(panels, places, strict=False):
-        figure.update_yaxes(range=spans[panel], row=row, col=column)
-        figure.update_xaxes(range=[0.5, epochs + 0.5], row=row, col=column)
-    if masks is not None:
-        masks.dress(figure, _rows(panels))
+    ranges: dict[str, dict[str, Any]] = {}
+    for panel in panels:
+        x, y = grid.get_subplot(*_place(panel, panels))
+        ranges |= {x.plotly_name: {"range": [0.5, epochs + 0.5]}, y.plotly_name: {"range": spans[panel]}}
+    parts = [_best(grid, histories, panels), _epochs(grid, panels), ranges, masks.layout(axes) if masks else {}]
+    # Made at once: Plotly takes as long for every single change of a figure that holds all this.
+    figure = go.Figure(traces, _merged(grid.to_dict()["layout"], parts), frames)
+    _finish(figure, panels, masks.rows if masks else 0)
     count = len(smoothed[0])
     shown = {
         name: [number == chosen for number in range(len(SMOOTHINGS)) for _ in range(count)]
@@ -130,7 +89,7 @@ def _span(lines: list[Curve]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _uncovered(span: tuple[float, float], epoch: float, epochs: int) -> dict[str, list[float]]:
+def _uncovered(span: tuple[float, float], epoch: float, epochs: int) -> dict[str, Any]:
     """Corners of what still covers a panel at an epoch."""
     (low, high), last = span, epochs + 0.5
     epoch = epoch if epoch < epochs else last
@@ -138,16 +97,17 @@ def _uncovered(span: tuple[float, float], epoch: float, epochs: int) -> dict[str
     return {"x": [epoch, last, last, epoch], "y": [bottom, bottom, high, high]}
 
 
-def _veil(span: tuple[float, float], epochs: int) -> go.Scatter:
-    return go.Scatter(
+def _veil(span: tuple[float, float], epochs: int) -> dict[str, Any]:
+    return {
+        "type": "scatter",
         **_uncovered(span, epochs, epochs),
-        mode="lines",
-        line_width=0,
-        fill="toself",
-        fillcolor="rgba(138, 148, 156, 0.45)",
-        hoverinfo="skip",
-        showlegend=False,
-    )
+        "mode": "lines",
+        "line": {"width": 0},
+        "fill": "toself",
+        "fillcolor": "rgba(138, 148, 156, 0.45)",
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
 
 
 def _rows(panels: list[str]) -> int:
@@ -171,37 +131,38 @@ def _place(panel: str, panels: list[str]) -> tuple[int, int]:
     return index // columns + 1, index % columns * (GRID // columns) + 1
 
 
-def _line(curve: Curve, label: str, is_shown: bool) -> go.Scatter:
+def _axes(grid: go.Figure, place: tuple[int, int]) -> dict[str, str]:
+    """What a trace calls the axes of a place in the grid."""
+    x, y = grid.get_subplot(*place)
+    return {"xaxis": x.plotly_name.replace("axis", ""), "yaxis": y.plotly_name.replace("axis", "")}
+
+
+def _line(curve: Curve, label: str, is_shown: bool) -> dict[str, Any]:
     """The whole curve."""
     trained = curve.column.startswith("train")
     name = f"{label}, {curve.column.replace('train_', 'training ').replace('val_', 'validation ')}"
-    return go.Scatter(
-        x=np.arange(1, curve.points.size + 1),
-        y=curve.points,
-        mode="lines",
-        line={"color": model_colour(curve.run), "width": 3, "dash": "dot" if trained else "solid"},
-        name=name,
-        legendgroup=curve.run,
-        showlegend=curve.panel == "loss",
-        visible=is_shown,
-        hovertemplate="epoch %{x}: %{y:.4g}<extra>" + f"{name}</extra>",
-    )
+    return {
+        "type": "scatter",
+        "x": np.arange(1, curve.points.size + 1),
+        "y": curve.points,
+        "mode": "lines",
+        "line": {"color": model_colour(curve.run), "width": 3, "dash": "dot" if trained else "solid"},
+        "name": name,
+        "legendgroup": curve.run,
+        "showlegend": curve.panel == "loss",
+        "visible": is_shown,
+        "hovertemplate": "epoch %{x}: %{y:.4g}<extra>" + f"{name}</extra>",
+    }
 
 
-def best_epoch(history: pd.DataFrame) -> int:
-    """The epoch whose weights are kept: highest validation Dice, or AUROC for a classifier."""
-    column = "val_dice" if "val_dice" in history else "val_auroc"
-    return int(history["epoch"].to_numpy()[history[column].to_numpy().argmax()])
-
-
-def _mark_best(figure: go.Figure, histories: Mapping[str, pd.DataFrame], panels: list[str]) -> None:
-    """A dashed line at each run's best epoch in every panel; all at once, since Plotly's `add_vline` takes seconds for many."""
-    axes = [figure.get_subplot(*_place(panel, panels)) for panel in panels]
+def _best(grid: go.Figure, histories: Mapping[str, pd.DataFrame], panels: list[str]) -> dict[str, Any]:
+    """A dashed line at each run's best epoch in every panel; Plotly's `add_vline` takes seconds for many."""
+    axes = [_axes(grid, _place(panel, panels)) for panel in panels]
     lines = [
         {
             "type": "line",
-            "xref": axis.xaxis.plotly_name.replace("axis", ""),
-            "yref": f"{axis.yaxis.plotly_name.replace('axis', '')} domain",
+            "xref": at["xaxis"],
+            "yref": f"{at['yaxis']} domain",
             "x0": best_epoch(table),
             "x1": best_epoch(table),
             "y0": 0,
@@ -209,7 +170,7 @@ def _mark_best(figure: go.Figure, histories: Mapping[str, pd.DataFrame], panels:
             "line": {"color": model_colour(run), "dash": "dash", "width": 1},
         }
         for run, table in histories.items()
-        for axis in axes
+        for at in axes
     ]
     # Words once, in the first panel, and to the left: the best epoch is often the last, and a phone's panels are narrow.
     words = [
@@ -226,13 +187,23 @@ def _mark_best(figure: go.Figure, histories: Mapping[str, pd.DataFrame], panels:
         }
         for table in histories.values()
     ]
-    figure.update_layout(shapes=lines, annotations=[*figure.layout.annotations, *words])
+    return {"shapes": lines, "annotations": words}
 
 
-def _dress(figure: go.Figure, panels: list[str], mask_rows: int) -> go.Figure:
+def _epochs(grid: go.Figure, panels: list[str]) -> dict[str, Any]:
+    """The title of the axis under the lowest panels."""
+    lowest = panels[-min(2, len(panels)) :]
+    return {grid.get_subplot(*_place(panel, panels)).xaxis.plotly_name: {"title": {"text": "epoch"}} for panel in lowest}
+
+
+def _merged(layout: dict[str, Any], parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A layout with more of it: lists are appended, axes completed."""
+    for part in parts:
+        for name, value in part.items():
+            layout[name] = [*layout.get(name, []), *value] if isinstance(value, list) else layout.get(name, {}) | value
+    return layout
+
+
+def _finish(figure: go.Figure, panels: list[str], mask_rows: int) -> go.Figure:
     finish(figure, height=ROW * (_rows(panels) + mask_rows) + 80)
-    figure.update_layout(**OVER_TITLES, margin_l=BESIDE)
-    for panel in panels[-min(2, len(panels)) :]:
-        row, column = _place(panel, panels)
-        figure.update_xaxes(title="epoch", row=row, col=column)
-    return figure
+    return figure.update_layout(**OVER_TITLES, margin_l=BESIDE)

@@ -71,9 +71,12 @@ def finish(figure: go.Figure, x: str | None = None, y: str | None = None, height
         legend_font_size=TEXT,
         **layout,
     )
-    figure.update_xaxes(tickfont_size=TEXT, title_font_size=TEXT).update_yaxes(tickfont_size=TEXT, title_font_size=TEXT)
-    figure.update_xaxes(title=x, automargin=rows > 0 or any(_are_words(trace.x) for trace in figure.data))
-    figure.update_yaxes(title=y, automargin=any(_are_words(trace.y) for trace in figure.data))
+    for update, title, automargin in (
+        (figure.update_xaxes, x, rows > 0 or any(_are_words(trace.x) for trace in figure.data)),
+        (figure.update_yaxes, y, any(_are_words(trace.y) for trace in figure.data)),
+    ):
+        words = {"title_text": title} if title else {}
+        update(tickfont_size=TEXT, title_font_size=TEXT, automargin=automargin, **words)
     return figure
 
 
