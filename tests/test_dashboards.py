@@ -151,6 +151,17 @@ def test_comparison_holds_every_model_and_what_others_report():
     assert 0.98 in set(others["value"]) and others["source"].notna().all()
 
 
+def test_ablations_stand_together_below_the_models():
+    app = open_screen("comparison")
+    assert "Group" not in app.dataframe[0].value
+    app.toggle(key="ablations").set_value(True).run()
+    table = app.dataframe[0].value
+    assert list(table["Group"]) == ["Model"] * 10 + ["Ablation"] * 10
+    assert set(table.loc[table["Group"] == "Ablation", "Model"].str.startswith("ResUNet, ")) == {True}
+    for _, group in table.groupby("Group"):
+        assert group["Volume Dice, mean"].is_monotonic_decreasing
+
+
 def test_milliseconds_are_those_of_the_configurations_and_say_where_they_were_taken():
     app = open_screen("comparison")
     app.segmented_control(key="cost").set_value("latency").run()

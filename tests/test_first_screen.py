@@ -66,6 +66,23 @@ def test_verdict_and_outlined_tumour_lie_within_the_first_screen(
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(("size", "planes"), [((1280, 720), 300), ((390, 844), 250)], ids=str)
+def test_a_volumes_verdict_and_first_planes_lie_within_the_first_screen(
+    address: str, browser: Browser, size: tuple[int, int], planes: int
+):
+    page = opened(browser, address, "volume", size)
+    page.get_by_role("button", name="With a tumour", exact=True).click()
+    frame, heading = page.locator("iframe[title*=niivue]"), page.get_by_role("heading", name="Tumour found")
+    expect(frame).to_be_visible(timeout=SLOW)
+    verdict_box, frame_box = heading.bounding_box(), frame.bounding_box()
+    assert verdict_box is not None and verdict_box["y"] + verdict_box["height"] <= size[1]
+    assert frame_box is not None and frame_box["y"] + planes <= size[1]  # its menu, and two planes abreast
+    figures = page.get_by_test_id("stMetricValue")
+    assert all(figures.nth(at).evaluate("node => node.scrollWidth <= node.clientWidth + 1") for at in range(figures.count()))
+    page.close()
+
+
+@pytest.mark.browser
 def test_the_threshold_layers_zoom_and_link_act_in_the_browser(address: str, browser: Browser):
     context = browser.new_context(viewport={"width": 1440, "height": 900}, permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,12 @@ def uploaded(*paths: Path) -> AppTest:
     return app
 
 
+def against_the_truth(app: AppTest) -> dict[str, str]:
+    """The scores beside the figures, by name."""
+    words = next(text.value for text in app.markdown if text.value.startswith("Against the true mask"))
+    return dict(re.findall(r"(\w+) \*\*(.+?)\*\*", words))
+
+
 def test_a_case_of_three_files_gets_its_verdict_figures_and_scores(case: list[Path], command: Command, tmp_path: Path):
     app = uploaded(*case)
     assert not app.exception and [box.value for box in app.selectbox] == ["flair", "post", "truth"]
@@ -48,7 +55,9 @@ def test_a_case_of_three_files_gets_its_verdict_figures_and_scores(case: list[Pa
     shown = {metric.label: metric.value for metric in app.metric}
     assert app.header[0].value == line["verdict"] == "Tumour found"
     assert shown["Volume"] == f"{line['volume_ml']:.1f} ml"
-    assert {"Largest diameter", "Dice with the truth", "HD95", "Predicted minus true"} <= set(shown)
+    assert shown["Largest diameter"].endswith(" mm")
+    against = against_the_truth(app)
+    assert 0 <= float(against["Dice"]) <= 1 and against["HD95"].endswith(" mm") and against["volume"].endswith(" ml")
     assert len(app.get("plotly_chart")) == 1
     app.slider(key="volume_threshold").set_value(0.95).run()
     smaller = {metric.label: metric.value for metric in app.metric}["Volume"]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.common import predictions, uploads
 from pages.common.messages import escape_markdown
@@ -32,8 +33,8 @@ SAMPLE = "volume_sample"  # in the session: the sample that is shown
 SAMPLES = {"tumour": "With a tumour", "healthy": "Without a tumour"}
 
 
-def choose_files() -> Files | None:
-    """The files dropped in, or a sample's, and what each is. Raises InputError."""
+def choose_files(row: DeltaGenerator) -> Files | None:
+    """The files dropped in, or a sample's, which are offered in `row`, and what each is. Raises InputError."""
     uploaded = st.file_uploader(
         "Drop in one patient: NIfTI files, a DICOM series, an LGG folder's slices, or a zip file of them",
         accept_multiple_files=True,
@@ -44,7 +45,7 @@ def choose_files() -> Files | None:
     if uploaded:
         uploads.check_together(sum(file.size for file in uploaded) / 2**20)
         return _sorted_out(_unpacked(uploads.image_files(uploaded)))
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with row:
         st.markdown("Or open a simulated sample:", width="content")
         for name, label in SAMPLES.items():
             st.button(label, key=f"open_{name}", on_click=lambda name=name: st.session_state.update({SAMPLE: name}))

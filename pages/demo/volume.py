@@ -76,10 +76,11 @@ def _headline(content: dict, is_sample: bool) -> None:
 def _figures(prediction: VolumePrediction, content: dict, diameter: float) -> None:
     first, second = st.columns(2)
     interval = volume_interval(prediction)
-    spread = f"{interval[0]:.1f} to {interval[1]:.1f} ml, threshold ± {SPREAD}" if interval else None
+    spread = f"{interval[0]:.1f} to {interval[1]:.1f} ml" if interval else None
     known = content["volume_ml"] is not None
     volume = f"{content['volume_ml']:.1f} ml" if known else f"{content['tumour_pixels']:,} voxels"
-    first.metric("Volume", volume, spread, delta_color="off", delta_arrow="off", border=True)
+    note = f"Below it, what the threshold ± {SPREAD} would give." if interval else None
+    first.metric("Volume", volume, spread, delta_color="off", delta_arrow="off", border=True, help=note)
     shown = "–" if np.isnan(diameter) else f"{diameter:.0f} mm"
     second.metric("Largest diameter", shown, "in an axial slice", delta_color="off", delta_arrow="off", border=True)
 
@@ -94,24 +95,33 @@ def _truth(prediction: VolumePrediction, mask: np.ndarray, files: volumes.Files)
     if truth is None:
         return None
     scores = score_volume(prediction, mask, truth)
-    labels = {
-        "Dice with the truth": (scores.dice, "{:.3f}"),
+    figures = {
+        "Dice": (scores.dice, "{:.3f}"),
         "HD95": (scores.hd95_mm, "{:.1f} mm"),
-        "Predicted minus true": (scores.volume_error_ml, "{:+.1f} ml"),
+        "volume": (scores.volume_error_ml, "{:+.1f} ml"),
     }
-    for column, (label, (value, form)) in zip(st.columns(3), labels.items(), strict=True):
-        column.metric(label, "–" if np.isnan(value) else form.format(value), border=True)
+    words = (f"{name} **{'–' if np.isnan(value) else form.format(value)}**" for name, (value, form) in figures.items())
+    st.markdown(f"Against the true mask: {', '.join(words)}")
     return truth
 
 
 st.title("Volume", anchor=False)
 try:
     models.pipeline()
-    chosen = choose_files()
+    zone, row = st.container(), st.container(horizontal=True, vertical_alignment="center")
+    with zone:
+        chosen = choose_files(row)
     if chosen is not None:
-        model = st.segmented_control(
-            "Outlined by", list(MODELS), default=VOLUME_MODEL, required=True, format_func=MODELS.__getitem__, key="volume_model"
-        )
+        with row:
+            model = st.segmented_control(
+                "Outlined by",
+                list(MODELS),
+                default=VOLUME_MODEL,
+                required=True,
+                format_func=MODELS.__getitem__,
+                key="volume_model",
+                label_visibility="collapsed",
+            )
         show(chosen, str(model), volumes.predict(chosen, str(model)))
     else:
         volumes.forget()

@@ -28,7 +28,10 @@ Measured = dict[str, Evaluation]
 
 
 def table_of(measured: Measured, figures: list[str], best: str) -> pd.DataFrame:
-    """One row per model, best first, one column per figure with its interval, and whether the best is shown to be better."""
+    """One row per model in order, one column per figure with its interval, and whether the best is shown to be better.
+
+    Where ablations are among them, the first column tells them apart.
+    """
     summaries = {name: evaluation.summary for name, evaluation in measured.items()}
     cells = wide(metric_table(summaries)).set_index("metric")
     table = cells.reindex(figures).rename(index=LABELS).T.loc[list(measured)]
@@ -36,7 +39,14 @@ def table_of(measured: Measured, figures: list[str], best: str) -> pd.DataFrame:
     verdicts = {name: "significant difference" if p < LEVEL else "no significant difference" for name, p in p_values.items()}
     table["Compared with the best"] = [({best: "best"} | verdicts).get(name, "") for name in measured]
     table.insert(0, "Model", [evaluation.display_name for evaluation in measured.values()])
+    if any(map(is_ablation, measured)):
+        table.insert(0, "Group", ["Ablation" if is_ablation(name) else "Model" for name in measured])
     return table.reset_index(drop=True)
+
+
+def is_ablation(name: str) -> bool:
+    """Whether a run was made to answer one question; its weights are not kept."""
+    return not loaders.model_config(name).keeps_weights
 
 
 def exports(table: pd.DataFrame) -> None:
@@ -82,8 +92,8 @@ def compare(name: str) -> None:
     with_ablations = st.toggle("Include ablation runs", key="ablations", help="Other losses and other seeds of ResUNet")
     measured = evaluations.of_all(evaluations.compared_models(with_ablations), name)
     dice = {model: evaluation.summary["metrics"]["volume_dice_mean"]["value"] for model, evaluation in measured.items()}
-    measured = {model: measured[model] for model in sorted(dice, key=lambda model: -dice[model])}
-    best = next(iter(measured))
+    measured = {model: measured[model] for model in sorted(dice, key=lambda model: (is_ablation(model), -dice[model]))}
+    best = max(dice, key=lambda model: dice[model])
     offered = list(dict.fromkeys(figure for one in measured.values() for figure in one.summary["metrics"] if figure in LABELS))
     chosen = st.multiselect(
         "Metrics", offered, SHOWN, format_func=lambda figure: LABELS[figure], key="columns", placeholder="Choose metrics"

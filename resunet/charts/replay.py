@@ -16,7 +16,7 @@ from resunet.charts.masks_replay import SampleMasks
 from resunet.charts.style import BESIDE, TEXT, finish, model_colour
 
 SMOOTHINGS = {"No smoothing": 0.0, "Light": 0.6, "Strong": 0.9}
-GRID, ROW = 6, 240  # columns, which panels and pictures share; pixels
+GRID, ROW = 6, 200  # columns, which panels and pictures share; pixels
 LEAST = 1e-6  # of a loss on a logarithmic scale
 
 
