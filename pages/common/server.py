@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -10,6 +11,7 @@ import streamlit as st
 M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3  # from glibc's malloc.h
 HEAPS = 2
 LARGE = 64 << 10  # bytes
+FIRST_SCREEN = 3  # seconds after the models are loaded
 
 
 @asynccontextmanager
@@ -24,8 +26,10 @@ async def lifespan(server: st.App) -> AsyncIterator[None]:
 def import_statistics(_: object) -> None:
     """Import what the dashboards test and draw with, so that no visitor waits the second that it takes.
 
-    Then leave what is loaded out of garbage collection: looking through it holds everybody up for a tenth of a second.
+    Not at once: whoever opened the app as it started has their first screen before. Then leave what is loaded out of
+    garbage collection: looking through it holds everybody up for a tenth of a second.
     """
+    time.sleep(FIRST_SCREEN)
     import resunet.charts.stage_1
     import resunet.evaluation.compare  # noqa: F401
 
