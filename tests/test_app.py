@@ -4,7 +4,10 @@ import asyncio
 import re
 import runpy
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +17,8 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 from streamlit.web.server.app_discovery import discover_asgi_app
 
-from pages.common import models
+from pages.common import models, server
 from pages.common.messages import JOINER, escape_markdown
-from pages.common.server import lifespan
 from resunet import hub
 from resunet.data.samples import load_samples
 from resunet.hub import FLAGSHIP, VOLUME_MODEL, WEIGHTS, find_model
@@ -77,6 +79,8 @@ def test_overview_shows_the_figures_of_the_model_folders():
         assert len(app.get("plotly_chart")) == 2 and not app.exception
         at_gate = any("Stage 1 at the gate of 0.02, as the app uses it: accuracy" in caption.value for caption in app.caption)
         assert at_gate == (chosen is not None)
+        elsewhere = any("as the app uses it, on the test set: accuracy" in caption.value for caption in app.caption)
+        assert elsewhere == (chosen is None)
         reported = {label: value for label, value in shown.items() if label.startswith("Reported")}
         assert reported == (
             {"Reported: U-Net, mean volume Dice": "0.836", "Reported: two readers, mean Dice": "0.84"} if not chosen else {}
@@ -214,15 +218,27 @@ def test_patients_of_the_data_set_come_with_truth_and_a_badge(kaggle: Path, monk
 
 def test_the_server_begins_to_load_the_models_before_its_first_visitor(monkeypatch: pytest.MonkeyPatch):
     started: list[str] = []
-    monkeypatch.setattr(models, "start_loading", lambda: started.append("the models"))
+    loading: Future[None] = Future()
+    monkeypatch.setattr(models, "start_loading", lambda: started.append("the models") or loading)
+    monkeypatch.setattr(server, "import_statistics", lambda _: started.append("the statistics"))
     imported = runpy.run_path(str(REPOSITORY / "app.py"), run_name="app")
 
     async def serve() -> None:
-        async with lifespan(imported["app"]):
+        async with server.lifespan(imported["app"]):
             assert started == ["the models"]
+            loading.set_result(None)
+            assert started == ["the models", "the statistics"]
 
     asyncio.run(serve())
     assert discover_asgi_app(REPOSITORY / "app.py").import_string == "app:app"  # what `streamlit run app.py` looks for
+
+
+def test_statistics_are_imported_and_left_out_of_garbage_collection():
+    script = (
+        "import gc, sys; from pages.common import server; server.FIRST_SCREEN = 0; server.import_statistics(None); "
+        "assert {'sklearn.metrics', 'statsmodels', 'scipy.stats'} <= set(sys.modules) and gc.get_freeze_count() > 10_000"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=True)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from resunet.evaluation.ablations import SPLIT_SCHEME_RUNS
 from resunet.evaluation.aggregate import rates_at
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, REPORTED_MEAN, REPORTED_READERS
 from resunet.evaluation.definitions import LABELS
-from resunet.evaluation.evaluation import EXTERNAL, Evaluation
+from resunet.evaluation.evaluation import EXTERNAL
 from resunet.hub import FLAGSHIP, STAGE_1, VOLUME_MODEL
 from resunet.inference.verdict import percent
 from resunet.reports.case_report import verdict
@@ -60,7 +60,7 @@ def welcome() -> None:
     st.title("Brain-tumour segmentation in two stages", anchor=False)
     st.markdown(
         "A slice of a brain MRI goes in. One network (a ResNet-50) says whether it shows a tumour; if so, another (a ResUNet) "
-        "outlines it. Every figure below comes from patients that neither has seen."
+        "outlines it. The slice shown is simulated; every figure below comes from patients that the networks have not seen."
     )
     if st.button("Try it on a slice", type="primary", icon=":material/radiology:"):
         st.switch_page("pages/demo/single_image.py")
@@ -105,7 +105,7 @@ def finding(name: str) -> None:
     if evaluation is None:
         return
     dice = evaluation.summary["metrics"]["volume_dice_mean"]
-    readers = f" Two human readers agree by {REPORTED_READERS:.2f}." if name != EXTERNAL else ""
+    readers = f" Two human readers, as reported for such data, agree by {REPORTED_READERS:.2f}." if name != EXTERNAL else ""
     st.markdown(
         f"##### On {dice['n']:,} {WHO[name]} that it never saw, its outlines overlap the experts' by {dice['value']:.2f} "
         f"(Dice: 1 is the same outline, 0 none of it).{readers}"
@@ -133,17 +133,27 @@ def headlines(name: str) -> None:
             reported_card("U-Net, mean volume Dice", f"{REPORTED_MEAN:.3f}", "n = 110 patients, 22 folds", source)
         with next(columns):
             reported_card("two readers, mean Dice", f"{REPORTED_READERS:.2f}", "± 0.02", source)
-    st.caption(f"{SETS[name]} Dice: outlining alone, before the gate. Medians: {'; '.join(medians)}. {at_the_gate(stage_1)}")
+    st.caption(
+        f"{SETS[name]} The app outlines slices with {loaders.display_name(FLAGSHIP)}, volumes with "
+        f"{loaders.display_name(VOLUME_MODEL)}. Dice: outlining alone, before the gate, with 95 % intervals. Medians: "
+        f"{'; '.join(medians)}. {at_the_gate(name)}"
+    )
 
 
-def at_the_gate(stage_1: Evaluation | None) -> str:
-    """What stage 1 does at the gate, where the app lets slices through; its own threshold lies far higher."""
+def at_the_gate(name: str) -> str:
+    """What stage 1 does at the gate, where the app lets slices through; its own threshold lies far higher.
+
+    Where it was not run on a set, what it does on the test set.
+    """
+    measured_on = name if evaluations.find(STAGE_1, name) else "test"
+    stage_1 = evaluations.find(STAGE_1, measured_on)
     gate = loaders.model_config(FLAGSHIP).gate
     if stage_1 is None or gate is None:
         return ""
     rates = of_slices(rates_at, stage_1, gate.threshold)
     said = ", ".join(f"{name} {value:.3f}" for name, value in rates.items() if not math.isnan(value))
-    return f"Stage 1 at the gate of {gate.threshold:.2f}, as the app uses it: {said}."
+    where = "" if measured_on == name else ", on the test set"
+    return f"Stage 1 at the gate of {gate.threshold:.2f}, as the app uses it{where}: {said}."
 
 
 def headline(model: str, evaluation: str, figure: str, label: str) -> None:
@@ -174,7 +184,7 @@ def story() -> None:
     by_scheme = {words: evaluations.find(run, "test") for words, run in SPLIT_SCHEME_RUNS.items()}
     measured = {words: evaluation for words, evaluation in by_scheme.items() if evaluation is not None}
     if measured:
-        chart(charts.story(measured), "story", "Why the QPAIN paper reports 0.98, and less is measured here")
+        chart(charts.story(measured), "story", "Why the paper behind this reports 0.98: splits and averages")
         st.caption(
             "The paper's ResUNet, trained here, under two splits and four averages. Random slices let a patient be in training "
             "and test at once."
