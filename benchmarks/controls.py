@@ -175,8 +175,8 @@ def walk(page: Page, address: str, screen: str, one: Neighbour) -> Iterator[Wait
         page.wait_for_function(STILL, timeout=SLOW)
 
     anew()
-    yield from measured(page, screen, one)
     tabs = page.locator("[data-testid=stMain] [role=tab]").all_inner_texts()
+    yield from measured(page, screen, one)
     for tab in tabs[1:]:
         anew()
         one.longest = 0

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from resunet import hub
-from resunet.evaluation.aggregate import gate_slices, summarise_segmentation
+from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.evaluation import Evaluation
 from resunet.hub import FLAGSHIP, STAGE_1, find_model
 from tests.conftest import REPOSITORY
@@ -69,6 +69,10 @@ def test_classifier_metrics_equal_the_summary_of_the_folder():
     figures, cards = find_model(STAGE_1).summary("test")["metrics"], shown(app)
     assert cards["Accuracy"] == f"{figures['accuracy']['value']:.3f}" and cards["AUROC"] == f"{figures['auroc']['value']:.3f}"
     assert len(app.get("plotly_chart")) == 4
+    app.slider(key="stage_1_threshold").set_value(0.2).run()
+    moved, cards = summarise_classification(find_model(STAGE_1).slices("test"), 0.2), shown(app)
+    labels = {"Accuracy": "accuracy", "Sensitivity": "sensitivity", "Specificity": "specificity", "F1": "f1", "AUROC": "auroc"}
+    assert {label: cards[label] for label in labels} == {label: f"{moved[name]['value']:.3f}" for label, name in labels.items()}
 
 
 def test_threshold_and_gate_recompute_every_figure_from_the_sweep():

@@ -16,7 +16,7 @@ from pages.common.tabs import show_tabs
 from resunet.charts import metrics as charts
 from resunet.charts.export import safe_csv
 from resunet.errors import InputError
-from resunet.evaluation.aggregate import summarise_classification, summarise_segmentation
+from resunet.evaluation.aggregate import figures_at, summarise_segmentation
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import Evaluation
@@ -158,7 +158,8 @@ def classification(evaluation: Evaluation) -> None:
     if (gate := loaders.model_config(FLAGSHIP).gate) is not None and gate.model == evaluation.model:
         st.button(f"At the app's gate, {gate.threshold:.2f}", key="at_gate", on_click=set_stage_1, args=(gate.threshold,))
     st.caption(f"Stage 1 alone at {threshold:.2f}; its own threshold is {start:.2f}.")
-    headlines(of_slices(summarise_classification, evaluation, threshold), CLASSIFICATION, evaluation, changed)
+    figures = dict(evaluation.summary["metrics"]) | of_slices(figures_at, evaluation, threshold)
+    headlines(figures, CLASSIFICATION, evaluation, changed)
     rows = [("confusion", "reliability"), ("roc", "precision_recall")]
     if (evaluation.slices["tumour_pixels"] > 0).nunique() == 1:
         st.caption("All of these slices are of one kind, with a tumour or without: curves over both kinds are undefined.")

@@ -149,10 +149,26 @@ def summarise_classification(
 ) -> dict[str, dict[str, Any]]:
     """Stage 1's metrics by name for a table with patient, tumour_pixels, p_tumour."""
     resampling = resampling or Resampling.of_patients(slices["patient"].nunique())
+    figures = figures_at(slices, threshold, resampling)
     from sklearn.metrics import average_precision_score, roc_auc_score  # 58 MB with SciPy's statistics; few screens need it
 
     truth, probability = slices["tumour_pixels"].to_numpy() > 0, slices["p_tumour"].to_numpy(float)
-    positive = probability >= threshold
+    patients = _numbered(slices)
+    for name, score in (("auroc", roc_auc_score), ("auprc", average_precision_score), ("ece", calibration_error)):
+        draws = [
+            float(score(truth, probability, sample_weight=weights)) if 0 < weights[truth].sum() < weights.sum() else np.nan
+            for weights in resampling.weights[:, patients]
+        ]
+        low, high = resampling.interval(np.array(draws))
+        value = float(score(truth, probability)) if 0 < truth.sum() < len(truth) else float("nan")
+        figures[name] = {"value": value, "low": low, "high": high, "n": len(slices), "unit": "slice"}
+    return figures
+
+
+def figures_at(slices: pd.DataFrame, threshold: float, resampling: Resampling | None = None) -> dict[str, dict[str, Any]]:
+    """Those of stage 1's metrics that the threshold moves; the areas under curves and the calibration it leaves alone."""
+    resampling = resampling or Resampling.of_patients(slices["patient"].nunique())
+    truth, positive = slices["tumour_pixels"].to_numpy() > 0, slices["p_tumour"].to_numpy(float) >= threshold
     patients = _numbered(slices)
 
     def share(part: Array, whole: Array) -> Ratio:
@@ -166,16 +182,7 @@ def summarise_classification(
         "precision": share(hits, positive),
         "f1": share(2.0 * hits, truth.astype(float) + positive),
     }
-    figures = {name: _figure(figure, resampling) for name, figure in ratios.items()}
-    for name, score in (("auroc", roc_auc_score), ("auprc", average_precision_score), ("ece", calibration_error)):
-        draws = [
-            float(score(truth, probability, sample_weight=weights)) if 0 < weights[truth].sum() < weights.sum() else np.nan
-            for weights in resampling.weights[:, patients]
-        ]
-        low, high = resampling.interval(np.array(draws))
-        value = float(score(truth, probability)) if 0 < truth.sum() < len(truth) else float("nan")
-        figures[name] = {"value": value, "low": low, "high": high, "n": len(slices), "unit": "slice"}
-    return figures
+    return {name: _figure(figure, resampling) for name, figure in ratios.items()}
 
 
 def rates_at(slices: pd.DataFrame, threshold: float) -> dict[str, float]:
