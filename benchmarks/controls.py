@@ -162,7 +162,7 @@ def measured(page: Page, screen: str, one: Neighbour, place: str = "[data-testid
 def walk(page: Page, address: str, screen: str, one: Neighbour) -> Iterator[Wait]:
     """A screen's controls, then its tabs, each with what it brings."""
 
-    def anew() -> None:
+    def reopen() -> None:
         page.goto(f"{address}/{screen}")
         if screen in ALSO:
             page.get_by_text(ALSO[screen], exact=True).wait_for(timeout=SLOW)
@@ -174,11 +174,11 @@ def walk(page: Page, address: str, screen: str, one: Neighbour) -> Iterator[Wait
         page.evaluate(WATCH)
         page.wait_for_function(STILL, timeout=SLOW)
 
-    anew()
+    reopen()
     tabs = page.locator("[data-testid=stMain] [role=tab]").all_inner_texts()
     yield from measured(page, screen, one)
     for tab in tabs[1:]:
-        anew()
+        reopen()
         one.longest = 0
         opened = page.get_by_role("tab", name=tab, exact=True)
         yield Wait(screen, f"tab {tab}", seconds_to_settle(page, opened.click), one.longest)

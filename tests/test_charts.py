@@ -108,7 +108,7 @@ def test_the_replay_uncovers_the_whole_history():
 def test_smoothing_and_scale_are_the_browsers():
     figure = replay.animation({"resunet": HISTORY}, {"resunet": "ResUNet"})
     play, smoothing, scale = figure.layout.updatemenus
-    assert [button.label for button in play.buttons] == ["Half speed", "Play", "Double speed", "Pause"]
+    assert [button.label for button in play.buttons] == ["Play", "Slow", "Fast", "Pause"]
     for button, name in zip(smoothing.buttons, replay.SMOOTHINGS, strict=True):
         seen, indices = button.args[0]["visible"], button.args[1]
         assert (

@@ -11,10 +11,11 @@ import plotly.graph_objects as go
 from resunet.charts.style import TEXT
 
 FRAME_MS = 250  # of an epoch
-CONTROLS = 170  # pixels for the scrubber and the buttons
+# Pixels for the scrubber, the buttons over it and the choices over those: a phone is too narrow for both in a row.
+CONTROLS, BUTTONS, CHOICES = 215, 120, 165
 # The legend of a chart of panels stands over their titles.
 OVER_TITLES = {"margin_t": 80, "legend": {"y": 1.0, "yanchor": "top", "yref": "container"}}
-SPEEDS = {"Half speed": 2.0, "Play": 1.0, "Double speed": 0.5}
+SPEEDS = {"Play": 1.0, "Slow": 2.0, "Fast": 0.5}
 
 
 def with_controls(
@@ -32,7 +33,7 @@ def with_controls(
         {"label": name, "method": "restyle", "args": [{"visible": seen}, list(range(len(seen)))]}
         for name, seen in shown.items()
     ]
-    menus = [_menu(play, 0, "buttons"), _menu(smooth, 0.72, "dropdown")]
+    menus = [_menu(play, 0, "buttons"), _menu(smooth, 0, "dropdown")]
     if loss is not None:
         logarithmic = [math.log10(max(loss[0], 1e-3 * loss[1])), math.log10(loss[1])]
         scales = {"Linear loss": ("linear", list(loss)), "Log loss": ("log", logarithmic)}
@@ -61,10 +62,10 @@ def _menu(buttons: list[dict[str, Any]], x: float, kind: str) -> dict[str, Any]:
         "direction": "right" if kind == "buttons" else "down",
         "showactive": kind == "dropdown",
         "x": x,
-        "xanchor": "left" if kind == "buttons" else "right",
+        "xanchor": "left" if x == 0 else "right",
         "y": 1,
         "yanchor": "bottom",
-        "pad": {"b": 120},
+        "pad": {"b": BUTTONS if kind == "buttons" else CHOICES},
         "font": {"color": "#14212b", "size": TEXT},
         "bgcolor": "#f1f5f8",
         "buttons": buttons,
