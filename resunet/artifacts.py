@@ -81,6 +81,7 @@ class ModelConfig:
         task: "segmentation" or "classification".
         input_size: side of the square input, in pixels.
         context: slices before and after its own that the network sees.
+        classes: the kinds of tumour that the network tells apart, in the order of its outputs; empty where it tells none.
         threshold: probability from which a pixel (or, in stage 1, a slice) counts as tumour.
         threshold_split: the split that chose it; None until it was chosen.
         split_scheme: how the data were divided: "patient", "slice" or "fold0" to "fold4".
@@ -108,6 +109,7 @@ class ModelConfig:
     git_commit: str | None
     sha256: Mapping[str, str]
     context: int = 0
+    classes: tuple[str, ...] = ()
     threshold: float = 0.5
     threshold_split: str | None = None
     threshold_figures: Mapping[str, float] = field(default_factory=dict)
@@ -129,6 +131,11 @@ class ModelConfig:
         return self.recipe is None or bool(self.recipe["keep_weights"])
 
     @property
+    def channels(self) -> int:
+        """Channels of an image: 1 or 3."""
+        return len(self.data_set.channels)
+
+    @property
     def held_out(self) -> tuple[str, str]:
         """Models with equal values can be compared: the same slices were held out from them."""
         return self.split_scheme, self.split_hash
@@ -144,6 +151,7 @@ class ModelConfig:
             raise ValueError(f"'{content['name']}' is no name for a model")  # it becomes a folder's
         nested: dict[str, Any] = {
             "data_set": DataSetDescription.parse(content["data_set"]),
+            "classes": tuple(content.get("classes", ())),
             "patients": {split: tuple(names) for split, names in content["patients"].items()},
             "input_size": int(content["input_size"]),
             "threshold": float(content["threshold"]),

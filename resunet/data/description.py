@@ -15,6 +15,9 @@ class DataSetDescription:
 
     Attributes:
         name: with authors and year.
+        channels: what each channel of a slice shows, one or three of them.
+        classes: the kinds of tumour that the set tells apart; empty where it tells none.
+        planes: in which its slices lie.
         target: what the masks outline, with its article.
         licence: of the images and masks, and so of weights that were trained on them.
         citation: what to cite, as a clause; empty where nothing is asked.
@@ -26,7 +29,9 @@ class DataSetDescription:
     anatomy: str = NOT_STATED
     modality: str = NOT_STATED
     target: str = "the marked region"
-    channels: tuple[str, str, str] = ("channel 1", "channel 2", "channel 3")
+    channels: tuple[str, ...] = ("channel 1", "channel 2", "channel 3")
+    classes: tuple[str, ...] = ()
+    planes: tuple[str, ...] = ("axial",)
     licence: str = NOT_STATED
     citation: str = ""
     limits: tuple[str, ...] = ()
@@ -34,9 +39,9 @@ class DataSetDescription:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> DataSetDescription:
-        """From a JSON object. Raises TypeError or ValueError where it has unknown keys or not three channels."""
-        lists = {name: tuple(content[name]) for name in ("channels", "limits") if name in content}
+        """From a JSON object. Raises TypeError or ValueError where it has unknown keys or neither one nor three channels."""
+        lists = {name: tuple(content[name]) for name in ("channels", "classes", "planes", "limits") if name in content}
         description = cls(**{**content, **lists})
-        if len(description.channels) != 3:
-            raise ValueError(f"three channels are expected, not {len(description.channels)}")
+        if len(description.channels) not in (1, 3):
+            raise ValueError(f"one or three channels are expected, not {len(description.channels)}")
         return description

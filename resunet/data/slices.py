@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -22,10 +22,16 @@ PLACEMENT_TOLERANCE = 0.1  # millimetres
 
 
 class Slice(ABC):
-    """One slice of a data set, wherever its files lie. `number` orders the slices of a patient."""
+    """One slice of a data set, wherever its files lie. `number` orders the slices of a patient.
+
+    `tumour` is the kind of tumour and `plane` the plane, where the set tells them; `without_tumour` marks people who have none.
+    """
 
     patient: str
     number: int
+    tumour: str = ""
+    plane: str = ""
+    without_tumour: ClassVar[bool] = False
 
     @abstractmethod
     def image_scan(self) -> Scan:
@@ -86,7 +92,7 @@ def neighbours(slices: Sequence[S]) -> list[list[S]]:
 
 
 class LoadedSlice(NamedTuple):
-    """A normalised slice on the model's grid: image (S, S, 3) float32, mask (S, S) bool."""
+    """A normalised slice on the model's grid: image (S, S, C) float32, mask (S, S) bool."""
 
     image: FloatImage
     mask: BoolMask
@@ -139,20 +145,26 @@ def mask_to_grid(mask: BoolMask, size: int) -> BoolMask:
 
 
 class SliceCache:
-    """Normalised slices held in memory (float16 images, 0.46 MB a slice of 256x256), read once.
+    """Normalised slices held in memory (float16 images, 0.46 MB per slice of 256x256x3), read once.
 
-    Indexing gives a LoadedSlice. `images` is (N, S, S, 3) float16, `masks` (N, S, S) bool, `has_tumour` (N,) bool.
+    Indexing gives a LoadedSlice. `images` is (N, S, S, C) float16 with one or three channels, `masks` (N, S, S) bool,
+    `has_tumour` (N,) bool, `without_tumour` (N,) bool (slices of people who have none), `classes` (N,) int64 (the index of
+    the kind of tumour in `kinds`, -1 where none is told).
     """
 
-    def __init__(self, records: Sequence[SliceRecord], size: int) -> None:
+    def __init__(self, records: Sequence[Slice], size: int, channels: int = 3, kinds: Sequence[str] = ()) -> None:
         if not records:
             raise InputError("The data set holds no slice with a mask; see the README for the layout that is expected.")
         self.records = list(records)
-        self.images = np.empty((len(records), size, size, 3), np.float16)
+        self.images = np.empty((len(records), size, size, channels), np.float16)
         self.masks: BoolMask = np.empty((len(records), size, size), bool)
         for position, record in enumerate(records):
-            self.images[position], self.masks[position] = load(record, size)
+            image, self.masks[position] = load(record, size)
+            self.images[position] = image[..., :channels]
         self.has_tumour: BoolMask = np.asarray(self.masks.any(axis=(1, 2)))
+        self.without_tumour: BoolMask = np.array([record.without_tumour for record in records])
+        numbers = {kind: number for number, kind in enumerate(kinds)}
+        self.classes = np.array([numbers.get(record.tumour, -1) for record in records], np.int64)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -161,7 +173,7 @@ class SliceCache:
         return LoadedSlice(self.images[position].astype(np.float32), self.masks[position])
 
 
-def fingerprint(records: Iterable[SliceRecord]) -> str:
+def fingerprint(records: Iterable[Slice]) -> str:
     """SHA-256 over names and decoded pixels of all slices, in order: equal data, equal text, whatever the file format."""
     digest = hashlib.sha256()
     for record in records:

@@ -2,54 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
-from resunet.data import brats, folder, lgg, splits
+from resunet.data import brats, folder, lgg, no_tumour, splits, t1ce
 from resunet.data.description import DataSetDescription
-from resunet.data.slices import Slice, SliceRecord
+from resunet.data.slices import Slice
 from resunet.errors import InputError
 from resunet.files import file_sha256
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The slices of each split, what the data show, and the scheme and a text that changes when the splits do."""
+    """The slices of each split, what the data show, and the scheme and a text that changes when the splits do.
 
-    train: list[SliceRecord]
-    val: list[SliceRecord]
-    test: list[SliceRecord]
+    `people_without_tumour` are further slices of "train" and "val", where they were asked for.
+    """
+
+    train: list[Slice]
+    val: list[Slice]
+    test: list[Slice]
     description: DataSetDescription
     scheme: str
     split_hash: str
+    people_without_tumour: Mapping[str, Sequence[Slice]] = field(default_factory=dict)
 
-    def slices(self, split: str) -> list[SliceRecord]:
+    def seen(self, split: str) -> list[Slice]:
+        """What training ('train') or its choices ('val') see: the split with the people without a tumour."""
+        return [*self.slices(split), *self.people_without_tumour.get(split, ())]
+
+    def slices(self, split: str) -> list[Slice]:
         """Slices of 'train', 'val', 'test', or 'buda10': the test patients for whom another network's Dice is published."""
         if split == "buda10":
             return [record for record in self.test if record.patient in splits.BUDA_TEN]
         return {"train": self.train, "val": self.val, "test": self.test}[split]
 
 
-def open_splits(data: str | Path | None = None, scheme: str = "patient") -> Splits:
-    """Slices under `data` (or ``LGG_DATA``) in three splits.
+def open_splits(
+    data: str | Path | None = None, scheme: str = "patient", data_set: str = "LGG", without_tumour: bool = False
+) -> Splits:
+    """Slices under `data` (or where the data set's environment variable says) in three splits.
 
     Args:
-        data: a folder in the LGG or the images/ masks/ layout.
+        data: a folder in the layout of a data set, or with images/ and masks/.
         scheme: "patient" for the committed split, "foldK" for fold K of it as test, "slice" for random slices.
+        data_set: "LGG" or "T1CE", which `data` holds unless it is another folder with images/ and masks/.
+        without_tumour: whether people without a tumour (``NO_TUMOUR_DATA``) join the training and validation of LGG.
 
     Raises:
         InputError: no data there, or a listed patient is missing.
     """
+    if data_set == "T1CE" or (data is not None and t1ce.is_t1ce(Path(data))):
+        by_split = t1ce.split(t1ce.records(t1ce.find_root(data)), scheme)
+        return Splits(**by_split, description=t1ce.DESCRIPTION, scheme=scheme, split_hash=file_sha256(t1ce.TABLE_FILE))
     if data is not None and folder.is_folder_dataset(Path(data)):
         root = Path(data)
         records = folder.records(root)
         table = folder.split_table(root, records)
         split_hash = str(pd.util.hash_pandas_object(table).sum())
         return _by_patient(records, table, folder.describe(root), "patient", split_hash)
-    root = lgg.find_root(data)
+    people = no_tumour.split(scheme) if without_tumour else {}
+    return replace(_open_lgg(lgg.find_root(data), scheme), people_without_tumour=people)
+
+
+def _open_lgg(root: Path, scheme: str) -> Splits:
     if scheme == "slice":
         by_split = splits.split_by_slice(lgg.records(root))
         return Splits(**by_split, description=lgg.DESCRIPTION, scheme=scheme, split_hash="slices of all patients, seed 2025")
@@ -76,7 +95,7 @@ def find_slices(data: str | Path | None, split: str, scheme: str) -> tuple[Seque
 
 
 def _by_patient(
-    records: Sequence[SliceRecord], table: pd.DataFrame, description: DataSetDescription, scheme: str, split_hash: str
+    records: Sequence[Slice], table: pd.DataFrame, description: DataSetDescription, scheme: str, split_hash: str
 ) -> Splits:
     split_of = dict(zip(table["patient"], table["split"], strict=True))
     train, val, test = ([record for record in records if split_of[record.patient] == name] for name in splits.SPLITS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from resunet.data.slices import SliceRecord
+from resunet.data.slices import Slice
 from resunet.errors import InputError
 
 SPLIT_FILE = Path(__file__).with_name("lgg_split.csv")
@@ -85,7 +85,7 @@ def fold_table(table: pd.DataFrame, fold: int, seed: int = 2025) -> pd.DataFrame
     return table.assign(split=np.select([test, table["patient"].isin(val)], ["test", "val"], "train"))
 
 
-def split_by_slice(records: Sequence[SliceRecord], seed: int = 2025) -> dict[str, list[SliceRecord]]:
+def split_by_slice(records: Sequence[Slice], seed: int = 2025) -> dict[str, list[Slice]]:
     """Random slices 70/15/15, slices of one patient on both sides, as the paper's lineage does. For comparison only."""
     order = np.random.default_rng(seed).permutation(len(records))
     first, second = int(0.70 * len(records)), int(0.85 * len(records))

@@ -16,12 +16,13 @@ from resunet.models.pretrained import load_weights
 from resunet.models.resunet import ResUNet
 from resunet.models.resunet_lite import ResUNetLite
 from resunet.models.resunet_lite_3d import ResUNetLite3D
+from resunet.models.resunet_lite_kind import ResUNetLiteKind
 from resunet.models.resunet_plus import ResUNetPlus
 from resunet.models.seresunet import SEResUNet
 from resunet.models.unet import UNet
 from resunet.models.unet_plus_plus import UNetPlusPlus
 
-SEGMENTATION: dict[str, Callable[[], nn.Module]] = {
+SEGMENTATION: dict[str, Callable[..., nn.Module]] = {
     "cnn": CNN,
     "unet": UNet,
     "unet_plus_plus": UNetPlusPlus,
@@ -31,16 +32,30 @@ SEGMENTATION: dict[str, Callable[[], nn.Module]] = {
     "agresunet": AGResUNet,
     "resunet_lite": ResUNetLite,
     "resunet_lite_3d": ResUNetLite3D,
+    "resunet_lite_kind": ResUNetLiteKind,
 }
-CLASSIFICATION: dict[str, Callable[[], nn.Module]] = {"resnet50": ResNet50Classifier}
+CLASSIFICATION: dict[str, Callable[..., nn.Module]] = {"resnet50": ResNet50Classifier}
 MODELS = {**SEGMENTATION, **CLASSIFICATION}
+TELL_KINDS = {"resunet_lite_kind", "resnet50"}  # those that can say which kind of tumour a slice shows
 
 
-def build_model(architecture: str) -> nn.Module:
-    """A model with fresh weights. Raises InputError for a name that is not in MODELS."""
+def build_model(architecture: str, channels: int = 3, classes: int = 0) -> nn.Module:
+    """A model with fresh weights.
+
+    Args:
+        channels: of its images, 1 or 3.
+        classes: kinds of tumour that it tells apart, where it can; 0 for none.
+
+    Raises:
+        InputError: the name is not in MODELS, or the model cannot tell kinds apart.
+    """
     if architecture not in MODELS:
         raise InputError(f"There is no architecture '{architecture}'; choose one of {', '.join(MODELS)}.")
-    return MODELS[architecture]()
+    if not classes:
+        return MODELS[architecture](channels)
+    if architecture not in TELL_KINDS:
+        raise InputError(f"{architecture} cannot tell kinds of tumour apart; choose one of {', '.join(sorted(TELL_KINDS))}.")
+    return MODELS[architecture](channels, classes)
 
 
 def context_of(architecture: str) -> int:
@@ -54,7 +69,8 @@ def load_network(folder: ModelFolder) -> nn.Module:
     Raises:
         InputError: configuration or weights are missing, damaged or do not belong together.
     """
-    return load_weights(build_model(folder.config().architecture), folder)
+    config = folder.config()
+    return load_weights(build_model(config.architecture, config.channels, len(config.classes)), folder)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -62,13 +78,13 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def count_gflop(model: nn.Module, size: int) -> float:
-    """Floating-point operations of one forward pass on one (3, size, size) image, in 1e9; a multiply-add counts as two."""
+def count_gflop(model: nn.Module, size: int, channels: int = 3) -> float:
+    """Floating-point operations of one forward pass on one (channels, size, size) image, in 1e9; a multiply-add counts as two."""
     from torch.utils.flop_counter import FlopCounterMode  # pulls in triton, 76 MB, where that is installed
 
     was_training = model.training
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        model.eval()(torch.zeros(1, 3, size, size, device=next(model.parameters()).device))
+        model.eval()(torch.zeros(1, channels, size, size, device=next(model.parameters()).device))
     model.train(was_training)
     return counter.get_total_flops() / 1e9

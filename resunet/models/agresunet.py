@@ -47,8 +47,8 @@ class AGResUNet(EncoderDecoder):
     and block, gates at the skip's own resolution.
     """
 
-    def __init__(self) -> None:
-        super().__init__(ResidualBlock)
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__(ResidualBlock, channels)
         self.decoder = nn.ModuleList(
             GatedUpConcat(ResidualBlock(coarser + finer, finer), AttentionGate(coarser, finer))
             for finer, coarser in reversed(list(itertools.pairwise(LINEAGE_WIDTHS)))

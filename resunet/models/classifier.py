@@ -1,4 +1,4 @@
-"""Stage 1: ResNet-50 (He, Zhang, Ren, Sun, CVPR 2016) with one logit, and the mask heads it may be trained with."""
+"""Stage 1: ResNet-50 (He, Zhang, Ren, Sun, CVPR 2016), and the mask heads that it may be trained with."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ from resunet.models.pretrained import Pretrained
 
 
 class ResNet50Classifier(Pretrained, nn.Module):
-    """ResNet-50 with a single output: the logit of "this slice shows a tumour"."""
+    """ResNet-50 with one logit, of "this slice shows a tumour", or with one for each kind of tumour.
 
-    def __init__(self) -> None:
+    Args:
+        channels: of the image, 1 or 3.
+        classes: kinds of tumour to tell apart; 0 for the one logit.
+    """
+
+    def __init__(self, channels: int = 3, classes: int = 0) -> None:
         super().__init__()
-        self.backbone = resnet50(num_classes=1)
+        self.backbone = resnet50(num_classes=classes or 1)
+        if channels != 3:
+            self.backbone.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
 
     def feature_maps(self, image: Tensor) -> list[Tensor]:
         """Maps of the last three layers, at strides 8, 16 and 32, with 512, 1024 and 2048 channels."""
@@ -27,11 +34,11 @@ class ResNet50Classifier(Pretrained, nn.Module):
         return maps
 
     def classify(self, maps: list[Tensor]) -> Tensor:
-        """Logits (B, 1) from the maps of `feature_maps`."""
+        """Logits (B, 1) or (B, classes) from the maps of `feature_maps`."""
         return self.backbone.fc(self.backbone.avgpool(maps[-1]).flatten(1))  # type: ignore[no-any-return]
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits (B, 1) of a normalised image (B, 3, H, W)."""
+        """Logits (B, 1) or (B, classes) of a normalised image (B, C, H, W)."""
         return self.classify(self.feature_maps(image))
 
 

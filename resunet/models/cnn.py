@@ -19,10 +19,10 @@ class CNN(Pretrained, nn.Module):
     3x3 convolution behind each upsampling so that the count of parameters stays near the U-Net's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 3) -> None:
         super().__init__()
         levels = list(itertools.pairwise(LINEAGE_WIDTHS))
-        self.stem = double_conv(3, LINEAGE_WIDTHS[0])
+        self.stem = double_conv(channels, LINEAGE_WIDTHS[0])
         self.encoder = nn.ModuleList(nn.Sequential(nn.MaxPool2d(2), double_conv(finer, coarser)) for finer, coarser in levels)
         self.decoder = nn.ModuleList(
             nn.Sequential(conv_bn_relu(coarser, finer), conv_bn_relu(finer, finer)) for finer, coarser in reversed(levels)
@@ -30,7 +30,7 @@ class CNN(Pretrained, nn.Module):
         self.head = nn.Conv2d(LINEAGE_WIDTHS[0], 1, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits (B, 1, H, W) of a normalised image (B, 3, H, W); any side of at least 16 pixels."""
+        """Logits (B, 1, H, W) of a normalised image (B, C, H, W); any side of at least 16 pixels."""
         features = self.stem(image)
         sizes = []
         for level in self.encoder:

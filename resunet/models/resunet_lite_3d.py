@@ -35,12 +35,12 @@ class ResUNetLite3D(ResUNetLite):
 
     CONTEXT = 4
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__(channels)
         self.across = nn.ModuleList(AcrossSlices(width) for width in (GROUPS[-1].width, *self.WIDTHS[:-1]))
 
     def forward(self, image: Tensor, length: int | None = None) -> Tensor:
-        """Logits (N, 1, H, W) of neighbouring normalised slices (N, 3, H, W), in order.
+        """Logits (N, 1, H, W) of neighbouring normalised slices (N, C, H, W), in order.
 
         Args:
             image: one sequence, or several of `length` slices each, one after the other.
@@ -51,4 +51,4 @@ class ResUNetLite3D(ResUNetLite):
             mixed: Tensor = self.across[level](features, length) if level < len(self.across) else features
             return mixed
 
-        return self._logits(image, mix)
+        return self._logits(self._encode(image), image, mix)

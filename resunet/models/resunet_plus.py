@@ -40,5 +40,5 @@ class ResUNetPlus(EncoderDecoder):
     each residual block, two dimensions, this lineage's widths.
     """
 
-    def __init__(self) -> None:
-        super().__init__(AttentionResidualBlock)
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__(AttentionResidualBlock, channels)

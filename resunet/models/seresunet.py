@@ -28,5 +28,5 @@ class SEResUNet(EncoderDecoder):
     choice: two dimensions, this lineage's widths and block, reduction 16 with at least 8 channels.
     """
 
-    def __init__(self) -> None:
-        super().__init__(SEResidualBlock)
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__(SEResidualBlock, channels)

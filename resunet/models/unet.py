@@ -21,12 +21,13 @@ class EncoderDecoder(Pretrained, nn.Module):
 
     Args:
         block: makes a block from (input channels, output channels).
+        channels: of the image, 1 or 3.
     """
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, channels: int = 3) -> None:
         super().__init__()
         widths = LINEAGE_WIDTHS
-        self.stem = double_conv(3, widths[0])
+        self.stem = double_conv(channels, widths[0])
         self.pool = nn.MaxPool2d(2)
         self.encoder = nn.ModuleList(block(finer, coarser) for finer, coarser in itertools.pairwise(widths))
         self.decoder = nn.ModuleList(
@@ -35,7 +36,7 @@ class EncoderDecoder(Pretrained, nn.Module):
         self.head = nn.Conv2d(widths[0], 1, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits (B, 1, H, W) of a normalised image (B, 3, H, W)."""
+        """Logits (B, 1, H, W) of a normalised image (B, C, H, W)."""
         features, skips = self.stem(image), []
         for level in self.encoder:
             skips.append(features)
@@ -48,5 +49,5 @@ class EncoderDecoder(Pretrained, nn.Module):
 class UNet(EncoderDecoder):
     """U-Net at this lineage's width 16-32-64-128-256, with padding and batch normalisation (our choice)."""
 
-    def __init__(self) -> None:
-        super().__init__(double_conv)
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__(double_conv, channels)

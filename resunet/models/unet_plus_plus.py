@@ -18,14 +18,14 @@ class UNetPlusPlus(Pretrained, nn.Module):
     this lineage's widths, nearest-neighbour upsampling, batch normalisation.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 3) -> None:
         super().__init__()
         widths = LINEAGE_WIDTHS
         self.depth = len(widths) - 1
         self.pool = nn.MaxPool2d(2)
         self.nodes = nn.ModuleDict()
         for level, width in enumerate(widths):
-            self.nodes[f"{level}_0"] = double_conv(3 if level == 0 else widths[level - 1], width)
+            self.nodes[f"{level}_0"] = double_conv(widths[level - 1] if level else channels, width)
         for column in range(1, len(widths)):
             for level in range(len(widths) - column):
                 seen = column * widths[level] + widths[level + 1]
@@ -47,7 +47,7 @@ class UNetPlusPlus(Pretrained, nn.Module):
         return [head(node) for head, node in zip(self.heads, rows[0][1:], strict=True)]
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits (B, 1, H, W) of a normalised image (B, 3, H, W): the mean over the heads."""
+        """Logits (B, 1, H, W) of a normalised image (B, C, H, W): the mean over the heads."""
         return torch.stack(self.side_outputs(image)).mean(dim=0)
 
 

@@ -21,13 +21,13 @@ def augment(images: Tensor, masks: Tensor, parameters: Sequence[AugmentationPara
     """Warp images and masks together onto windows about their centres, then change the images' intensities.
 
     Args:
-        images: (B, 3, H, W) float32 normalised slices.
+        images: (B, C, H, W) float32 normalised slices, one or three channels.
         masks: (B, 1, H, W) float32 of 0 and 1.
         parameters: B samples, one an example.
         size: side of the window in pixels; smaller than the slice means a crop.
 
     Returns:
-        images (B, 3, size, size) float32 and masks (B, 1, size, size) float32 of 0 and 1, on the inputs' device.
+        images (B, C, size, size) float32 and masks (B, 1, size, size) float32 of 0 and 1, on the inputs' device.
     """
     places = _source_places(parameters, images, size) + _elastic_offsets(parameters, size, images)
     air = images.amin(dim=(2, 3), keepdim=True)
@@ -73,10 +73,11 @@ def _enlarged(nodes: Tensor, size: int) -> Tensor:
 
 def _intensities(images: Tensor, parameters: Sequence[AugmentationParameters]) -> Tensor:
     """Missing channels, gamma, bias field, gain and offset, blur and noise, each where it was drawn."""
-    flair = images[:, 1].clone()  # the data set puts FLAIR where a sequence is missing
-    for channel, which in ((0, 0), (2, 1)):
-        if chosen := [row for row, each in enumerate(parameters) if each.missing[which]]:
-            images[chosen, channel] = flair[chosen]
+    if images.shape[1] == 3:
+        flair = images[:, 1].clone()  # the data set puts FLAIR where a sequence is missing
+        for channel, which in ((0, 0), (2, 1)):
+            if chosen := [row for row, each in enumerate(parameters) if each.missing[which]]:
+                images[chosen, channel] = flair[chosen]
     if chosen := [row for row, each in enumerate(parameters) if each.gamma != 1.0]:
         part = images[chosen]
         low, high = part.amin(dim=(2, 3), keepdim=True), part.amax(dim=(2, 3), keepdim=True)
@@ -135,4 +136,5 @@ def _column(values: Sequence[float], like: Tensor) -> Tensor:
 
 
 def _channels(values: Sequence[tuple[float, float, float]], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32).to(like.device, non_blocking=True)[:, :, None, None]
+    of_each = torch.tensor(values, dtype=torch.float32).to(like.device, non_blocking=True)
+    return of_each[:, : like.shape[1], None, None]

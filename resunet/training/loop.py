@@ -39,6 +39,7 @@ from resunet.training.validation import validate
 
 CHECKPOINT_STEPS = 50
 GPU_THREADS = 4
+KIND_WEIGHT = 0.5  # of the cross-entropy over kinds of tumour beside the outline's loss
 AUXILIARY_WEIGHT = 0.5
 FINAL_RATE = 0.01  # share of the peak learning rate at the end of the cosine
 
@@ -55,6 +56,13 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 def score(recipe: Recipe, figures: dict[str, float]) -> float:
     """The validation figure that picks the best epoch; higher is better."""
     return figures["val_dice" if recipe.task == "segmentation" else "val_auroc"]
+
+
+def slice_loss(logits: Tensor, labels: Tensor, classes: Tensor) -> Tensor:
+    """Cross-entropy of a slice's logits: (B, 1) against labels (B, 1), or (B, K) against classes (B,), -1 left out."""
+    if logits.shape[1] == 1:
+        return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels)
+    return nn.functional.cross_entropy(logits.float(), classes, ignore_index=-1)
 
 
 @dataclass
@@ -87,7 +95,7 @@ class Trainer:
 
     def _build(self) -> nn.Module:
         """The network, with what only its training needs."""
-        model: nn.Module = build_model(self.recipe.architecture)
+        model: nn.Module = build_model(self.recipe.architecture, self.config.channels, len(self.config.classes))
         if self.recipe.imagenet:
             assert isinstance(model, ResUNetLite)
             model.load_imagenet()
@@ -110,8 +118,10 @@ class Trainer:
         simulated = simulated_slices(self.recipe) if self.config.data_set.anatomy == "brain" else []
         slices = TrainingSlices(self.train, simulated, self.recipe, self.device)
         # The samples are slices of different heads, which say nothing about a network that sees across slices.
-        segments = self.recipe.task == "segmentation" and self.recipe.sequence == 1 and rank() == 0
-        snapshots = SnapshotRecorder(self.run, self.recipe.input_size, self.progress.epoch) if segments else None
+        suits = self.recipe.task == "segmentation" and self.recipe.sequence == 1 and self.config.channels == 3
+        snapshots = (
+            SnapshotRecorder(self.run, self.recipe.input_size, self.progress.epoch) if suits and rank() == 0 else None
+        )
         total = self.recipe.epochs * self.recipe.steps_per_epoch
         done = self.progress.epoch * self.recipe.steps_per_epoch + self.progress.step
         with tqdm(total=total, initial=done, desc=self.recipe.name, disable=rank() > 0, mininterval=5) as bar:
@@ -121,7 +131,9 @@ class Trainer:
 
     def _batches(self, slices: TrainingSlices, simulated: int) -> Iterator[Batch]:
         """This process's share of what is left of the epoch's batches."""
-        plan = epoch_plan(self.train.has_tumour, simulated, self.recipe, self.progress.epoch)
+        plan = epoch_plan(
+            self.train.has_tumour, self.train.without_tumour, simulated, self.recipe, self.progress.epoch
+        )
         size = self.recipe.examples_per_batch
         for start in range(self.progress.step * size, len(plan), size):
             yield slices.batch(plan[start + rank() : start + size : world()])
@@ -159,18 +171,19 @@ class Trainer:
         return loss
 
     def _loss_of(self, batch: Batch) -> Tensor:
-        images, masks, labels = batch
+        images, masks, labels, classes = batch
         with mixed_precision(self.device, self.dtype):
             outputs = self.trained(images, *self._length)
         if isinstance(outputs, Tensor):
-            target, loss = (masks, self.loss) if self.recipe.task == "segmentation" else (labels, build_loss("bce"))
-            return loss(outputs, target)
+            return self.loss(outputs, masks) if self.recipe.task == "segmentation" else slice_loss(outputs, labels, classes)
         logits, cells = outputs
+        if isinstance(cells, Tensor):
+            return self.loss(logits, masks) + KIND_WEIGHT * slice_loss(cells, labels, classes)
         if self.recipe.task == "segmentation":
             return torch.stack([self.loss(side, masks) for side in cells]).mean()
         smaller = [nn.functional.adaptive_max_pool2d(masks, cell.shape[-2:]) for cell in cells]
         auxiliary = torch.stack([self.loss(cell, mask) for cell, mask in zip(cells, smaller, strict=True)]).mean()
-        return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels) + AUXILIARY_WEIGHT * auxiliary
+        return slice_loss(logits, labels, classes) + AUXILIARY_WEIGHT * auxiliary
 
     def _end_epoch(self, snapshots: SnapshotRecorder | None, bar: tqdm[Any]) -> None:
         """Validate the averaged weights, keep them if they are the best, write the row and the checkpoint."""
@@ -179,7 +192,7 @@ class Trainer:
         row = {
             "epoch": progress.epoch + 1,
             "lr": float(self.optimiser.param_groups[0]["lr"]),
-            "train_loss": mean_over_processes(progress.loss_sum / self.recipe.steps_per_epoch),
+            "train_loss": mean_over_processes(progress.loss_sum / progress.step),
             **figures,
             "seconds": progress.seconds,
             "input_size": self.recipe.phase_of(progress.epoch).size,
@@ -229,9 +242,12 @@ def train(recipe: Recipe, data: str | Path | None, out: Path, resume: bool = Fal
 
 
 def _train(recipe: Recipe, data: str | Path | None, run: ModelFolder, resume: bool) -> ModelFolder:
-    splits = open_splits(data, recipe.split_scheme)
+    splits = open_splits(data, recipe.split_scheme, recipe.data_set, recipe.without_tumour_share > 0)
     config = describe_run(run.name, recipe, splits)
-    trainer = Trainer(recipe, run, config, SliceCache(splits.train, FRAME), SliceCache(splits.val, FRAME))
+    train_slices, val_slices = (
+        SliceCache(splits.seen(split), FRAME, config.channels, splits.description.classes) for split in ("train", "val")
+    )
+    trainer = Trainer(recipe, run, config, train_slices, val_slices)
     if resume:
         trainer.resume()
     trainer.fit()

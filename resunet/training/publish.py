@@ -15,14 +15,17 @@ from resunet.data.slices import fingerprint
 from resunet.data.sources import Splits
 from resunet.data.transforms import NORMALISATION
 from resunet.files import atomic_files, file_sha256
-from resunet.models import build_model, context_of, count_gflop, count_parameters
+from resunet.models import TELL_KINDS, build_model, context_of, count_gflop, count_parameters
 from resunet.training.recipes import Recipe
 from resunet.training.state import disk_tensors, save_tensors
 
 
 def describe_run(name: str, recipe: Recipe, splits: Splits) -> ModelConfig:
     """What is known of a run before its first epoch; the data's fingerprint is of training and validation slices."""
-    model, used = build_model(recipe.architecture), {"train": splits.train, "val": splits.val}
+    channels = len(splits.description.channels)
+    classes = splits.description.classes if recipe.architecture in TELL_KINDS else ()
+    model = build_model(recipe.architecture, channels, len(classes))
+    used = {split: splits.seen(split) for split in ("train", "val")}
     return ModelConfig(
         name=name,
         display_name=recipe.display_name,
@@ -33,12 +36,13 @@ def describe_run(name: str, recipe: Recipe, splits: Splits) -> ModelConfig:
         data_set=splits.description,
         preprocessing=NORMALISATION,
         split_scheme=splits.scheme,
-        data_fingerprint=fingerprint(splits.train + splits.val),
+        classes=classes,
+        data_fingerprint=fingerprint([*used["train"], *used["val"]]),
         split_hash=splits.split_hash,
         patients={split: tuple(sorted({record.patient for record in records})) for split, records in used.items()},
         slices={split: len(records) for split, records in used.items()},
         parameters=count_parameters(model),
-        gflop=round(count_gflop(model, recipe.input_size), 4),
+        gflop=round(count_gflop(model, recipe.input_size, channels), 4),
         versions={"resunet": resunet.__version__, "python": platform.python_version(), "torch": torch.__version__},
         git_commit=_git_commit(),
         sha256={},

@@ -26,11 +26,14 @@ class Recipe:
 
     Attributes:
         display_name: what people read; `name` stands in paths and commands.
-        task: "segmentation" or "classification".
+        task: "segmentation" or "classification"; where the data set tells kinds of tumour, the classifier tells them, too.
+        data_set: "LGG" or "T1CE"; a folder given with --data takes its place.
         phases: run one after the other; the last one's size is the model's input size.
         sequence: neighbouring slices of an example, which share its geometry and intensities; more than 1 for networks that
             see across slices. Draws and batches are counted in slices all the same.
         tumour_share: share of the real draws that show a tumour; of a sequence's draws, the slice that it is laid around.
+        without_tumour_share: share of the draws that come from people without a tumour (NO_TUMOUR_DATA), where the data
+            set is LGG.
         simulated_share: share of the draws that come from the simulator; none for another organ than the brain.
         patience: epochs of the last phase without improvement on validation before training stops early.
         imagenet: start from ImageNet weights, where the architecture has some.
@@ -47,10 +50,12 @@ class Recipe:
     task: str
     phases: tuple[Phase, ...]
     loss: str = "tversky_bce"
+    data_set: str = "LGG"
     samples_per_epoch: int = 1600
     batch_size: int = 16
     sequence: int = 1
     tumour_share: float = 0.5
+    without_tumour_share: float = 0.0
     simulated_share: float = 0.05
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
@@ -104,7 +109,7 @@ def _variant(base: Recipe, name: str, display_name: str, **changes: Any) -> Reci
     return replace(base, name=name, display_name=display_name, **changes)
 
 
-CLASSIFIER = Recipe(
+CLASSIFIER_LGG = Recipe(
     "resnet50",
     "ResNet-50",
     "resnet50",
@@ -114,9 +119,17 @@ CLASSIFIER = Recipe(
     weight_decay=5e-2,
     auxiliary_masks=True,
 )
+# People without a tumour, of whom FLAIR alone is known, are an eighth of the draws. That a slice repeats FLAIR, or where it
+# comes from, must not give its label away: a fifth of all slices lose the other sequences, a fifth receive a lesion.
+WITHOUT_TUMOUR_SHARE = 0.125
+CLASSIFIER = replace(
+    CLASSIFIER_LGG,
+    without_tumour_share=WITHOUT_TUMOUR_SHARE,
+    augmentation=replace(GENTLE, flair_only=0.2, lesion_copy_paste=0.2),
+)
 # Crops of 192 from slices shrunk by up to a third show most heads whole at 1.8 times the speed; the last epochs see
 # slices as they are.
-LITE = Recipe(
+LITE_LGG = Recipe(
     "resunet_lite",
     "ResUNet-Lite",
     "resunet_lite",
@@ -132,8 +145,8 @@ LITE = Recipe(
     # Other hospitals may have nothing but FLAIR.
     augmentation=replace(STRONG, flair_only=0.2),
 )
-LITE_3D = _variant(
-    LITE,
+LITE_3D_LGG = _variant(
+    LITE_LGG,
     "resunet_lite_3d",
     "ResUNet-Lite 3D",
     architecture="resunet_lite_3d",
@@ -141,8 +154,9 @@ LITE_3D = _variant(
     samples_per_epoch=6400,
     batch_size=32,
     tumour_share=0.7,
-    augmentation=replace(LITE.augmentation, lesion_copy_paste=0.0),
+    augmentation=replace(LITE_LGG.augmentation, lesion_copy_paste=0.0),
 )
+LITE, LITE_3D = (replace(each, without_tumour_share=WITHOUT_TUMOUR_SHARE) for each in (LITE_LGG, LITE_3D_LGG))
 # Stage 1 comes first: the gate of every segmentation model is chosen with it.
 PIPELINE = (CLASSIFIER, LITE, LITE_3D)
 
@@ -180,19 +194,46 @@ LOSS_NAMES = {"tversky": "Tversky", "bce": "BCE", "dice": "Dice", "focal_tversky
 RANDOM_SLICES: dict[str, Any] = {"split_scheme": "slice", "keep_weights": False}
 SLICE_RUNS = (
     _variant(BASELINE, "resunet_slice", "ResUNet, random slices", **RANDOM_SLICES),
-    _variant(CLASSIFIER, "resnet50_slice", "ResNet-50, random slices", **RANDOM_SLICES),
-    _variant(LITE, "resunet_lite_slice", "ResUNet-Lite, random slices", **RANDOM_SLICES),
+    _variant(CLASSIFIER_LGG, "resnet50_slice", "ResNet-50, random slices", **RANDOM_SLICES),
+    _variant(LITE_LGG, "resunet_lite_slice", "ResUNet-Lite, random slices", **RANDOM_SLICES),
 )
 # In the order in which they tell most; `resunet train --all` goes through them.
 ABLATIONS = (
     *map(_loss_run, LOSS_NAMES),
     *SLICE_RUNS,
-    *_folds(LITE),
-    *_folds(LITE_3D),
+    *_folds(LITE_LGG),
+    *_folds(LITE_3D_LGG),
     *(_loss_run(loss, seed) for seed in (2, 3) for loss in ("tversky", "bce", "dice")),
     *_folds(UNET),
 )
-STUDY = (*PIPELINE, *ARCHITECTURES, *ABLATIONS)
+
+# Other tumours, on contrast-enhanced T1 in three planes. Every slice shows one, so there is nowhere to paste another.
+T1CE: dict[str, Any] = {"data_set": "T1CE", "simulated_share": 0.0}
+LITE_T1CE = _variant(
+    LITE_LGG,
+    "resunet_lite_t1ce",
+    "ResUNet-Lite T1-CE",
+    architecture="resunet_lite_kind",
+    augmentation=replace(STRONG, missing_channel=0.0, lesion_copy_paste=0.0),
+    **T1CE,
+)
+RESNET_T1CE = _variant(CLASSIFIER_LGG, "resnet50_t1ce", "ResNet-50 T1-CE", **T1CE)
+T1CE_STUDY = (
+    LITE_T1CE,
+    RESNET_T1CE,
+    _variant(BASELINE, "resunet_t1ce", "ResUNet T1-CE", **T1CE),
+    _variant(UNET, "unet_t1ce", "U-Net T1-CE", **T1CE),
+    *_folds(LITE_T1CE),
+    _variant(LITE_T1CE, "resunet_lite_t1ce_slice", "ResUNet-Lite T1-CE, random slices", **RANDOM_SLICES),
+    _variant(
+        LITE_T1CE,
+        "resunet_lite_t1ce_outline",
+        "ResUNet-Lite T1-CE, outline alone",
+        architecture="resunet_lite",
+        keep_weights=False,
+    ),
+)
+STUDY = (*PIPELINE, *ARCHITECTURES, *ABLATIONS, *T1CE_STUDY)
 
 TINY: dict[str, Any] = {"samples_per_epoch": 16, "batch_size": 4, "simulated_share": 0.0, "ema_decay": 0.5}
 SMOKE = (

@@ -16,7 +16,7 @@ from resunet.data.simulator import KINDS, simulate
 from resunet.data.slices import LoadedSlice, SliceCache, neighbours
 from resunet.data.transforms import normalise
 from resunet.training.augmentation import augment, shrunk
-from resunet.training.lesion_copy_paste import brain_mask, feathered, paste_lesions
+from resunet.training.lesion_copy_paste import FLAIR, brain_mask, feathered, paste_lesions
 from resunet.training.recipes import Recipe
 
 FRAME = 256  # side of the square frame on which slices are held, in pixels
@@ -33,27 +33,47 @@ class Draw(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """images (B, 3, S, S) float32, masks (B, 1, S, S) float32 in [0, 1], labels (B, 1) float32 in {0, 1}."""
+    """images (B, C, S, S) float32, masks (B, 1, S, S) float32 in [0, 1], labels (B, 1) float32 in {0, 1}, classes (B,) int64.
+
+    `labels` say whether a slice shows a tumour, `classes` of which kind it is (-1: not told).
+    """
 
     images: Tensor
     masks: Tensor
     labels: Tensor
+    classes: Tensor
 
 
-def epoch_plan(has_tumour: npt.NDArray[np.bool_], simulated: int, recipe: Recipe, epoch: int) -> list[Draw]:
-    """The draws of one epoch: tumour and empty slices by share, each group dealt out evenly before any repeats.
+def epoch_plan(
+    has_tumour: npt.NDArray[np.bool_], without_tumour: npt.NDArray[np.bool_], simulated: int, recipe: Recipe, epoch: int
+) -> list[Draw]:
+    """The draws of one epoch, always of full length: each group by its share, dealt out evenly before any repeats.
 
-    Positions count through the real slices, then through `simulated` simulated ones.
+    Groups are simulated slices, slices of people without a tumour, and of the rest those with a tumour and those without.
+    What falls to a group that is empty goes to the others. Positions count through the real slices, then through
+    `simulated` simulated ones.
+
+    Args:
+        has_tumour: (N,) whether a real slice shows a tumour.
+        without_tumour: (N,) whether it is of a person who has none.
     """
     rng = np.random.default_rng([recipe.seed, epoch, 0])
     count = recipe.steps_per_epoch * recipe.examples_per_batch
+    people = np.flatnonzero(without_tumour)
+    tumours, empty = (np.flatnonzero(chosen & ~without_tumour) for chosen in (has_tumour, ~has_tumour))
     from_simulator = round(count * recipe.simulated_share) if simulated else 0
-    with_tumour = round((count - from_simulator) * recipe.tumour_share)
+    from_people = round(count * recipe.without_tumour_share) if len(people) else 0
+    rest = count - from_simulator - from_people
+    with_tumour = round(rest * recipe.tumour_share) if len(empty) else rest
+    with_tumour = with_tumour if len(tumours) else 0
+    if not len(tumours) and not len(empty):
+        from_people = count - from_simulator
     chosen = np.concatenate(
         [
             len(has_tumour) + _deal(np.arange(simulated), from_simulator, rng),
-            _deal(np.flatnonzero(has_tumour), with_tumour, rng),
-            _deal(np.flatnonzero(~has_tumour), count - from_simulator - with_tumour, rng),
+            _deal(tumours, with_tumour, rng),
+            _deal(empty, rest - with_tumour, rng),
+            _deal(people, from_people, rng),
         ]
     )
     return [Draw(int(position), epoch, slot) for slot, position in enumerate(rng.permutation(chosen))]
@@ -100,6 +120,9 @@ class TrainingSlices:
             self._runs += [range(start, start + len(run))] * len(run)
             start += len(run)
         self._tumours = np.flatnonzero(cache.has_tumour)
+        self._without_tumour = cache.without_tumour
+        unknown = np.full(len(simulated), -1, np.int64)
+        (self._classes,) = held_on(device, np.concatenate((cache.classes, unknown)))
         if recipe.augmentation.lesion_copy_paste:
             brains = np.stack([brain_mask(image) for group in images for image in group])
             weights = np.stack([feathered(mask) for mask in cache.masks[self._tumours]]).astype(np.float16)
@@ -125,12 +148,13 @@ class TrainingSlices:
         images, masks = self._with_lesions(images, masks, positions, generators)
         images, masks = augment(images, masks, parameters, phase.size if phase.crop else FRAME)
         labels = masks.flatten(1).amax(dim=1, keepdim=True)
-        return Batch(shrunk(images, phase.size), shrunk(masks, phase.size), labels)
+        classes = self._classes[positions].to(self._device, non_blocking=True)
+        return Batch(shrunk(images, phase.size), shrunk(masks, phase.size), labels, classes)
 
     def _with_lesions(
         self, images: Tensor, masks: Tensor, positions: list[int], generators: Sequence[np.random.Generator]
     ) -> tuple[Tensor, Tensor]:
-        """Some examples with a lesion of another slice."""
+        """Some examples with a lesion of another slice; a person of whom FLAIR alone is known gets the lesion's FLAIR."""
         share = self._recipe.augmentation.lesion_copy_paste
         rows = [row for row, rng in enumerate(generators) if rng.random() < share]
         if not rows or not len(self._tumours):
@@ -139,11 +163,15 @@ class TrainingSlices:
         strength = torch.tensor([generators[row].uniform(0.5, 1.0) for row in rows], dtype=torch.float32)
         weights = self._planes(self._weights, donors) * strength.to(self._device, non_blocking=True)[:, None, None, None]
         brains, sources = self._planes(self._brains, [positions[row] for row in rows]), self._tumours[donors].tolist()
-        pasted = paste_lesions(
-            images[rows], masks[rows], brains, self._pixels(sources), self._planes(self._masks, sources), weights
-        )
+        donor_images = self._pixels(sources)
+        flair_alone = [i for i, row in enumerate(rows) if self._is_without_tumour(positions[row])]
+        donor_images[flair_alone] = donor_images[flair_alone, FLAIR : FLAIR + 1]
+        pasted = paste_lesions(images[rows], masks[rows], brains, donor_images, self._planes(self._masks, sources), weights)
         images[rows], masks[rows] = pasted
         return images, masks
+
+    def _is_without_tumour(self, position: int) -> bool:
+        return position < len(self._without_tumour) and bool(self._without_tumour[position])
 
     def _pixels(self, positions: list[int]) -> Tensor:
         return self._images[positions].to(self._device, non_blocking=True).float().permute(0, 3, 1, 2)
