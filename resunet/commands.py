@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from resunet.artifacts import CARD, CONFIG_FILE, GRAPH_FILE, WEIGHTS_FILE, ModelFolder
-from resunet.data.sources import find_slices
+from resunet.artifacts import CARD, CONFIG_FILE, GRAPH_FILE, WEIGHTS_FILE, ModelConfig, ModelFolder
+from resunet.data import lgg, no_tumour
+from resunet.data.description import DataSetDescription
+from resunet.data.sources import data_set_of, find_slices, open_splits
 from resunet.data.splits import FOLDS
 from resunet.data.volume_cases import VolumeCase, cases_in
 from resunet.errors import InputError
@@ -29,7 +31,7 @@ from resunet.evaluation.measure import (
     settings_of,
     write_evaluation,
 )
-from resunet.evaluation.tuning import tune_stage_1, tune_stage_2
+from resunet.evaluation.tuning import calibrate_kinds, tune_stage_1, tune_stage_2
 from resunet.evaluation.volume_scores import measure_cases, write_cases
 from resunet.files import atomic_folder, write_csv, write_text
 from resunet.hub import FLAGSHIP, STAGE_1, STUDIES, WEIGHTS, find_model, list_models, list_runs
@@ -39,6 +41,8 @@ from resunet.inference.stages import Stage1, Stage2
 from resunet.reports.model_card import model_card
 
 CHECKPOINTS = "checkpoint.*"
+NO_TUMOUR = "no_tumour"  # the evaluation of people without a tumour
+POST_CONTRAST = "post_contrast"  # of slices of LGG without a tumour, by a network that knows contrast-enhanced T1
 
 # PyTorch is imported by those commands alone that train or export.
 
@@ -62,8 +66,10 @@ def evaluate(
         raise InputError(f"{config.display_name} is a classifier, which has neither a gate nor flips; leave them out.")
     if split == "all" and data is not None and (cases := cases_in(data)):
         return _evaluate_volumes(folder, cases, out, choices)
-    records, description = find_slices(data, split, config.split_scheme)
-    name = split if description.name == config.data_set.name else EXTERNAL
+    records, description = find_slices(data, split, config.split_scheme, data_set_of(config.data_set))
+    name = _evaluation_name(config, description, split)
+    if name == POST_CONTRAST:
+        records = lgg.post_contrast_without_tumour(records)
     name = f"{name}_tta" if choices.tta else name
     out = out or folder.path / "evaluation" / name
     measured: pd.DataFrame | Measurements
@@ -79,6 +85,15 @@ def evaluate(
     if out.is_relative_to(folder.path):
         _renew_card(folder)
     return summary, out
+
+
+def _evaluation_name(config: ModelConfig, description: DataSetDescription, split: str) -> str:
+    """What an evaluation is called: by its split on the model's own data, else by the set."""
+    if description.name == config.data_set.name:
+        return split
+    if description.name == no_tumour.DESCRIPTION.name:
+        return NO_TUMOUR if split == "test" else f"{NO_TUMOUR}_{split}"
+    return POST_CONTRAST if config.channels == 1 and description.name == lgg.DESCRIPTION.name else EXTERNAL
 
 
 def _evaluate_volumes(
@@ -129,12 +144,18 @@ def tune(model: str, data: Path | None) -> dict[str, Any]:
     """Choose threshold, clean-up, gate and calibration on validation; returns what was written to config.json."""
     folder = find_model(model)
     config = folder.config()
-    records, _ = find_slices(data, "val", config.split_scheme)
-    if config.task == "classification":
+    people = bool((config.recipe or {}).get("without_tumour_share"))
+    splits = open_splits(data, config.split_scheme, data_set_of(config.data_set), people)
+    records = splits.seen("val")
+    if config.task == "classification" and config.classes:
+        chosen = calibrate_kinds(folder, records)
+    elif config.task == "classification":
         chosen = tune_stage_1(folder, records)
-        fit_familiarity(folder, find_slices(data, "train", config.split_scheme)[0], records)
+        fit_familiarity(folder, splits.train, splits.val)
     else:
         chosen = tune_stage_2(folder, _gate_model(folder), records)
+        if config.classes:
+            chosen |= calibrate_kinds(folder, records)
     _renew_card(folder)
     written = asdict(folder.config())
     return {name: written[name] for name in chosen}

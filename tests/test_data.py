@@ -137,9 +137,9 @@ def test_splits_share_no_patient_but_the_slice_split_does(kaggle: Path):
     assert splits.slices("buda10") == [record for record in splits.test if record.patient in BUDA_TEN]
     assert splits.description == lgg.DESCRIPTION
     assert not patients[0] & patients[1] and not patients[0] & patients[2] and not patients[1] & patients[2]
-    pieces = split_by_slice(all_slices(kaggle)[0])
-    assert [len(pieces[part]) for part in SPLITS] == [16, 4, 4]
-    assert {record.patient for record in pieces["train"]} & {record.patient for record in pieces["test"]}
+    train, val, test = split_by_slice(all_slices(kaggle)[0])
+    assert [len(part) for part in (train, val, test)] == [16, 4, 4]
+    assert {record.patient for record in train} & {record.patient for record in test}
 
 
 def test_fingerprint_follows_pixels_not_files(kaggle: Path, tmp_path: Path):
@@ -210,7 +210,9 @@ def test_bundled_samples_cover_the_difficulties():
     assert all(sample.image.shape == (256, 256, 3) and sample.mask.shape == (256, 256) for sample in SAMPLES)
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '{"name": "x", "channels": ["one"]}', '{"name": "x", "colour": "red"}', "{}"])
+@pytest.mark.parametrize(
+    "content", ["[]", "{", '{"name": "x", "channels": ["one", "two"]}', '{"name": "x", "colour": "red"}', "{}"]
+)
 def test_a_description_that_cannot_be_read_is_named(content: str, tmp_path: Path):
     (write_folder(tmp_path) / "data_set.json").write_text(content)
     with pytest.raises(InputError, match="data_set.json must be a JSON object"):

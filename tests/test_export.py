@@ -17,13 +17,14 @@ from resunet.files import file_sha256
 from resunet.hub import FLAGSHIP, STAGE_1, find_model, list_models
 from resunet.inference.runtime import Network
 from resunet.inference.stages import Stage2
-from resunet.models import MODELS, SEGMENTATION, load_network
+from resunet.models import CLASSIFICATION, MODELS, OUTLINE_AND_KIND, load_network
 from resunet.models.classifier import ExplainedClassifier
 from resunet.models.export import export_graph, stored_tensors
 from resunet.training.state import disk_tensors, save_tensors
 from tests.conftest import model_config
 from tests.test_models import lively
 
+KINDS = ("meningioma", "glioma", "pituitary tumour")
 ALONE = [name for name in list_models() if name not in (STAGE_1, "cnn_unet")]  # the ensemble runs its members
 
 
@@ -32,9 +33,10 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> ModelFolder:
     """Each architecture with weights, stored and exported."""
     name, folder = request.param, ModelFolder(tmp_path / request.param)
     save_tensors(folder.path / WEIGHTS_FILE, disk_tensors(lively(name)))
-    task = "segmentation" if name in SEGMENTATION else "classification"
+    task = "classification" if name in CLASSIFICATION else "segmentation"
+    classes = KINDS if name in OUTLINE_AND_KIND else ()
     digests = {WEIGHTS_FILE: file_sha256(folder.path / WEIGHTS_FILE)}
-    folder.write_config(model_config(name=name, architecture=name, task=task, input_size=96, sha256=digests))
+    folder.write_config(model_config(name=name, architecture=name, task=task, classes=classes, input_size=96, sha256=digests))
     export_graph(folder)
     return folder
 

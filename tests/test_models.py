@@ -8,11 +8,12 @@ from safetensors.torch import load, save
 from torch import nn
 
 from resunet.errors import InputError
-from resunet.models import CLASSIFICATION, MODELS, SEGMENTATION, build_model, count_gflop, count_parameters
+from resunet.models import CLASSIFICATION, MODELS, SEGMENTATION, TELL_KINDS, build_model, count_gflop, count_parameters
 from resunet.models.agresunet import AttentionGate
 from resunet.models.blocks import SqueezeExcitation
 from resunet.models.classifier import AuxiliaryMaskHeads, ExplainedClassifier, ResNet50Classifier
-from resunet.models.resunet_lite import ResUNetLite
+from resunet.models.resunet_lite import ExactDepthwise, ResUNetLite
+from resunet.models.resunet_lite_kind import weighted_mean
 from resunet.models.unet_plus_plus import DeepSupervision
 
 PARAMETERS = {
@@ -25,6 +26,7 @@ PARAMETERS = {
     "agresunet": 1_237_181,
     "resunet_lite": 3_462_500,
     "resunet_lite_3d": 3_839_172,
+    "resunet_lite_kind": 3_464_759,
     "resnet50": 23_510_081,
 }
 
@@ -61,10 +63,57 @@ def test_classification_gives_one_logit_a_slice(name: str):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_one_channel_is_enough(name: str):
+    model = build_model(name, channels=1).eval()
+    with torch.no_grad():
+        outputs = model(torch.randn(1, 1, 65, 79))
+    assert (outputs[0] if isinstance(outputs, tuple) else outputs).shape[0] == 1
+    assert count_parameters(model) < count_parameters(build_model(name))
+
+
+@pytest.mark.parametrize("name", sorted(TELL_KINDS))
+def test_kinds_have_a_logit_each(name: str):
+    with torch.no_grad():
+        outputs = build_model(name, 1, 4).eval()(torch.randn(2, 1, 64, 96))
+    assert (outputs[1] if isinstance(outputs, tuple) else outputs).shape == (2, 4)
+
+
+def test_a_network_that_tells_no_kinds_refuses_them():
+    with pytest.raises(InputError, match="unet cannot tell kinds of tumour apart; choose one of resnet50, resunet_lite_kind"):
+        build_model("unet", 1, 3)
+
+
+def test_the_kind_is_read_where_the_outline_is():
+    features, weight = torch.rand(1, 2, 4, 4), torch.zeros(1, 1, 64, 64)
+    weight[..., 16:32, 48:64] = 1.0  # one of the sixteen places
+    torch.testing.assert_close(weighted_mean(features, weight, 16), features[:, :, 1, 3], rtol=2e-3, atol=0)
+    assert weighted_mean(features, torch.zeros(1, 1, 64, 64), 16).abs().max() == 0
+
+
+def test_imagenet_answers_a_grey_picture_alike_with_one_channel():
+    three, one = ResUNetLite().eval(), ResUNetLite(channels=1).eval()
+    for network in (three, one):
+        network.load_imagenet()
+    grey = torch.randn(1, 1, 64, 64)
+    torch.testing.assert_close(one.stem(grey), three.stem(grey.expand(1, 3, 64, 64)), rtol=1e-4, atol=1e-4)
+
+
+def test_depthwise_convolutions_in_mixed_precision_give_what_float32_gives():
+    torch.manual_seed(0)
+    convolution = ExactDepthwise(8, 8, 5, padding=2, groups=8, bias=False)
+    features = torch.randn(1, 8, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = convolution(features.bfloat16())
+    assert mixed.dtype == torch.bfloat16
+    torch.testing.assert_close(mixed, convolution(features.bfloat16().float()).bfloat16())
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_every_parameter_has_a_gradient(name: str):
     torch.manual_seed(0)
     model = lively(name).train()
-    model(torch.randn(2, 3, 64, 64)).square().mean().backward()
+    outputs = model(torch.randn(2, 3, 64, 64))
+    sum(output.square().mean() for output in (outputs if isinstance(outputs, tuple) else (outputs,))).backward()
     for parameter_name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, parameter_name
 
@@ -75,7 +124,7 @@ def test_weights_survive_a_round_trip(name: str):
     other.load_state_dict(load(save(model.state_dict())), strict=True)
     image = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(model(image), other(image))
+        torch.testing.assert_close(model(image), other(image), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("name", "count"), PARAMETERS.items())

@@ -62,14 +62,32 @@ def test_phases_follow_one_another():
 def test_an_epoch_draws_the_shares_that_the_recipe_says():
     recipe = replace(SMOKE, samples_per_epoch=200, batch_size=10, tumour_share=0.6, simulated_share=0.1)
     has_tumour = np.arange(50) < 20
-    plan = epoch_plan(has_tumour, 12, recipe, epoch=3)
+    nobody = np.zeros(50, bool)
+    plan = epoch_plan(has_tumour, nobody, 12, recipe, epoch=3)
     positions = np.array([draw.position for draw in plan])
     assert len(plan) == 200 and [draw.slot for draw in plan] == list(range(200))
     assert (positions >= 50).sum() == 20
     assert (positions < 20).sum() == 108
     counts = np.bincount(positions[positions < 20])
     assert counts.max() - counts.min() <= 1  # nobody is drawn twice more often than another
-    assert plan == epoch_plan(has_tumour, 12, recipe, epoch=3) != epoch_plan(has_tumour, 12, recipe, epoch=4)
+    assert plan == epoch_plan(has_tumour, nobody, 12, recipe, epoch=3) != epoch_plan(has_tumour, nobody, 12, recipe, epoch=4)
+
+
+@pytest.mark.parametrize("tumours", [0, 50], ids=["no slice shows a tumour", "every slice shows one"])
+def test_an_epoch_is_whole_where_a_group_is_empty(tumours: int):
+    recipe = replace(SMOKE, samples_per_epoch=200, batch_size=10, simulated_share=0.0)
+    plan = epoch_plan(np.arange(50) < tumours, np.zeros(50, bool), 0, recipe, epoch=0)
+    assert len(plan) == 200
+    assert set(np.bincount([draw.position for draw in plan])) == {4}
+
+
+def test_people_without_a_tumour_have_their_share_of_an_epoch():
+    recipe = replace(SMOKE, samples_per_epoch=200, batch_size=10, simulated_share=0.0, without_tumour_share=0.25)
+    people = np.arange(50) >= 40
+    positions = np.array([draw.position for draw in epoch_plan(np.arange(50) < 20, people, 0, recipe, epoch=0)])
+    assert [int(((positions >= low) & (positions < high)).sum()) for low, high in ((0, 20), (20, 40), (40, 50))] == [75, 75, 50]
+    alone = epoch_plan(np.zeros(10, bool), np.ones(10, bool), 0, recipe, epoch=0)
+    assert len(alone) == 200
 
 
 CPU = torch.device("cpu")
@@ -129,7 +147,7 @@ def test_slices_of_a_sequence_share_geometry_and_intensities_but_not_noise(kaggl
 
 def test_an_epoch_of_sequences_counts_slices():
     recipe = replace(VOLUME, samples_per_epoch=64, batch_size=16, tumour_share=0.75)
-    plan = epoch_plan(np.arange(40) < 20, 0, recipe, epoch=0)
+    plan = epoch_plan(np.arange(40) < 20, np.zeros(40, bool), 0, recipe, epoch=0)
     assert recipe.steps_per_epoch == 4 and len(plan) == 16
     assert sum(draw.position < 20 for draw in plan) == 12
 
@@ -185,7 +203,7 @@ def test_the_first_step_of_adam_is_the_rate_whatever_the_gradient():
     with torch.no_grad():
         model.weight.fill_(2.0)
     optimiser = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.0)
-    batch = sampling.Batch(*(torch.ones(1, 1) for _ in range(3)))
+    batch = sampling.Batch(*(torch.ones(1, 1) for _ in range(4)))
     step = Step(model, optimiser, lambda batch: (model(batch.images) ** 2).sum(), clip_norm=1.0, graphs=False)
     assert step(batch).item() == 4.0
     assert model.weight.item() == pytest.approx(2.0 - 0.1, abs=1e-6)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from resunet.data.description import DataSetDescription
-from resunet.data.slices import SliceRecord
+from resunet.data.scan import Scan, checked_scan
+from resunet.data.slices import Slice, SliceRecord
 from resunet.errors import InputError
 
 DESCRIPTION = DataSetDescription(
@@ -35,6 +38,8 @@ CLINICAL = {
     "histological_type": ("Histology", {1.0: "astrocytoma", 2.0: "oligoastrocytoma", 3.0: "oligodendroglioma"}),
     "neoplasm_histologic_grade": ("Grade", {1.0: "grade II", 2.0: "grade III"}),
 }
+FLAIR, POST_CONTRAST = 1, 2  # channels
+AIR = 10  # grey level under which nine tenths of a slice lie where it shows no head
 PATIENT_ID_LENGTH = len("TCGA_CS_4941")
 HOW_TO_GET = (
     "Download 'mateuszbuda/lgg-mri-segmentation' from Kaggle and pass the folder that holds kaggle_3m with --data "
@@ -92,6 +97,35 @@ def records(root: Path, wanted: list[str] | None = None) -> list[SliceRecord]:
     for patient in patients(root) if wanted is None else sorted(wanted):
         slices.extend(_patient_records(root / patient))
     return slices
+
+
+@dataclass(frozen=True)
+class PostContrastSlice(Slice):
+    """The post-contrast channel of a slice of this set, alone."""
+
+    patient: str
+    number: int
+    record: Slice
+
+    def image_scan(self) -> Scan:
+        """That channel. Raises InputError when the file cannot be read."""
+        scan = self.record.image_scan()
+        return checked_scan(scan.name, scan.slices[..., POST_CONTRAST : POST_CONTRAST + 1])
+
+    def mask_scan(self) -> Scan:
+        """The mask file. Raises InputError when it cannot be read."""
+        return self.record.mask_scan()
+
+
+def post_contrast_without_tumour(slices: Iterable[Slice]) -> list[Slice]:
+    """Post-contrast slices that show no tumour and some tissue, of patients whose third channel does not repeat FLAIR."""
+    chosen: list[Slice] = []
+    for record in slices:
+        image = record.image()
+        post = np.asarray(image[..., POST_CONTRAST], np.float32)
+        if not record.mask().any() and (post != image[..., FLAIR]).any() and float(np.percentile(post, 90)) > AIR:
+            chosen.append(PostContrastSlice(record.patient, record.number, record))
+    return chosen
 
 
 def _patient_records(folder: Path) -> list[SliceRecord]:

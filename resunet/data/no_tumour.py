@@ -51,8 +51,8 @@ class NoTumourSlice(Slice):
 
     patient: str
     number: int
+    path: Path  # named by the source's own number, which may count in fives
     volume: str
-    path: Path
 
     def image_scan(self) -> Scan:
         """The slice, FLAIR alone. Raises InputError when it cannot be read."""
@@ -90,14 +90,15 @@ def find_root(data: str | Path | None = None) -> Path:
 def records(root: Path) -> list[NoTumourSlice]:
     """All slices by person, examination and place. Raises InputError where the table cannot be used."""
     try:
-        rows = pd.read_csv(root / SLICES, dtype={"subject": str, "volume": str})[COLUMNS].itertuples(index=False)
-        slices = [
-            NoTumourSlice(person, int(number), volume, root / "slices" / volume / f"{int(number):03d}.jxl")
-            for person, volume, number in rows
+        table = pd.read_csv(root / SLICES, dtype={"subject": str, "volume": str})[COLUMNS].sort_values(COLUMNS)
+        columns = (table[name].tolist() for name in COLUMNS)
+        places = table.groupby("volume").cumcount().tolist()
+        return [
+            NoTumourSlice(person, place, root / "slices" / volume / f"{number:03d}.jxl", volume)
+            for person, volume, number, place in zip(*columns, places, strict=True)
         ]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{root / SLICES} must be a table with the columns {', '.join(COLUMNS)} ({error}).") from None
-    return sorted(slices, key=lambda record: (record.patient, record.volume, record.number))
 
 
 def split(scheme: str = "patient", data: str | Path | None = None) -> dict[str, list[NoTumourSlice]]:

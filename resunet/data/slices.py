@@ -24,13 +24,15 @@ PLACEMENT_TOLERANCE = 0.1  # millimetres
 class Slice(ABC):
     """One slice of a data set, wherever its files lie. `number` orders the slices of a patient.
 
-    `tumour` is the kind of tumour and `plane` the plane, where the set tells them; `without_tumour` marks people who have none.
+    `tumour` is the kind of tumour, `plane` the plane and `volume` which of a patient's examinations it is from, where the set
+    tells them; `without_tumour` marks people who have none.
     """
 
     patient: str
     number: int
     tumour: str = ""
     plane: str = ""
+    volume: str = ""
     without_tumour: ClassVar[bool] = False
 
     @abstractmethod
@@ -79,12 +81,17 @@ def by_patient(slices: Iterable[S]) -> dict[str, list[S]]:
     return patients
 
 
+def place_of(record: Slice) -> tuple[str, str, int]:
+    """Patient, examination and number: slices are sorted by it."""
+    return record.patient, record.volume, record.number
+
+
 def neighbours(slices: Sequence[S]) -> list[list[S]]:
-    """Slices, sorted by patient and number, in runs of one patient's consecutive numbers."""
+    """Slices, sorted by patient, examination and number, in runs of one examination's consecutive numbers."""
     runs: list[list[S]] = []
     for record in slices:
         before = runs[-1][-1] if runs else None
-        if before is not None and (before.patient, before.number + 1) == (record.patient, record.number):
+        if before is not None and (before.patient, before.volume, before.number + 1) == place_of(record):
             runs[-1].append(record)
         else:
             runs.append([record])

@@ -56,8 +56,8 @@ def open_splits(
         InputError: no data there, or a listed patient is missing.
     """
     if data_set == "T1CE" or (data is not None and t1ce.is_t1ce(Path(data))):
-        by_split = t1ce.split(t1ce.records(t1ce.find_root(data)), scheme)
-        return Splits(**by_split, description=t1ce.DESCRIPTION, scheme=scheme, split_hash=file_sha256(t1ce.TABLE_FILE))
+        dealt = t1ce.split(t1ce.records(t1ce.find_root(data)), scheme)
+        return Splits(*dealt, t1ce.DESCRIPTION, scheme, file_sha256(t1ce.TABLE_FILE))
     if data is not None and folder.is_folder_dataset(Path(data)):
         root = Path(data)
         records = folder.records(root)
@@ -70,8 +70,8 @@ def open_splits(
 
 def _open_lgg(root: Path, scheme: str) -> Splits:
     if scheme == "slice":
-        by_split = splits.split_by_slice(lgg.records(root))
-        return Splits(**by_split, description=lgg.DESCRIPTION, scheme=scheme, split_hash="slices of all patients, seed 2025")
+        dealt = splits.split_by_slice(lgg.records(root))
+        return Splits(*dealt, lgg.DESCRIPTION, scheme, "slices of all patients, seed 2025")
     table = splits.read_split()
     listed = set(table["patient"])
     patients = [patient for patient in lgg.patients(root) if patient in listed]
@@ -82,12 +82,16 @@ def _open_lgg(root: Path, scheme: str) -> Splits:
     return _by_patient(lgg.records(root, patients), table, lgg.DESCRIPTION, scheme, file_sha256(splits.SPLIT_FILE))
 
 
-def find_slices(data: str | Path | None, split: str, scheme: str) -> tuple[Sequence[Slice], DataSetDescription]:
+def find_slices(
+    data: str | Path | None, split: str, scheme: str, data_set: str = "LGG"
+) -> tuple[Sequence[Slice], DataSetDescription]:
     """The slices of a split, or of 'all' patients, and what the data show. Raises InputError where there is none."""
     if split == "all":
-        slices, description = all_slices(data)
+        slices, description = all_slices(data, data_set)
+    elif data is not None and no_tumour.is_no_tumour(Path(data)):
+        slices, description = list(no_tumour.split(scheme, data)[split]), no_tumour.DESCRIPTION
     else:
-        splits = open_splits(data, scheme)
+        splits = open_splits(data, scheme, data_set)
         slices, description = list(splits.slices(split)), splits.description
     if not slices:
         raise InputError(f"The data hold no slice of the split '{split}'.")
@@ -102,10 +106,19 @@ def _by_patient(
     return Splits(train, val, test, description, scheme, split_hash)
 
 
-def all_slices(data: str | Path | None) -> tuple[list[Slice], DataSetDescription]:
+def data_set_of(description: DataSetDescription) -> str:
+    """Which data set a model was trained on, as recipes name it."""
+    return "T1CE" if description.name == t1ce.DESCRIPTION.name else "LGG"
+
+
+def all_slices(data: str | Path | None, data_set: str = "LGG") -> tuple[list[Slice], DataSetDescription]:
     """Every slice found under `data`, listed in a split file or not, and what the data show. Raises InputError."""
     if data is not None and brats.is_brats(Path(data)):
         return list(brats.records(Path(data))), brats.DESCRIPTION
+    if data is not None and no_tumour.is_no_tumour(Path(data)):
+        return list(no_tumour.records(Path(data))), no_tumour.DESCRIPTION
+    if (data is None and data_set == "T1CE") or (data is not None and t1ce.is_t1ce(Path(data))):
+        return list(t1ce.records(t1ce.find_root(data))), t1ce.DESCRIPTION
     if data is not None and folder.is_folder_dataset(Path(data)):
         return list(folder.records(Path(data))), folder.describe(Path(data))
     return list(lgg.records(lgg.find_root(data))), lgg.DESCRIPTION

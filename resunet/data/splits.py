@@ -85,9 +85,14 @@ def fold_table(table: pd.DataFrame, fold: int, seed: int = 2025) -> pd.DataFrame
     return table.assign(split=np.select([test, table["patient"].isin(val)], ["test", "val"], "train"))
 
 
-def split_by_slice(records: Sequence[Slice], seed: int = 2025) -> dict[str, list[Slice]]:
-    """Random slices 70/15/15, slices of one patient on both sides, as the paper's lineage does. For comparison only."""
+def split_by_slice(records: Sequence[Slice], seed: int = 2025) -> tuple[list[Slice], list[Slice], list[Slice]]:
+    """Training, validation and test as random slices 70/15/15, a patient on all sides, as the paper's lineage does.
+
+    For comparison only.
+    """
     order = np.random.default_rng(seed).permutation(len(records))
     first, second = int(0.70 * len(records)), int(0.85 * len(records))
-    by_split = {"train": order[:first], "val": order[first:second], "test": order[second:]}
-    return {split: [records[index] for index in sorted(indices)] for split, indices in by_split.items()}
+    train, val, test = (
+        [records[index] for index in sorted(chosen)] for chosen in (order[:first], order[first:second], order[second:])
+    )
+    return train, val, test

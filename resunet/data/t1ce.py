@@ -113,7 +113,9 @@ def records(root: Path) -> list[T1CESlice]:
     """
     slices = [record for image in _images(root) if (record := _record(root, image)) is not None]
     if not slices:
-        raise InputError(f"{root} holds no slice <number>.mat, images/<number>.png or slices/<patient>/<number>.jxl. {HOW_TO_GET}")
+        raise InputError(
+            f"{root} holds no slice <number>.mat, images/<number>.png or slices/<patient>/<number>.jxl. {HOW_TO_GET}"
+        )
     return sorted(slices, key=lambda record: (record.patient, record.number))
 
 
@@ -136,8 +138,8 @@ def _record(root: Path, image: Path) -> T1CESlice | None:
     if not mask.exists():
         raise InputError(f"{image} has no mask; {mask} is expected.")
     if number in table().index:
-        row = table().loc[number]
-        return T1CESlice(row["patient"], number, image, mask, row["tumour"], row["plane"])
+        patient, tumour, plane = (str(table().loc[number, name]) for name in ("patient", "tumour", "plane"))
+        return T1CESlice(patient, number, image, mask, tumour, plane)
     if image.suffix != ".mat":
         return None
     stated = _mat(image)
@@ -157,7 +159,9 @@ def _mat(path: Path) -> dict[str, Any]:
             tumour = TUMOURS[int(np.ravel(slice_["label"][()])[0]) - 1]
             patient = "".join(chr(code) for code in np.ravel(slice_["PID"][()]))
     except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise InputError(f"{path} is not a .mat file of this set: cjdata with image, tumorMask, label, PID ({error}).") from None
+        raise InputError(
+            f"{path} is not a .mat file of this set: cjdata with image, tumorMask, label, PID ({error})."
+        ) from None
     return {"image": image, "mask": mask, "patient": patient, "tumour": tumour}
 
 
@@ -166,8 +170,8 @@ def _plane(stored: Any) -> npt.NDArray[Any]:
     return np.ascontiguousarray(np.asarray(stored[()]).T)
 
 
-def split(slices: Sequence[T1CESlice], scheme: str) -> dict[str, list[Slice]]:
-    """The slices of "train", "val" and "test"; patients who are not in the table are in none of them.
+def split(slices: Sequence[T1CESlice], scheme: str) -> tuple[list[Slice], list[Slice], list[Slice]]:
+    """The slices of training, validation and test; patients who are not in the table are in none of them.
 
     Args:
         scheme: "patient" (test is fold 0), "foldK" (test is fold K), or "slice" (random slices).
@@ -176,7 +180,8 @@ def split(slices: Sequence[T1CESlice], scheme: str) -> dict[str, list[Slice]]:
         return split_by_slice([record for record in slices if record.number in table().index])
     patients = patient_table(scheme)
     split_of = dict(zip(patients["patient"], patients["split"], strict=True))
-    return {name: [record for record in slices if split_of.get(record.patient) == name] for name in SPLITS}
+    train, val, test = ([record for record in slices if split_of.get(record.patient) == name] for name in SPLITS)
+    return list(train), list(val), list(test)
 
 
 def patient_table(scheme: str = "patient") -> pd.DataFrame:
@@ -189,7 +194,7 @@ def patient_table(scheme: str = "patient") -> pd.DataFrame:
 
 
 def deal(patients: pd.DataFrame, fold: int, seed: int = 2025) -> pd.DataFrame:
-    """The patients (patient, tumour, fold) with fold `fold` as test and VALIDATION_PATIENTS others, six a tumour, as validation."""
+    """The patients (patient, tumour, fold), fold `fold` as test; of the others six with each tumour as validation."""
     rng = np.random.default_rng([seed, fold])
     test = patients["fold"] == fold
     drawn: set[str] = set()

@@ -108,7 +108,17 @@ def segmentation_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
         "hd95_px": mean(slices["hd95"].to_numpy(float), tumour),
         "surface_dice_2px": mean(slices["surface_dice"].to_numpy(float), tumour),
     }
-    return ratios | _lesion_ratios(slices)
+    return ratios | _volume_ratios(slices) | _lesion_ratios(slices)
+
+
+def _volume_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
+    """Share of the examinations on which some pixel was predicted, where people without a tumour have several of them."""
+    if "volume" not in slices:
+        return {}
+    predicted = (slices["tp"] + slices["fp"]).groupby([slices["patient"], slices["volume"]]).sum() > 0
+    by_patient = predicted.groupby(level="patient").agg(["sum", "count"])
+    part, whole = (by_patient[name].to_numpy(float) for name in ("sum", "count"))
+    return {"volume_found_rate": Ratio(part, whole, len(predicted), "volume")}
 
 
 def _numbered(slices: pd.DataFrame) -> Array:
@@ -208,6 +218,19 @@ def dice_figures(dice: Array) -> dict[str, Any]:
     weights = Resampling.of_patients(len(dice)).weights
     low, high = Resampling(weights).interval(ratio(weights @ dice, weights.sum(axis=1)))
     return {"n": len(dice), "mean": float(dice.mean()), "low": low, "high": high, "median": float(np.median(dice))}
+
+
+def patient_figure(part: Array, whole: Array, patients: Array, n: int, unit: str) -> dict[str, Any]:
+    """sum(part) / sum(whole) over rows with its interval, which resamples patients.
+
+    Args:
+        part, whole: one number a row.
+        patients: the row's patient.
+        n: how many `unit`s there are.
+    """
+    numbers = pd.factorize(patients, sort=True)[0]
+    resampling = Resampling.of_patients(int(numbers.max()) + 1 if len(numbers) else 0)
+    return _figure(Ratio(_sums(numbers, part), _sums(numbers, whole), n, unit), resampling)
 
 
 def _figure(figure: Ratio, resampling: Resampling) -> dict[str, Any]:

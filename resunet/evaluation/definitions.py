@@ -11,6 +11,7 @@ DEFINITIONS = {
     "precision": "share of predicted tumour pixels that are tumour",
     "recall": "share of tumour pixels that were predicted",
     "empty_slice_fp_rate": "share of slices without tumour on which some pixel was predicted",
+    "volume_found_rate": "share of examinations of people without a tumour on which some pixel was predicted",
     "lesion_sensitivity_q1": "share of lesions in the smallest quarter by area with at least one predicted pixel",
     "lesion_sensitivity_q2": "the same for the second quarter",
     "lesion_sensitivity_q3": "the same for the third quarter",
@@ -24,6 +25,10 @@ DEFINITIONS = {
     "auroc": "area under stage 1's ROC curve over slices",
     "auprc": "average precision of stage 1 over slices",
     "ece": "expected calibration error of stage 1 over slices, ten bins of equal width",
+    "kind_accuracy": "share of slices whose kind of tumour is the likeliest one",
+    "kind_patient_accuracy": "share of patients whose kind of tumour is the likeliest one, averaged over their slices",
+    "kind_sensitivity_mean": "share of a kind's slices that are called so, mean over the kinds",
+    "kind_ece": "expected calibration error of the likeliest kind's probability over slices, ten bins of equal width",
 }
 LABELS = {
     "volume_dice_mean": "Volume Dice, mean",
@@ -36,6 +41,7 @@ LABELS = {
     "precision": "Precision",
     "recall": "Recall",
     "empty_slice_fp_rate": "False positives, empty slices",
+    "volume_found_rate": "False positives, examinations",
     "lesion_sensitivity_q1": "Lesions found, smallest quarter",
     "lesion_sensitivity_q2": "Lesions found, second quarter",
     "lesion_sensitivity_q3": "Lesions found, third quarter",
@@ -49,6 +55,10 @@ LABELS = {
     "auroc": "AUROC",
     "auprc": "Average precision",
     "ece": "Calibration error",
+    "kind_accuracy": "Kind of tumour right, slices",
+    "kind_patient_accuracy": "Kind of tumour right, patients",
+    "kind_sensitivity_mean": "Kind of tumour, mean sensitivity",
+    "kind_ece": "Kind of tumour, calibration error",
 }
 EMPTY_RULE = {
     "volume_dice_mean, volume_dice_median": "patients without a tumour pixel are left out",

@@ -14,10 +14,11 @@ from tqdm import tqdm
 
 from resunet.artifacts import MASKS, SLICES, SUMMARY, SWEEP, CleanUp
 from resunet.data.scan import BoolMask
-from resunet.data.slices import Slice, neighbours, read_pair
+from resunet.data.slices import Slice, neighbours, place_of, read_pair
 from resunet.data.transforms import FloatImage, fit_back, normalise
 from resunet.evaluation.aggregate import RESAMPLES, gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.definitions import EMPTY_RULE
+from resunet.evaluation.kinds import kind_columns, summarise_kinds, tells_kinds
 from resunet.evaluation.lesions import write_lesions
 from resunet.evaluation.metrics import soft_counts
 from resunet.evaluation.sweep import Sweep, measure_mask, stack, sweep_slice
@@ -25,6 +26,7 @@ from resunet.files import PackedMasks, atomic_files, write_arrays, write_csv, wr
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.stages import ProbabilityMap, Stage1, Stage2
 
+TOLD = ("tumour", "plane", "volume")  # attributes of a slice that become columns
 MAX_MASK_BYTES = 64 << 20  # packed
 OnProgress = Callable[[int], None]  # slices done
 
@@ -56,8 +58,10 @@ class PreparedSlice(NamedTuple):
     truth: BoolMask
 
     def row(self) -> dict[str, Any]:
-        """What every slices.csv says about a slice."""
-        return {"patient": self.record.patient, "slice": self.record.number, "tumour_pixels": int(np.count_nonzero(self.truth))}
+        """What every slices.csv says about a slice: tumour, plane and volume where the data set tells them."""
+        told = {name: text for name in TOLD if (text := getattr(self.record, name))}
+        pixels = int(np.count_nonzero(self.truth))
+        return {"patient": self.record.patient, "slice": self.record.number, "tumour_pixels": pixels, **told}
 
 
 def _prepare(record: Slice) -> PreparedSlice:
@@ -98,7 +102,8 @@ def measure_segmentation(
         mask = to_mask(probability, settings.threshold, settings.clean_up)
         figures = measure_mask(mask, truth)._asdict()
         figures["lesions"] = write_lesions(figures["lesions"])
-        row = prepared.row() | figures | soft_counts(probability, truth) | {"p_tumour": p_tumour}
+        kinds = {} if output.kinds is None else kind_columns(stage_2.config.classes, output.kinds)
+        row = prepared.row() | figures | soft_counts(probability, truth) | {"p_tumour": p_tumour} | kinds
         sweep = sweep_slice(probability, truth, settings.clean_up)
         rows.append(row | {"sweep": sweep, "mask": PackedMasks.pack(mask)})
         if on_progress is not None:
@@ -118,7 +123,7 @@ def _segmented(stage_2: Stage2, records: Sequence[Slice], tta: bool) -> Iterator
             waiting.append(prepared)
             yield prepared.image
 
-    for run in neighbours(sorted(records, key=lambda record: (record.patient, record.number))):
+    for run in neighbours(sorted(records, key=place_of)):
         for output in stage_2.volume(images(run), len(run), tta):
             yield waiting.popleft(), output
             bar.update()
@@ -133,13 +138,19 @@ def _together(packed: list[PackedMasks]) -> PackedMasks | None:
 
 
 def measure_classification(stage_1: Stage1, records: Sequence[Slice]) -> pd.DataFrame:
-    """One row per slice: patient, slice, tumour_pixels, p_tumour. Raises InputError for files that cannot be read."""
+    """One row per slice: patient, slice, tumour_pixels, p_tumour, or of each kind its probability.
+
+    Raises InputError for files that cannot be read.
+    """
     slices = map(_prepare, tqdm(records, desc="evaluate", unit="slice"))
+    if classes := stage_1.config.classes:
+        return _ordered([each.row() | kind_columns(classes, stage_1.kinds(each.image)) for each in slices])
     return _ordered([prepared.row() | {"p_tumour": stage_1(prepared.image)[0]} for prepared in slices])
 
 
 def _ordered(rows: list[Any]) -> pd.DataFrame:
-    return pd.DataFrame(rows).sort_values(["patient", "slice"], ignore_index=True)
+    table = pd.DataFrame(rows)
+    return table.sort_values([name for name in ("patient", "volume", "slice") if name in table], ignore_index=True)
 
 
 def summarise(slices: pd.DataFrame, model: str, settings: Settings) -> dict[str, Any]:
@@ -149,6 +160,10 @@ def summarise(slices: pd.DataFrame, model: str, settings: Settings) -> dict[str,
         if settings.gate is not None and slices["p_tumour"].notna().all():
             gated = summarise_segmentation(gate_slices(slices, settings.gate))
             metrics |= {f"gated_{name}": figure for name, figure in gated.items()}
+        if tells_kinds(slices):
+            metrics |= summarise_kinds(slices)
+    elif tells_kinds(slices):
+        metrics = summarise_kinds(slices)
     else:
         metrics = summarise_classification(slices, settings.threshold)
     return {

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from resunet.artifacts import Calibration, CleanUp, Gate, ModelFolder
 from resunet.data.slices import Slice, neighbours, read_pair
-from resunet.data.transforms import fit_back, normalise
+from resunet.data.transforms import FloatImage, fit_back, normalise
 from resunet.errors import InputError
 from resunet.evaluation.metrics import count_pixels, dice, volume_dice
 from resunet.inference.postprocessing import to_mask
@@ -24,6 +26,7 @@ from resunet.inference.stages import Stage1, Stage2
 THRESHOLDS = tuple(round(0.20 + 0.05 * step, 2) for step in range(15))
 SLICE_GATES = (0.02, 0.05, *THRESHOLDS)  # a network that sees neighbours may do without one, at 0
 CLEAN_UPS = tuple(CleanUp(area, only) for area, only in product((0, 20, 40, 60, 80, 120), (False, True)))
+FALSE_ALARM_WEIGHT = 0.1
 TIE_TOLERANCE = 2e-3  # figures of ten patients closer than this are a tie; the simpler choice stays
 
 
@@ -54,6 +57,33 @@ def tune_stage_1(folder: ModelFolder, records: Sequence[Slice]) -> dict[str, Any
     return chosen
 
 
+def calibrate_kinds(folder: ModelFolder, records: Sequence[Slice]) -> dict[str, Any]:
+    """Find the temperature that makes the kinds' probabilities likeliest (Guo et al., ICML 2017); write it into config.json.
+
+    Returns what was written.
+    """
+    config = folder.config()
+    folder.write_config(replace(config, calibration=Calibration()))
+    classifier = Stage1(folder) if config.task == "classification" else Stage2(folder)
+    shares = np.array([_kinds(classifier, normalise(record.image())) for record in records])
+    truth = np.array([config.classes.index(record.tumour) for record in records])
+    logits = np.log(np.clip(shares, 1e-7, 1))
+
+    def surprise(scale: float) -> float:
+        return -float(np.mean(log_softmax(scale * logits, axis=1)[np.arange(len(truth)), truth]))
+
+    scale = float(minimize_scalar(surprise, bounds=(0.05, 5.0), method="bounded").x)
+    calibration = Calibration(scale)
+    folder.write_config(replace(config, calibration=calibration))
+    return {"calibration": calibration}
+
+
+def _kinds(classifier: Stage1 | Stage2, image: FloatImage) -> npt.NDArray[np.float32]:
+    shares = classifier.kinds(image) if isinstance(classifier, Stage1) else classifier(image).kinds
+    assert shares is not None  # the caller knows that the network tells kinds
+    return shares
+
+
 def _stage_1_outputs(stage_1: Stage1, records: Sequence[Slice]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     p_tumour = [stage_1(normalise(record.image()))[0] for record in records]
     return np.array(p_tumour), np.array([bool(record.mask().any()) for record in records])
@@ -68,12 +98,13 @@ def tune_stage_2(folder: ModelFolder, stage_1: Stage1 | None, records: Sequence[
     maps = stage_2_outputs(Stage2(folder), records)
     truths = [read_pair(record)[1] for record in records]
     patients = np.array([record.patient for record in records])
+    healthy = np.array([record.without_tumour for record in records])
     figures: dict[tuple[float, CleanUp], float] = {}
     counts: dict[tuple[float, CleanUp], npt.NDArray[np.int64]] = {}
     choices = list(product(THRESHOLDS, CLEAN_UPS))
     for choice in tqdm(choices, desc="threshold and clean-up"):
         counts[choice] = pixel_counts(maps, truths, *choice)
-        figures[choice] = balanced_dice(patients, counts[choice])
+        figures[choice] = balanced_dice(patients, counts[choice]) - false_alarm_cost(healthy, counts[choice])
     threshold, clean_up = best_choice(figures)
     best = threshold, clean_up
     chosen: dict[str, Any] = {
@@ -81,14 +112,15 @@ def tune_stage_2(folder: ModelFolder, stage_1: Stage1 | None, records: Sequence[
         "postprocessing": clean_up,
         "threshold_split": "val",
         "threshold_figures": {
-            "val_balanced_dice": figures[best],
-            "val_balanced_dice_at_half_without_clean_up": figures[0.5, CleanUp()],
+            "val_balanced_dice": balanced_dice(patients, counts[best]),
+            "val_balanced_dice_at_half_without_clean_up": balanced_dice(patients, counts[0.5, CleanUp()]),
+            **({"val_no_tumour_found": found_share(healthy, counts[best])} if healthy.any() else {}),
             "val_volume_dice_mean": mean_volume_dice(patients, counts[best]),
         },
     }
     if stage_1 is not None:
         gates = (0.0, *SLICE_GATES) if config.context else SLICE_GATES
-        chosen["gate"] = _gate(stage_1, records, patients, counts[best], gates)
+        chosen["gate"] = _gate(stage_1, records, patients, healthy, counts[best], gates)
     folder.write_config(replace(config, **chosen))
     return chosen
 
@@ -139,19 +171,32 @@ def balanced_dice(patients: npt.NDArray[np.str_], counts: npt.NDArray[np.int64])
     return (mean_volume_dice(patients, counts) + float(dice(tp, fp, fn)[tumour].mean())) / 2
 
 
+def found_share(healthy: npt.NDArray[np.bool_], counts: npt.NDArray[np.int64]) -> float:
+    """Share of the slices of people without a tumour on which some pixel is predicted; 0 where there are no such people."""
+    return float((counts[healthy, 1] > 0).mean()) if healthy.any() else 0.0
+
+
+def false_alarm_cost(healthy: npt.NDArray[np.bool_], counts: npt.NDArray[np.int64]) -> float:
+    """What false alarms on people without a tumour weigh against Dice: ten of a hundred slices as much as 0.01."""
+    return FALSE_ALARM_WEIGHT * found_share(healthy, counts)
+
+
 def _gate(
     stage_1: Stage1,
     records: Sequence[Slice],
     patients: npt.NDArray[np.str_],
+    healthy: npt.NDArray[np.bool_],
     counts: npt.NDArray[np.int64],
     gates: Sequence[float],
 ) -> Gate:
-    """The gate, one of `gates`, of highest gated `balanced_dice`; among ties the lowest, which loses the fewest tumours."""
+    """The gate, one of `gates`, of highest gated `balanced_dice` less `false_alarm_cost`; among ties the lowest one."""
     p_tumour, _ = _stage_1_outputs(stage_1, records)
     figures: dict[float, float] = {}
+    gated: dict[float, npt.NDArray[np.int64]] = {}
     for gate in gates:
         empty = counts * [0, 0, 1] + counts[:, :1] * [0, 0, 1]  # nothing is predicted: what was found is missed
-        figures[gate] = balanced_dice(patients, np.where(p_tumour[:, None] < gate, empty, counts))
+        gated[gate] = np.where(p_tumour[:, None] < gate, empty, counts)
+        figures[gate] = balanced_dice(patients, gated[gate]) - false_alarm_cost(healthy, gated[gate])
     top = max(figures.values())
     gate = min(gate for gate, value in figures.items() if value >= top - TIE_TOLERANCE)
-    return Gate(stage_1.config.name, gate, "val", figures[gate])
+    return Gate(stage_1.config.name, gate, "val", balanced_dice(patients, gated[gate]))

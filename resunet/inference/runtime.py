@@ -59,6 +59,7 @@ class Network:
     def __init__(self, folder: ModelFolder, size: int, precision: Precision) -> None:
         folder.check(WEIGHTS_FILE)
         self._path, self._graph, self._size = folder.path, folder.check(GRAPH_FILE), size
+        self._channels = folder.config().channels
         self._settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": thread_count(),
@@ -73,7 +74,7 @@ class Network:
             return
         try:
             model = core().read_model(self._graph)
-            model.reshape([slices, 3, self._size, self._size])
+            model.reshape([slices, self._channels, self._size, self._size])
             self._request = core().compile_model(model, "CPU", self._settings).create_infer_request()
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
@@ -86,8 +87,8 @@ class Network:
             self._compile(1)
 
     def __call__(self, images: FloatImage) -> tuple[npt.NDArray[np.float32], ...]:
-        """Outputs (N, ...) of N normalised slices (N, S, S, 3)."""
-        batch = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
+        """Outputs (N, ...) of N normalised slices (N, S, S, 3); a network of one channel sees the first."""
+        batch = np.ascontiguousarray(images[..., : self._channels].transpose(0, 3, 1, 2), np.float32)
         with FORWARD_PASSES.hold():
             self._compile(len(batch))
             outputs = self._request.infer([batch])

@@ -27,6 +27,12 @@ def sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.float32(0.5) + np.float32(0.5) * np.tanh(np.float32(0.5) * logits)
 
 
+def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Shares (..., K) of logits (..., K), which sum to 1."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+
+
 class Judgement(NamedTuple):
     """What stage 1 says about a slice.
 
@@ -69,6 +75,10 @@ class Stage1:
         grad_cam = resize(cam / highest if highest > 0 else cam, FRAME)
         return Judgement(float(p_tumour[0]), grad_cam, self._unfamiliarity(image, texture))
 
+    def kinds(self, image: FloatImage) -> npt.NDArray[np.float32]:
+        """Calibrated probability (K,) of each of the configuration's classes, for a normalised slice (H, W, C)."""
+        return softmax(np.float32(self.config.calibration.scale) * self.outputs(image)[0])
+
     def _unfamiliarity(self, image: FloatImage, texture: npt.NDArray[np.float32]) -> float:
         """Above 0 for pictures unlike the training slices; NaN where that cannot be said."""
         if self._familiarity is None or has_few_levels(image):
@@ -76,17 +86,24 @@ class Stage1:
         return float(self._familiarity.score(texture)) - self._familiarity.limit
 
     def outputs(self, image: FloatImage) -> tuple[npt.NDArray[np.float32], ...]:
-        """Logit (1,), Grad-CAM (h, w) and texture (1024,) of a normalised slice (H, W, 3)."""
+        """Logits, Grad-CAM and texture (1024,) of a normalised slice (H, W, 3).
+
+        Of a tumour, logits are (1,) and Grad-CAM (h, w); of its kind, (K,) and (K, h, w).
+        """
         outputs = self._network(resize(fit_to_grid(image, FRAME), self.config.input_size)[None])
         return tuple(output[0] for output in outputs)
 
 
 @dataclass(frozen=True)
 class ProbabilityMap:
-    """P(tumour) of each pixel, (S, S) float32, and its standard deviation over test-time augmentations if there were any."""
+    """P(tumour) of each pixel, (S, S) float32, and its standard deviation over test-time augmentations if there were any.
+
+    `kinds` is the calibrated probability (K,) of each kind of tumour, from a network that tells them.
+    """
 
     mean: FloatImage
     deviation: FloatImage | None = None
+    kinds: npt.NDArray[np.float32] | None = None
 
 
 class Stage2:
@@ -128,9 +145,22 @@ class Stage2:
             tta: average over four flips.
         """
         grids = (fit_to_grid(image, self.size) for image in images)
+        if self.config.classes:
+            yield from (self._with_kinds(grid, tta) for grid in grids)
+            return
         most = WINDOW if self.context else 1
         for views in in_windows(grids, count, lambda window: self._views(window, tta), self.context, most):
             yield ProbabilityMap(views.mean(axis=0), views.std(axis=0)) if tta else ProbabilityMap(views[0])
+
+    def _with_kinds(self, grid: FloatImage, tta: bool) -> ProbabilityMap:
+        """Outline and kind of one slice (S, S, C), averaged over the views."""
+        maps, kinds = [], []
+        for axes in FLIPS if tta else FLIPS[:1]:
+            logits, kind = self._networks[0](np.flip(grid[None], axes))
+            maps.append(np.flip(sigmoid(logits[:, 0]), axes)[0])
+            kinds.append(softmax(np.float32(self.config.calibration.scale) * kind[0]))
+        deviation = np.std(maps, axis=0) if tta else None
+        return ProbabilityMap(np.mean(maps, axis=0), deviation, np.asarray(np.mean(kinds, axis=0), np.float32))
 
     def release(self) -> None:
         """Give back the memory that a volume took; the next one takes it again."""

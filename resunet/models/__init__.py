@@ -32,11 +32,11 @@ SEGMENTATION: dict[str, Callable[..., nn.Module]] = {
     "agresunet": AGResUNet,
     "resunet_lite": ResUNetLite,
     "resunet_lite_3d": ResUNetLite3D,
-    "resunet_lite_kind": ResUNetLiteKind,
 }
+OUTLINE_AND_KIND: dict[str, Callable[..., nn.Module]] = {"resunet_lite_kind": ResUNetLiteKind}
 CLASSIFICATION: dict[str, Callable[..., nn.Module]] = {"resnet50": ResNet50Classifier}
-MODELS = {**SEGMENTATION, **CLASSIFICATION}
-TELL_KINDS = {"resunet_lite_kind", "resnet50"}  # those that can say which kind of tumour a slice shows
+MODELS = {**SEGMENTATION, **OUTLINE_AND_KIND, **CLASSIFICATION}
+TELL_KINDS = {*OUTLINE_AND_KIND, *CLASSIFICATION}  # those that can say which kind of tumour a slice shows
 
 
 def build_model(architecture: str, channels: int = 3, classes: int = 0) -> nn.Module:
@@ -79,7 +79,7 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def count_gflop(model: nn.Module, size: int, channels: int = 3) -> float:
-    """Floating-point operations of one forward pass on one (channels, size, size) image, in 1e9; a multiply-add counts as two."""
+    """Floating-point operations of one forward pass on one (channels, size, size) image, in 1e9; a multiply-add is two."""
     from torch.utils.flop_counter import FlopCounterMode  # pulls in triton, 76 MB, where that is installed
 
     was_training = model.training

@@ -55,7 +55,7 @@ class ExplainedClassifier(nn.Module):
         self.classifier = classifier
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (B, 1), maps (B, h, w) >= 0 at stride 32, and texture (B, 1024) >= 0.
+        """Logits (B, K), maps (B, h, w) >= 0 at stride 32, (B, K, h, w) for several classes, and texture (B, 1024) >= 0.
 
         Texture is the mean and standard deviation of each map at stride 8: the last layer keeps what tells tumours from none
         and has forgotten what tells a slice from a photograph.
@@ -64,7 +64,8 @@ class ExplainedClassifier(nn.Module):
         last, weight = maps[-1], self.classifier.backbone.fc.weight[:, :, None, None]
         cam = torch.relu(nn.functional.conv2d(last, weight))
         texture = torch.cat((maps[0].mean(dim=(2, 3)), maps[0].std(dim=(2, 3))), dim=1)
-        return self.classifier.classify(maps), cam[:, 0] / (last.shape[-2] * last.shape[-1]), texture
+        cam = cam[:, 0] if len(weight) == 1 else cam
+        return self.classifier.classify(maps), cam / (last.shape[-2] * last.shape[-1]), texture
 
 
 class AuxiliaryMaskHeads(nn.Module):

@@ -29,6 +29,7 @@ OPSET = 17
 WRAPPER = "classifier."  # what ExplainedClassifier puts before the names of the network's tensors
 ONNX_TYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
 OUTPUTS = {"segmentation": ["logits"], "classification": ["logit", "grad_cam", "texture"]}
+KIND = "kind"  # further output of a network that outlines and tells the kind
 
 
 class StoredTensor(NamedTuple):
@@ -55,7 +56,8 @@ def export_graph(folder: ModelFolder) -> Path:
     network = load_network(folder)
     if isinstance(network, ResNet50Classifier):
         network = ExplainedClassifier(network).eval()
-    model = trace(network, config.input_size, OUTPUTS[config.task])
+    outputs = OUTPUTS[config.task] + ([KIND] if config.classes and config.task == "segmentation" else [])
+    model = trace(network, config.input_size, outputs, config.channels)
     point_to_weights(model.graph, stored_tensors(folder.path / WEIGHTS_FILE))
     with atomic_path(folder.path / GRAPH_FILE) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
@@ -64,14 +66,14 @@ def export_graph(folder: ModelFolder) -> Path:
     return folder.path / GRAPH_FILE
 
 
-def trace(network: nn.Module, size: int, outputs: list[str]) -> ModelProto:
-    """The network's graph for images (B, 3, size, size), weights inside, nothing folded; names as in the state dict."""
+def trace(network: nn.Module, size: int, outputs: list[str], channels: int = 3) -> ModelProto:
+    """The network's graph for images (B, channels, size, size), weights inside, nothing folded; names as in the state dict."""
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")  # the exporter's advice to its own developers
         path = Path(folder) / "traced.onnx"
         torch.onnx.export(
             network,
-            (torch.zeros(1, 3, size, size),),
+            (torch.zeros(1, channels, size, size),),
             path,
             input_names=["image"],
             output_names=outputs,

@@ -62,6 +62,12 @@ def conv_bn_relu6(inputs: int, outputs: int, kernel: int, stride: int = 1, group
     return [*pad, convolution, nn.BatchNorm2d(outputs, eps=EPSILON), nn.ReLU6(inplace=True)]
 
 
+def with_even_sides(image: Tensor) -> Tensor:
+    """An image (B, C, H, W) whose last row and column are repeated where their number is odd."""
+    height, width = image.shape[-2:]
+    return nn.functional.pad(image, (0, width % 2, 0, height % 2), mode="replicate")
+
+
 class InvertedResidual(nn.Module):
     """1x1 up, depthwise, 1x1 down without activation; a shortcut where the shape stays (Sandler et al., CVPR 2018)."""
 
@@ -114,8 +120,7 @@ class ResUNetLite(Pretrained, nn.Module):
 
     def _encode(self, image: Tensor) -> list[Tensor]:
         """The encoder's maps at strides 2, 4, 8, 16 and 32, with 16, 24, 40, 112 and 320 channels."""
-        height, width = image.shape[-2:]
-        features = self.stem(nn.functional.pad(image, (0, width % 2, 0, height % 2), mode="replicate"))
+        features = self.stem(with_even_sides(image))
         maps = []
         for index, group in enumerate(self.encoder):
             features = group(features)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from resunet.models.resunet_lite import GROUPS, SKIPS, ResUNetLite
+from resunet.models.resunet_lite import GROUPS, SKIPS, ResUNetLite, with_even_sides
 
 DROPOUT = 0.3
 
@@ -31,13 +31,17 @@ class ResUNetLiteKind(ResUNetLite):
         """Logits (B, 1, H, W) of the outline and (B, classes) of the kind, of a normalised image (B, C, H, W)."""
         maps = self._encode(image)
         outline = self._logits(maps, image, lambda features, level: features)
-        tumour = torch.sigmoid(outline.detach().float())
+        tumour = torch.sigmoid(with_even_sides(outline.detach()).float())
         middle, last = maps[-2:]
-        features = (last.mean(dim=(2, 3)), weighted_mean(middle, tumour), weighted_mean(last, tumour))
+        features = (last.mean(dim=(2, 3)), weighted_mean(middle, tumour, 16), weighted_mean(last, tumour, 32))
         return outline, self.kind(torch.cat(features, dim=1))
 
 
-def weighted_mean(features: Tensor, weight: Tensor) -> Tensor:
-    """Mean of features (B, C, h, w) over positions, (B, C), weighed by the share of `weight` (B, 1, H, W) in each."""
-    shares = nn.functional.adaptive_avg_pool2d(weight, features.shape[-2:]).to(features.dtype)
+def weighted_mean(features: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """Mean of features (B, C, h, w) over positions, (B, C), weighed by the mean of `weight` (B, 1, H, W) in each.
+
+    Args:
+        stride: pixels of `weight` along the side of a position; h is H / stride, rounded down.
+    """
+    shares = nn.functional.avg_pool2d(weight, stride).to(features.dtype)
     return (features * shares).sum(dim=(2, 3)) / (shares.sum(dim=(2, 3)) + 1e-3)

@@ -119,9 +119,7 @@ class Trainer:
         slices = TrainingSlices(self.train, simulated, self.recipe, self.device)
         # The samples are slices of different heads, which say nothing about a network that sees across slices.
         suits = self.recipe.task == "segmentation" and self.recipe.sequence == 1 and self.config.channels == 3
-        snapshots = (
-            SnapshotRecorder(self.run, self.recipe.input_size, self.progress.epoch) if suits and rank() == 0 else None
-        )
+        snapshots = SnapshotRecorder(self.run, self.recipe.input_size, self.progress.epoch) if suits and rank() == 0 else None
         total = self.recipe.epochs * self.recipe.steps_per_epoch
         done = self.progress.epoch * self.recipe.steps_per_epoch + self.progress.step
         with tqdm(total=total, initial=done, desc=self.recipe.name, disable=rank() > 0, mininterval=5) as bar:
@@ -131,9 +129,7 @@ class Trainer:
 
     def _batches(self, slices: TrainingSlices, simulated: int) -> Iterator[Batch]:
         """This process's share of what is left of the epoch's batches."""
-        plan = epoch_plan(
-            self.train.has_tumour, self.train.without_tumour, simulated, self.recipe, self.progress.epoch
-        )
+        plan = epoch_plan(self.train.has_tumour, self.train.without_tumour, simulated, self.recipe, self.progress.epoch)
         size = self.recipe.examples_per_batch
         for start in range(self.progress.step * size, len(plan), size):
             yield slices.batch(plan[start + rank() : start + size : world()])

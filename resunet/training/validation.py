@@ -109,7 +109,7 @@ def _segmentation(table: pd.DataFrame) -> dict[str, float]:
 
 
 def _classification(table: pd.DataFrame) -> dict[str, float]:
-    probabilities = np.stack(table["probabilities"])
+    probabilities = np.array(table["probabilities"].tolist())
     complete = table["truth"].nunique() == probabilities.shape[1]
     shares = probabilities if probabilities.shape[1] > 2 else probabilities[:, 1]
     return {
@@ -120,4 +120,4 @@ def _classification(table: pd.DataFrame) -> dict[str, float]:
 
 
 def _accuracy(table: pd.DataFrame) -> float:
-    return float(accuracy_score(table["truth"], np.stack(table["probabilities"]).argmax(axis=1)))
+    return float(accuracy_score(table["truth"], np.array(table["probabilities"].tolist()).argmax(axis=1)))
