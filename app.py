@@ -27,7 +27,7 @@ def navigation():
 
 
 if __name__ == "__main__":
-    from pages.common.presenter import dress
+    from pages.common.theme import dress
 
     st.set_page_config(page_title="Brain-tumour segmentation", page_icon="pages/common/icon.png", layout="wide")
     page = navigation()

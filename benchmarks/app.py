@@ -76,8 +76,8 @@ def redraw(page: Page) -> float:
 
 def viewer_alone() -> None:
     """A page of nothing but what a slider redraws; AppTest runs this function's source as a script."""
-    from pages.common import viewer
-    from pages.common.case import Case
+    from pages.common.slices import slice_panel as viewer
+    from pages.common.slices.shown_slice import Case
     from resunet.data.samples import load_samples
 
     sample = load_samples()[0]

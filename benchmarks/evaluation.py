@@ -22,7 +22,7 @@ from monai.metrics import compute_dice, compute_hausdorff_distance, compute_iou,
 from torchmetrics.functional.classification import binary_f1_score, binary_jaccard_index, binary_precision, binary_recall
 
 from resunet.data.samples import load_samples
-from resunet.evaluation.metrics import count_pixels, dice, iou, ratio
+from resunet.evaluation.overlap import count_pixels, dice, iou, ratio
 from resunet.evaluation.surface import TOLERANCE_PX, surface_scores
 
 Masks = npt.NDArray[np.bool_]

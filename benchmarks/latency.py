@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from resunet.artifacts import GRAPH_FILE
+from resunet.catalogue import FLAGSHIP, STAGE_1, find_model
 from resunet.data.samples import load_samples
-from resunet.hub import FLAGSHIP, STAGE_1, find_model
 from resunet.inference.hardware import thread_count
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.runtime import Network, Precision, has_bfloat16
+from resunet.model_folder import GRAPH_FILE
 from resunet.models import load_network
 from resunet.models.classifier import ExplainedClassifier, ResNet50Classifier
 

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 from benchmarks.browser import LANDMARKS, VIEWPORT, browsing, wait_until_drawn
 from benchmarks.server import serving
-from resunet.hub import list_runs
+from resunet.catalogue import list_runs
 
 VISITS = 5
 ALONE = 6  # seconds

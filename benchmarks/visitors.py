@@ -32,7 +32,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.server import Server, serving
-from pages.common.slice_sources import sample_label
+from pages.common.slices.slice_sources import sample_label
 from resunet.data.samples import load_samples
 
 SOURCE = "Where the slice comes from"

@@ -8,15 +8,15 @@ from __future__ import annotations
 import cv2
 from PIL import Image
 
+from resunet.catalogue import VOLUME_MODEL
 from resunet.charts.rendering import turning_head
 from resunet.data.case import assemble, case_and_role, is_truth
-from resunet.data.readers import read_volume
 from resunet.data.samples import load_volumes
 from resunet.files import atomic_path
-from resunet.hub import VOLUME_MODEL
 from resunet.inference.pipeline import TumourPipeline
-from resunet.inference.volumes import predict_volume
-from resunet.reports.slideshow import TURNING_HEAD
+from resunet.inference.volume_pipeline import predict_volume
+from resunet.reading.readers import read_volume
+from resunet.reports.slideshow_file import TURNING_HEAD
 
 FRAMES, MILLISECONDS, ENLARGED, QUALITY = 48, 90, 3, 70
 

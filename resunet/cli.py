@@ -226,14 +226,15 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _pull(options: argparse.Namespace) -> None:
-    from resunet.hub import pull
+    from resunet.catalogue import pull
 
     print(f"{options.model} is now in {pull(options.model, options.to)}")
 
 
 def _push(options: argparse.Namespace) -> None:
+    from resunet.catalogue import find_model
     from resunet.data.samples import SAMPLES
-    from resunet.hub import SAMPLE_SET, find_model, push, push_samples
+    from resunet.hub import SAMPLE_SET, push, push_samples
 
     if options.model == SAMPLE_SET:
         pin = push_samples(options.samples or SAMPLES, options.repo, options.private)
@@ -243,8 +244,8 @@ def _push(options: argparse.Namespace) -> None:
 
 
 def _simulate(options: argparse.Namespace) -> None:
-    from resunet.data.phantom.bundle import write_samples
     from resunet.data.samples import SAMPLES
+    from resunet.simulation.bundle import write_samples
 
     slices, examinations = write_samples(options.out or SAMPLES)
     print(f"{slices} simulated slices and {examinations} examinations in {options.out or SAMPLES}")

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from resunet.artifacts import CARD, CONFIG_FILE, GRAPH_FILE, WEIGHTS_FILE, ModelConfig, ModelFolder
+from resunet.catalogue import FLAGSHIP, STAGE_1, STUDIES, WEIGHTS, find_model, list_models, list_runs
 from resunet.data import lgg, no_tumour
 from resunet.data.description import DataSetDescription
 from resunet.data.sources import data_set_of, find_slices, open_splits
@@ -22,7 +22,7 @@ from resunet.errors import InputError
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table, union
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import EXTERNAL, Evaluation
-from resunet.evaluation.familiarity import fit_familiarity
+from resunet.evaluation.fit_detector import fit_detector
 from resunet.evaluation.measure import (
     Measurements,
     Settings,
@@ -34,10 +34,10 @@ from resunet.evaluation.measure import (
 from resunet.evaluation.tuning import calibrate_kinds, tune_stage_1, tune_stage_2
 from resunet.evaluation.volume_scores import measure_cases, write_cases
 from resunet.files import atomic_folder, write_csv, write_text
-from resunet.hub import FLAGSHIP, STAGE_1, STUDIES, WEIGHTS, find_model, list_models, list_runs
-from resunet.inference.latency import measure_latency
 from resunet.inference.predict_files import Choices, load_pipeline
 from resunet.inference.stages import Stage1, Stage2
+from resunet.inference.timing import measure_latency
+from resunet.model_folder import CARD, CONFIG_FILE, GRAPH_FILE, WEIGHTS_FILE, ModelConfig, ModelFolder
 from resunet.reports.model_card import model_card
 
 CHECKPOINTS = "checkpoint.*"
@@ -151,7 +151,7 @@ def tune(model: str, data: Path | None) -> dict[str, Any]:
         chosen = calibrate_kinds(folder, records)
     elif config.task == "classification":
         chosen = tune_stage_1(folder, records)
-        fit_familiarity(folder, splits.train, splits.val)
+        fit_detector(folder, splits.train, splits.val)
     else:
         chosen = tune_stage_2(folder, _gate_model(folder), records)
         if config.classes:

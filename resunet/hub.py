@@ -1,15 +1,14 @@
-"""Where model folders come from: an explicit path, the bundled weights/, the Hub's cache at a pinned commit, the Hub.
+"""The Hugging Face Hub: model folders and sample slices at pinned commits, fetched, cached and uploaded.
 
 No repository is assumed to exist. Whoever hosts model folders names them in the environment variable ``RESUNET_HUB``:
 ``resunet_lite=owner/name@<40 hex digits>,resnet50=owner/other@<40 hex digits>``; a data set of sample slices likewise:
-``samples=owner/name@<40 hex digits>``. Nothing is asked of the network by `find_model`; only `fetch` goes there.
+``samples=owner/name@<40 hex digits>``. Only `fetch`, `find_samples` and the uploads go to the network.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,24 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from resunet.artifacts import CONFIG_FILE, FAMILIARITY, GRAPH_FILE, REPOSITORY, WEIGHTS_FILE, ModelFolder
 from resunet.data.samples import INDEX, SAMPLES, load_samples
 from resunet.errors import InputError
-from resunet.files import atomic_folder
+from resunet.model_folder import CONFIG_FILE, DETECTOR, GRAPH_FILE, WEIGHTS_FILE, ModelFolder
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-WEIGHTS = REPOSITORY / "weights"
-STUDIES = "studies"  # folder under WEIGHTS for ablations, which keep their evidence and no weights
-FLAGSHIP = "resunet_lite"  # the segmentation model with the best validation figures
-VOLUME_MODEL = "resunet_lite_3d"  # sees the neighbouring slices
-STAGE_1 = "resnet50"
 SETTING = "RESUNET_HUB"
 PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 SAMPLE_SET = "samples"  # the name in RESUNET_HUB that means a data set, not a model
 SAMPLE_FILES = [INDEX, "images/*.png", "masks/*.png", "README.md"]
-FILES = [CONFIG_FILE, WEIGHTS_FILE, GRAPH_FILE, "history.csv", "snapshots.npz", FAMILIARITY, "evaluation/**", "README.md"]
+FILES = [CONFIG_FILE, WEIGHTS_FILE, GRAPH_FILE, "history.csv", "snapshots.npz", DETECTOR, "evaluation/**", "README.md"]
 TIMEOUT = 10.0  # seconds until an unanswered request to the Hub counts as failed
 Progress = Callable[[int, int], None]  # bytes downloaded, bytes in all
 
@@ -62,38 +55,6 @@ def pins() -> dict[str, Pin]:
     if any("=" not in entry for entry in entries):
         raise InputError(f"{SETTING} must read model=owner/name@commit, several of them with commas between.")
     return {name.strip(): Pin.parse(pin) for name, _, pin in (entry.partition("=") for entry in entries)}
-
-
-def find_model(name: str | Path, weights: Path | None = None) -> ModelFolder:
-    """The model folder `name`: a path to one, the name of one under `weights`, or a pinned one that is in the cache.
-
-    Raises:
-        InputError: none is there; the message lists the names that are, or says how to fetch a pinned one.
-    """
-    if (Path(name) / CONFIG_FILE).exists():
-        return ModelFolder(Path(name))
-    weights = weights or WEIGHTS
-    for folder in (ModelFolder(weights / str(name)), ModelFolder(weights / STUDIES / str(name))):
-        if (folder.path / CONFIG_FILE).exists():
-            return folder
-    pin = pins().get(str(name))
-    if pin is None:
-        known = ", ".join(list_models(weights)) or "none"
-        raise InputError(f"There is no model '{name}'; give a model folder or one of those bundled in {weights} ({known}).")
-    if (folder_in_cache := cached(pin)) is None:
-        raise InputError(f"The model '{name}' has not been fetched from {pin.repo} yet; run resunet pull {name}.")
-    return folder_in_cache
-
-
-def list_models(weights: Path | None = None) -> list[str]:
-    """Names of the models that can be run, sorted; what a killed write has left behind begins with a dot."""
-    names = (path.parent.name for path in (weights or WEIGHTS).glob(f"*/{CONFIG_FILE}"))
-    return sorted(name for name in names if not name.startswith("."))
-
-
-def list_runs() -> list[str]:
-    """Names of the models and of the ablations, sorted."""
-    return sorted(list_models() + list_models(WEIGHTS / STUDIES))
 
 
 def cached(pin: Pin) -> ModelFolder | None:
@@ -139,26 +100,6 @@ def find_samples(on_progress: Progress | None = None) -> Path:
             load_samples(folder)
             return folder
     return _download(pin, SAMPLE_FILES, on_progress, "dataset")
-
-
-def find_or_fetch(name: str, on_progress: Progress | None = None) -> ModelFolder:
-    """`find_model`, and `fetch` where the model is pinned and not here yet. Raises InputError."""
-    try:
-        return find_model(name)
-    except InputError:
-        if (pin := pins().get(name)) is None:
-            raise
-        return fetch(pin, on_progress)
-
-
-def pull(name: str, to: Path | None = None) -> Path:
-    """Fetch a pinned model by name, or 'owner/name@commit', and copy it to weights/ (or `to`). Raises InputError."""
-    pin = pins().get(name) or Pin.parse(name)
-    folder = fetch(pin)
-    target = to or WEIGHTS / folder.config().name
-    with atomic_folder(target, CONFIG_FILE) as temporary:
-        shutil.copytree(folder.path, temporary, dirs_exist_ok=True)  # follows the cache's links
-    return target
 
 
 def push(folder: ModelFolder, repo: str, private: bool = False) -> Pin:

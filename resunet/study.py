@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from resunet.artifacts import CARD, ModelFolder
+from resunet.catalogue import STUDIES, WEIGHTS
 from resunet.commands import evaluate, export, promote, tune
 from resunet.errors import BusyError
 from resunet.files import sole_writer, write_text
-from resunet.hub import STUDIES, WEIGHTS
+from resunet.model_folder import CARD, ModelFolder
 from resunet.reports.model_card import model_card
 from resunet.training.ensemble import ENSEMBLE, MEMBERS, write_ensemble
 from resunet.training.loop import train

@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from resunet.artifacts import CleanUp, ModelConfig, ModelFolder
 from resunet.data import lgg
 from resunet.data.samples import load_samples
 from resunet.data.splits import read_split
 from resunet.evaluation.measure import Settings, summarise
+from resunet.model_folder import CleanUp, ModelConfig, ModelFolder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PATIENTS = {"train": 4, "val": 2, "test": 2}

@@ -6,13 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from resunet.artifacts import SLICES as SLICES_FILE
-from resunet.artifacts import ModelFolder
-from resunet.charts import ablations as charts
-from resunet.charts.export import chart_table, safe_csv
+from resunet.charts import ablation_charts as charts
+from resunet.charts.chart_files import chart_table, safe_csv
 from resunet.data.splits import FOLDS
 from resunet.errors import InputError
-from resunet.evaluation.ablations import (
+from resunet.evaluation.ablation_questions import (
     FALSE_POSITIVES,
     REPORTED,
     SMALLEST,
@@ -35,8 +33,10 @@ from resunet.evaluation.cross_validation import (
     hard_patients,
     union,
 )
-from resunet.evaluation.metrics import count_pixels, soft_counts
+from resunet.evaluation.overlap import count_pixels, soft_counts
 from resunet.files import write_csv
+from resunet.model_folder import SLICES as SLICES_FILE
+from resunet.model_folder import ModelFolder
 from tests.test_compare import evaluation_of, fake_slices
 from tests.test_evaluation import square
 

@@ -19,9 +19,9 @@ from streamlit.web.server.app_discovery import discover_asgi_app
 
 from pages.common import models, server
 from pages.common.messages import JOINER, escape_markdown
-from resunet import hub
+from resunet import catalogue
+from resunet.catalogue import FLAGSHIP, VOLUME_MODEL, WEIGHTS, find_model
 from resunet.data.samples import load_samples
-from resunet.hub import FLAGSHIP, VOLUME_MODEL, WEIGHTS, find_model
 from resunet.inference.pipeline import TumourPipeline
 from resunet.reports.case_report import verdict
 from tests.conftest import REPOSITORY
@@ -245,7 +245,7 @@ def test_statistics_are_imported_and_left_out_of_garbage_collection():
 def copied_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     copy = tmp_path / "weights"
     shutil.copytree(WEIGHTS, copy)
-    monkeypatch.setattr(hub, "WEIGHTS", copy)
+    monkeypatch.setattr(catalogue, "WEIGHTS", copy)
     models.start_loading.clear()
     yield copy
     models.start_loading.clear()

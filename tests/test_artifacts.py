@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from resunet.artifacts import CONFIG_FILE, GRAPH_FILE, HISTORY, WEIGHTS_FILE, ModelFolder
+from resunet.catalogue import FLAGSHIP, STAGE_1, find_model
 from resunet.errors import InputError
 from resunet.files import (
     PackedMasks,
@@ -20,7 +20,7 @@ from resunet.files import (
     write_csv,
     write_json,
 )
-from resunet.hub import FLAGSHIP, STAGE_1, find_model
+from resunet.model_folder import CONFIG_FILE, GRAPH_FILE, HISTORY, WEIGHTS_FILE, ModelFolder
 from resunet.models import load_network
 from resunet.training.state import save_tensors
 from tests.conftest import model_config

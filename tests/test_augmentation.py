@@ -8,7 +8,7 @@ import torch
 from resunet.data.augmentation import GRID, NO_CHANGE, STRONG, AugmentationParameters, AugmentationRanges, matrix, sample
 from resunet.data.samples import load_samples
 from resunet.data.transforms import normalise, resize
-from resunet.training.augmentation import augment, blurred, shrunk
+from resunet.training.augment import augment, blurred, shrunk
 
 SAMPLE = next(one for one in load_samples() if one.kind == "large")
 IMAGE = normalise(SAMPLE.image)

@@ -17,10 +17,10 @@ from playwright.sync_api import Page, TimeoutError, expect
 from benchmarks.browser import LANDMARKS, SLOW, VIEWPORT, browsing
 from benchmarks.server import serving
 from pages.common.messages import JOINER
+from resunet.catalogue import FLAGSHIP, find_model
 from resunet.data.samples import SAMPLES
 from resunet.evaluation.sweep import THRESHOLDS
 from resunet.files import write_csv
-from resunet.hub import FLAGSHIP, find_model
 from tests.conftest import REPOSITORY
 from tests.test_evaluate_screen import two_folders, zipped
 

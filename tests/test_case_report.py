@@ -4,13 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from resunet.artifacts import CleanUp
 from resunet.charts import overlay
 from resunet.charts.overlay import Window
 from resunet.data.samples import load_samples
 from resunet.evaluation import regions
 from resunet.inference.pipeline import Prediction
 from resunet.inference.verdict import UNLIKE
+from resunet.model_folder import CleanUp
 from resunet.reports.case_report import IN_PIXELS, regions_table, report, score_slice, verdict
 
 SAMPLE = next(sample for sample in load_samples() if sample.name == "large_1")
@@ -62,7 +62,7 @@ def test_scores_by_hand():
 @pytest.mark.parametrize("spacing", [None, (1.0, 1.0)])
 @pytest.mark.parametrize("side", [0, 10])
 def test_every_note_on_the_screen_is_in_json_and_csv(spacing: tuple[float, float] | None, side: int):
-    noted = replace(prediction(square(side)), notes=("One channel.", "Turned upright."), unfamiliarity=2.0)
+    noted = replace(prediction(square(side)), notes=("One channel.", "Turned upright."), ood_score=2.0)
     expected = [f"{UNLIKE}.", "One channel.", "Turned upright.", *([] if spacing else [IN_PIXELS])]
     content = json.loads(report("slice.png", noted, "model", spacing, None))
     assert content["notes"] == expected and content["unlike_training"] is True

@@ -2,7 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from resunet.charts import comparison, history_curves, metrics, replay, stage_1, story, style
+from resunet.catalogue import find_model, list_models
+from resunet.charts import comparison_charts as comparison
+from resunet.charts import history_curves, replay, stage_1, story, style
+from resunet.charts import metric_charts as metrics
 from resunet.charts.masks_replay import SampleMasks
 from resunet.evaluation.aggregate import summarise_segmentation
 from resunet.evaluation.compare import paired_table
@@ -10,8 +13,7 @@ from resunet.evaluation.definitions import DEFINITIONS, LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.filters import select_slices, sites_of
-from resunet.evaluation.metrics import volume_dice
-from resunet.hub import find_model, list_models
+from resunet.evaluation.overlap import volume_dice
 from resunet.reports.latex import latex_table
 from tests.test_compare import evaluation_of, fake_slices
 from tests.test_evaluation import TABLE

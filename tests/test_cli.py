@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from resunet.catalogue import FLAGSHIP, STAGE_1, WEIGHTS, find_model
 from resunet.data.samples import SAMPLES, load_samples
-from resunet.hub import FLAGSHIP, STAGE_1, WEIGHTS, find_model
 from tests.hostile import BAD, dicom, picture
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

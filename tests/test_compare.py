@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from resunet.evaluation.ablations import REPORTED
+from resunet.evaluation.ablation_questions import REPORTED
 from resunet.evaluation.aggregate import summarise_segmentation
 from resunet.evaluation.compare import (
     metric_table,
@@ -17,7 +17,7 @@ from resunet.evaluation.compare import (
 )
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import Evaluation
-from resunet.evaluation.metrics import volume_dice
+from resunet.evaluation.overlap import volume_dice
 
 KEYS = ["patient", "slice", "tumour_pixels"]
 

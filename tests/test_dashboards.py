@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from resunet import hub
+from resunet import catalogue
+from resunet.catalogue import FLAGSHIP, STAGE_1, find_model
 from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.evaluation import Evaluation
-from resunet.hub import FLAGSHIP, STAGE_1, find_model
 from tests.conftest import REPOSITORY
 from tests.test_app import copied_weights, fresh_caches, plain_text, text_of  # noqa: F401 (fixtures)
 
@@ -171,7 +171,7 @@ def test_milliseconds_are_those_of_the_configurations_and_say_where_they_were_ta
     app.segmented_control(key="cost").set_value("latency").run()
     drawn = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
     taken = {trace["name"]: trace["x"][0] for trace in drawn if trace["mode"] != "lines"}
-    configs = [config for name in hub.list_models() if (config := find_model(name).config()).latency]
+    configs = [config for name in catalogue.list_models() if (config := find_model(name).config()).latency]
     assert len(taken) >= 8 and taken == {one.display_name: one.latency.milliseconds for one in configs}
     assert any(f"Timed on {configs[0].latency.processor}." in caption.value for caption in app.caption)
 
@@ -199,8 +199,8 @@ def test_an_address_opens_a_tab_and_only_that_one_is_drawn(name: str, tab: str, 
 
 @pytest.mark.parametrize("name", SCREENS)
 def test_with_no_weights_every_screen_says_what_to_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(hub, "WEIGHTS", tmp_path)
-    monkeypatch.setattr("resunet.artifacts.REPOSITORY", tmp_path)
+    monkeypatch.setattr(catalogue, "WEIGHTS", tmp_path)
+    monkeypatch.setattr("resunet.model_folder.REPOSITORY", tmp_path)
     app = open_screen(name)
     assert len(app.info) + len(app.get("plotly_chart")) >= 1 and not app.error
 

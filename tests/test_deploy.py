@@ -67,7 +67,7 @@ def test_the_installed_package_has_all_that_it_needs(tmp_path: Path):
     assert (tmp_path / "site" / "resunet" / "py.typed").exists()
     code = (
         "from resunet.data.samples import load_samples; from resunet.data.splits import read_split\n"
-        "from resunet.evaluation.ablations import REPORTED\n"
+        "from resunet.evaluation.ablation_questions import REPORTED\n"
         "from resunet.data.membership import find_patient; from resunet.inference.pipeline import TumourPipeline\n"
         f"weights = {str(REPOSITORY / 'weights')!r}\n"
         "sample = load_samples()[0]; find_patient(sample.image)\n"

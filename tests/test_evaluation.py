@@ -11,7 +11,7 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error, binary_f1_score, binary_jaccard_index
 
-from resunet.artifacts import MASKS, CleanUp, ModelFolder
+from resunet.catalogue import FLAGSHIP, find_model
 from resunet.data.samples import load_samples
 from resunet.data.sources import all_slices
 from resunet.errors import InputError
@@ -25,15 +25,15 @@ from resunet.evaluation.aggregate import (
 )
 from resunet.evaluation.definitions import DEFINITIONS
 from resunet.evaluation.evaluation import Evaluation
-from resunet.evaluation.lesions import LesionHit, lesion_hits, read_lesions, write_lesions
+from resunet.evaluation.lesion_hits import LesionHit, lesion_hits, read_lesions, write_lesions
 from resunet.evaluation.measure import Measurements, Settings, measure_segmentation, write_evaluation
-from resunet.evaluation.metrics import count_pixels, dice, iou, volume_dice
+from resunet.evaluation.overlap import count_pixels, dice, iou, volume_dice
 from resunet.evaluation.surface import surface_scores
 from resunet.evaluation.sweep import table_at
 from resunet.evaluation.tuning import best_choice, mean_volume_dice
-from resunet.hub import FLAGSHIP, find_model
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.stages import Stage2
+from resunet.model_folder import MASKS, CleanUp, ModelFolder
 from tests.conftest import model_config
 
 

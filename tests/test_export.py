@@ -9,14 +9,14 @@ import onnxruntime
 import pytest
 import torch
 
-from resunet.artifacts import GRAPH_FILE, WEIGHTS_FILE, ModelFolder
+from resunet.catalogue import FLAGSHIP, STAGE_1, find_model, list_models
 from resunet.data.slices import load
 from resunet.data.sources import open_splits
 from resunet.errors import InputError
 from resunet.files import file_sha256
-from resunet.hub import FLAGSHIP, STAGE_1, find_model, list_models
 from resunet.inference.runtime import Network
 from resunet.inference.stages import Stage2
+from resunet.model_folder import GRAPH_FILE, WEIGHTS_FILE, ModelFolder
 from resunet.models import CLASSIFICATION, MODELS, OUTLINE_AND_KIND, load_network
 from resunet.models.classifier import ExplainedClassifier
 from resunet.models.export import export_graph, stored_tensors

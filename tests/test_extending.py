@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from resunet.artifacts import CARD, ModelFolder
 from resunet.charts.style import MODEL_COLOURS
 from resunet.data.samples import load_samples
+from resunet.model_folder import CARD, ModelFolder
 from tests.conftest import REPOSITORY
 
 COPIED = ("app.py", "pages", "resunet", "tests", "pyproject.toml", "weights/resunet_lite", "weights/resnet50")
@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from resunet.training.loop import train
 from resunet.training.recipes import Phase, find_recipe
-changes = {"phases": (Phase(1, 64, crop=False),), "samples_per_epoch": 8, "batch_size": 4, "simulated_share": 0.0}
+changes = {"phases": (Phase(1, 64, crop=False),), "samples_per_epoch": 8, "batch_size": 4}
 train(replace(find_recipe("shallow"), **changes), "my_organ", Path("runs/shallow"))
 """
 COLOUR = "from resunet.charts.style import model_colour; print(model_colour('shallow'))"

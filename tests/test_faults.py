@@ -24,13 +24,14 @@ import pandas as pd
 import psutil
 import pytest
 
-from resunet.artifacts import CARD, CONFIG_FILE, HISTORY, MASKS, SNAPSHOTS, WEIGHTS_FILE, ModelFolder
+from resunet.catalogue import list_models, pull
 from resunet.cli import main
 from resunet.commands import evaluate, export, promote
 from resunet.files import PackedMasks, file_sha256
-from resunet.hub import Pin, list_models, pull, push
+from resunet.hub import Pin, push
 from resunet.inference.fair_lock import FairLock
 from resunet.inference.predict_files import Choices
+from resunet.model_folder import CARD, CONFIG_FILE, HISTORY, MASKS, SNAPSHOTS, WEIGHTS_FILE, ModelFolder
 from resunet.training import loop
 from resunet.training.recipes import find_recipe
 from tests.conftest import REPOSITORY, assert_rederived

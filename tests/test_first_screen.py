@@ -18,7 +18,7 @@ from pages.common.uploads import ImageFile
 from resunet.data.samples import load_samples
 from resunet.inference.pipeline import TumourPipeline
 from resunet.reports.case_report import report, verdict
-from resunet.reports.slideshow import case_slide
+from resunet.reports.slideshow_file import case_slide
 from tests.conftest import REPOSITORY
 
 SIZES = [(1280, 720), (1440, 900), (1920, 1080), (390, 844)]

@@ -18,11 +18,11 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from resunet.data.formats.pixels import PALETTE, PRINT_COLOURS, TURNED, turn_upright
-from resunet.data.readers import read_scan
 from resunet.data.transforms import normalise
 from resunet.errors import InputError
 from resunet.inference.pipeline import TumourPipeline
+from resunet.reading.formats.pixels import PALETTE, PRINT_COLOURS, TURNED, turn_upright
+from resunet.reading.readers import read_scan
 from tests.hostile import SAMPLE, dicom, npy, picture
 
 COLOUR = SAMPLE.image[40:216, 50:206]

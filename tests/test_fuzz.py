@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from resunet.data.archive import read_archive
-from resunet.data.sandbox import SandboxedDecoder
-from resunet.data.scan import MAX_SIDE, MIN_SIDE
 from resunet.errors import InputError
+from resunet.reading.sandbox import SandboxedDecoder
+from resunet.reading.scan import MAX_SIDE, MIN_SIDE
 from tests.hostile import RGB, SAMPLE, dicom, many_pages, nifti, npy, picture
 from tests.test_evaluate_screen import two_folders, zipped
 from tests.test_formats import mr, saved, tiff

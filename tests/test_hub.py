@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from resunet import hub
-from resunet.artifacts import CARD, GRAPH_FILE, SLICES, WEIGHTS_FILE, ModelFolder
+from resunet import catalogue, hub
+from resunet.catalogue import find_model, find_or_fetch, pull
 from resunet.data.samples import SAMPLES, load_samples
 from resunet.errors import InputError
 from resunet.files import file_sha256, write_text
-from resunet.hub import Pin, cached, fetch, find_model, find_or_fetch, find_samples, pins, pull, push, push_samples
+from resunet.hub import Pin, cached, fetch, find_samples, pins, push, push_samples
 from resunet.inference.stages import Stage2
+from resunet.model_folder import CARD, GRAPH_FILE, SLICES, WEIGHTS_FILE, ModelFolder
 from resunet.models import CNN, ResUNet, build_model, load_network
 from resunet.models.export import export_graph
 from resunet.training.state import save_tensors
@@ -86,7 +87,7 @@ def test_a_pinned_model_is_found_by_its_name_once_fetched(server: Hub, pin: Pin,
 
 def test_bundled_weights_come_before_the_hub(pin: Pin, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("RESUNET_HUB", f"resnet50={pin.repo}@{pin.revision}")
-    assert find_model("resnet50").path == hub.WEIGHTS / "resnet50"
+    assert find_model("resnet50").path == catalogue.WEIGHTS / "resnet50"
 
 
 def test_from_pretrained_loads_strictly_and_only_its_own_kind(server: Hub, pin: Pin, model: ModelFolder):
@@ -104,7 +105,7 @@ def test_a_fetched_model_runs_from_the_cache(server: Hub, pin: Pin):
 
 
 def test_a_name_from_the_hub_is_no_path(server: Hub, pin: Pin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(hub, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(catalogue, "WEIGHTS", tmp_path / "weights")
     for name in ("../../escaped", "/etc", ".", ""):
         config = json.loads(server.commits[pin.revision]["config.json"]) | {"name": name}
         commit = server.commit(server.commits[pin.revision] | {"config.json": json.dumps(config).encode()})
@@ -223,7 +224,7 @@ def test_the_command_line_pulls_and_refuses(server: Hub, pin: Pin, tmp_path: Pat
 
 
 def test_the_app_goes_to_the_hub_only_for_what_is_pinned(server: Hub, pin: Pin, monkeypatch: pytest.MonkeyPatch):
-    assert find_or_fetch("resnet50").path == hub.WEIGHTS / "resnet50" and not server.asked
+    assert find_or_fetch("resnet50").path == catalogue.WEIGHTS / "resnet50" and not server.asked
     with pytest.raises(InputError, match="no model 'mine'"):
         find_or_fetch("mine")
     monkeypatch.setenv("RESUNET_HUB", f"mine={pin.repo}@{pin.revision}")

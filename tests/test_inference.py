@@ -12,20 +12,20 @@ import pytest
 import torch
 from openvino import Core
 
-from resunet.artifacts import ModelFolder
+from resunet.catalogue import FLAGSHIP, STAGE_1, VOLUME_MODEL, find_model
 from resunet.data.samples import SAMPLES as SAMPLE_FOLDER
 from resunet.data.samples import load_samples
-from resunet.data.scan import ONE_CHANNEL, checked_scan
 from resunet.data.transforms import normalise
 from resunet.errors import InputError, NoContrastError
-from resunet.hub import FLAGSHIP, STAGE_1, VOLUME_MODEL, find_model
 from resunet.inference import hardware
 from resunet.inference.pipeline import RESAMPLED, TumourPipeline
 from resunet.inference.predict_files import Choices, predict_files
 from resunet.inference.stages import Stage1, Stage2, sigmoid
 from resunet.inference.verdict import ScanSummary
 from resunet.inference.windows import WINDOW, in_windows
+from resunet.model_folder import ModelFolder
 from resunet.models import load_network
+from resunet.reading.scan import ONE_CHANNEL, checked_scan
 from resunet.reports.case_report import report, score_slice, verdict
 from tests.conftest import REPOSITORY
 

@@ -83,7 +83,7 @@ def test_a_pasted_lesion_repeats_its_flair_where_a_slice_repeats_it(people: Path
     cache = SliceCache(records, 256)
     assert cache.without_tumour.sum() == 20 and not cache.has_tumour[cache.without_tumour].any()
     recipe = find_recipe("resunet_lite", samples_per_epoch=16)
-    slices = TrainingSlices(cache, [], recipe, torch.device("cpu"))
+    slices = TrainingSlices(cache, recipe, torch.device("cpu"))
     positions = np.flatnonzero(cache.without_tumour)
     labels = []
     for epoch in range(8):

@@ -9,11 +9,11 @@ from PIL import Image
 
 from resunet.data import folder
 from resunet.data.archive import read_archive
-from resunet.data.names import may_be_image, stem_of
 from resunet.data.pairing import pair_files
-from resunet.data.readers import read_mask
 from resunet.data.slices import read_pair
 from resunet.errors import InputError
+from resunet.reading.names import may_be_image, stem_of
+from resunet.reading.readers import read_mask
 from tests.hostile import SAMPLE, nifti, picture
 from tests.test_evaluate_screen import kaggle_layout, two_folders, zipped
 from tests.test_formats import tiff

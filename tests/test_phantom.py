@@ -9,14 +9,14 @@ import pytest
 from scipy import ndimage
 
 from resunet.data.case import case_and_role
-from resunet.data.phantom.growth import FRONT, grow
-from resunet.data.phantom.lesions import KINDS, Look
-from resunet.data.phantom.noise import smooth_noise
-from resunet.data.phantom.patient import Patient
-from resunet.data.phantom.scanner import acquire
-from resunet.data.phantom.template import HEAD, TEMPLATES, Template, flair_of
 from resunet.data.samples import SAMPLES, load_samples, load_volumes
 from resunet.errors import InputError
+from resunet.simulation.growth import FRONT, grow
+from resunet.simulation.lesions import KINDS, Look
+from resunet.simulation.noise import smooth_noise
+from resunet.simulation.patient import Patient
+from resunet.simulation.scanner import acquire
+from resunet.simulation.template import HEAD, TEMPLATES, Template, flair_of
 
 needs_template = pytest.mark.skipif(not (TEMPLATES / HEAD).exists(), reason="Debian's mricron-data is not installed")
 

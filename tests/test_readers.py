@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resunet.data.formats.nifti import NO_UNIT, UNORIENTED
-from resunet.data.formats.pixels import TRANSPARENT
-from resunet.data.readers import read_mask, read_scan
-from resunet.data.scan import NO_SPACING, ONE_CHANNEL
 from resunet.errors import InputError
+from resunet.reading.formats.nifti import NO_UNIT, UNORIENTED
+from resunet.reading.formats.pixels import TRANSPARENT
+from resunet.reading.readers import read_mask, read_scan
+from resunet.reading.scan import NO_SPACING, ONE_CHANNEL
 from tests.hostile import BAD, RGB, SAMPLE, dicom, nifti, npy, picture
 
 GREY = Image.fromarray(SAMPLE.image[..., 1])

@@ -12,9 +12,9 @@ import numpy as np
 import psutil
 import pytest
 
-from resunet.data.readers import read_scan
-from resunet.data.sandbox import SandboxedDecoder
 from resunet.errors import InputError
+from resunet.reading.readers import read_scan
+from resunet.reading.sandbox import SandboxedDecoder
 from tests.hostile import BAD, RGB, SAMPLE, dicom, endless_dicom, many_pages, nifti, npy, picture
 
 GOOD = {

@@ -14,11 +14,11 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from resunet.data.formats.segmentation import write_segmentation
-from resunet.data.formats.series import find_series
-from resunet.data.readers import read_dicom_series
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
+from resunet.reading.formats.segmentation import write_segmentation
+from resunet.reading.formats.series import find_series
+from resunet.reading.readers import read_dicom_series
 
 FLAIR = next(sample for sample in load_samples() if sample.name == "large_1").image[..., 1].astype(np.uint16)
 AXIAL = (1, 0, 0, 0, 1, 0)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resunet.catalogue import FLAGSHIP, find_model
 from resunet.data.samples import load_samples
 from resunet.evaluation.evaluation import Evaluation
-from resunet.hub import FLAGSHIP, find_model
 from resunet.inference.pipeline import TumourPipeline
-from resunet.reports.slideshow import Slide, case_slide, comparison_slide, finding_slides, head_slide, slideshow_html
+from resunet.reports.slideshow_file import Slide, case_slide, comparison_slide, finding_slides, head_slide, slideshow_html
 from tests.test_app import fresh_caches, open_screen  # noqa: F401 (fixture)
 
 

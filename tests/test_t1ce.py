@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from resunet.artifacts import ModelFolder
 from resunet.commands import evaluate, export, tune
 from resunet.data import lgg, t1ce
 from resunet.data.sources import all_slices, find_slices, open_splits
 from resunet.errors import InputError
+from resunet.model_folder import ModelFolder
 from resunet.training.loop import train
 from resunet.training.recipes import Phase, find_recipe
 from tests.conftest import assert_rederived

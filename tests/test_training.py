@@ -16,13 +16,13 @@ import torch
 from safetensors.torch import load_file
 
 from resunet import files
-from resunet.artifacts import CHECKPOINT, SNAPSHOTS, WEIGHTS_FILE, ModelFolder
+from resunet.catalogue import FLAGSHIP, STAGE_1
 from resunet.data.augmentation import STRONG, AugmentationRanges
 from resunet.data.samples import REPLAY, load_samples
 from resunet.data.sources import open_splits
 from resunet.errors import InputError
 from resunet.files import PackedMasks
-from resunet.hub import FLAGSHIP, STAGE_1
+from resunet.model_folder import CHECKPOINT, SNAPSHOTS, WEIGHTS_FILE, ModelFolder
 from resunet.models import load_network
 from resunet.training import loop, sampling, state
 from resunet.training.average import WeightAverage
@@ -60,33 +60,32 @@ def test_phases_follow_one_another():
 
 
 def test_an_epoch_draws_the_shares_that_the_recipe_says():
-    recipe = replace(SMOKE, samples_per_epoch=200, batch_size=10, tumour_share=0.6, simulated_share=0.1)
+    recipe = replace(SMOKE, samples_per_epoch=200, batch_size=10, tumour_share=0.6)
     has_tumour = np.arange(50) < 20
     nobody = np.zeros(50, bool)
-    plan = epoch_plan(has_tumour, nobody, 12, recipe, epoch=3)
+    plan = epoch_plan(has_tumour, nobody, recipe, epoch=3)
     positions = np.array([draw.position for draw in plan])
     assert len(plan) == 200 and [draw.slot for draw in plan] == list(range(200))
-    assert (positions >= 50).sum() == 20
-    assert (positions < 20).sum() == 108
+    assert (positions < 20).sum() == 120
     counts = np.bincount(positions[positions < 20])
     assert counts.max() - counts.min() <= 1  # nobody is drawn twice more often than another
-    assert plan == epoch_plan(has_tumour, nobody, 12, recipe, epoch=3) != epoch_plan(has_tumour, nobody, 12, recipe, epoch=4)
+    assert plan == epoch_plan(has_tumour, nobody, recipe, epoch=3) != epoch_plan(has_tumour, nobody, recipe, epoch=4)
 
 
 @pytest.mark.parametrize("tumours", [0, 50], ids=["no slice shows a tumour", "every slice shows one"])
 def test_an_epoch_is_whole_where_a_group_is_empty(tumours: int):
-    recipe = replace(SMOKE, samples_per_epoch=200, batch_size=10, simulated_share=0.0)
-    plan = epoch_plan(np.arange(50) < tumours, np.zeros(50, bool), 0, recipe, epoch=0)
+    recipe = replace(SMOKE, samples_per_epoch=200, batch_size=10)
+    plan = epoch_plan(np.arange(50) < tumours, np.zeros(50, bool), recipe, epoch=0)
     assert len(plan) == 200
     assert set(np.bincount([draw.position for draw in plan])) == {4}
 
 
 def test_people_without_a_tumour_have_their_share_of_an_epoch():
-    recipe = replace(SMOKE, samples_per_epoch=200, batch_size=10, simulated_share=0.0, without_tumour_share=0.25)
+    recipe = replace(SMOKE, samples_per_epoch=200, batch_size=10, without_tumour_share=0.25)
     people = np.arange(50) >= 40
-    positions = np.array([draw.position for draw in epoch_plan(np.arange(50) < 20, people, 0, recipe, epoch=0)])
+    positions = np.array([draw.position for draw in epoch_plan(np.arange(50) < 20, people, recipe, epoch=0)])
     assert [int(((positions >= low) & (positions < high)).sum()) for low, high in ((0, 20), (20, 40), (40, 50))] == [75, 75, 50]
-    alone = epoch_plan(np.zeros(10, bool), np.ones(10, bool), 0, recipe, epoch=0)
+    alone = epoch_plan(np.zeros(10, bool), np.ones(10, bool), recipe, epoch=0)
     assert len(alone) == 200
 
 
@@ -95,7 +94,7 @@ CPU = torch.device("cpu")
 
 def test_examples_follow_from_their_draw_whatever_stands_beside_them(kaggle: Path):
     cache = loop.SliceCache(open_splits(kaggle).train, 256)
-    slices = TrainingSlices(cache, [], replace(SMOKE, augmentation=STRONG), CPU)
+    slices = TrainingSlices(cache, replace(SMOKE, augmentation=STRONG), CPU)
     batch = slices.batch([Draw(1, 0, 5), Draw(2, 0, 9), Draw(1, 0, 6)])
     alone = slices.batch([Draw(1, 0, 5)])
     torch.testing.assert_close(batch.images[:1], alone.images, atol=1e-5, rtol=1e-5)
@@ -111,16 +110,8 @@ def test_lesion_copy_paste_gives_empty_slices_a_tumour(kaggle: Path):
     empty = int(np.flatnonzero(~cache.has_tumour)[0])
     for share, expected in ((0.0, set()), (1.0, {1.0})):
         recipe = replace(SMOKE, task="classification", augmentation=replace(NO_CHANGES, lesion_copy_paste=share))
-        batch = TrainingSlices(cache, [], recipe, CPU).batch([Draw(empty, 0, slot) for slot in range(8)])
+        batch = TrainingSlices(cache, recipe, CPU).batch([Draw(empty, 0, slot) for slot in range(8)])
         assert set(batch.labels.flatten().tolist()) - {0.0} == expected
-
-
-def test_simulated_slices_follow_the_real_ones(kaggle: Path):
-    cache = loop.SliceCache(open_splits(kaggle).train, 256)
-    recipe = replace(SMOKE, phases=(Phase(1, 256, (1.0, 1.0)),), augmentation=NO_CHANGES)
-    batch = TrainingSlices(cache, [cache[3]], recipe, CPU).batch([Draw(len(cache), 0, 0), Draw(3, 0, 1)])
-    torch.testing.assert_close(batch.images[0], batch.images[1])
-    assert torch.equal(batch.masks[0], batch.masks[1])
 
 
 def test_a_sequence_surrounds_its_slice_and_mostly_stays_inside_the_patient():
@@ -138,7 +129,7 @@ def test_slices_of_a_sequence_share_geometry_and_intensities_but_not_noise(kaggl
     cache.images[:], cache.masks[:] = cache.images[0], cache.masks[0]  # then equal draws give equal pictures
     for ranges, same in ((NO_NOISE, True), (STRONG, False)):
         recipe = replace(VOLUME, augmentation=replace(ranges, lesion_copy_paste=0.0))
-        batch = TrainingSlices(cache, [], recipe, CPU).batch([Draw(1, 0, 5), Draw(1, 0, 6)])
+        batch = TrainingSlices(cache, recipe, CPU).batch([Draw(1, 0, 5), Draw(1, 0, 6)])
         assert batch.images.shape == (8, 3, 64, 64)
         first, second = batch.images.split(4)
         assert all(torch.equal(first[0], other) for other in first[1:]) is same
@@ -147,7 +138,7 @@ def test_slices_of_a_sequence_share_geometry_and_intensities_but_not_noise(kaggl
 
 def test_an_epoch_of_sequences_counts_slices():
     recipe = replace(VOLUME, samples_per_epoch=64, batch_size=16, tumour_share=0.75)
-    plan = epoch_plan(np.arange(40) < 20, np.zeros(40, bool), 0, recipe, epoch=0)
+    plan = epoch_plan(np.arange(40) < 20, np.zeros(40, bool), recipe, epoch=0)
     assert recipe.steps_per_epoch == 4 and len(plan) == 16
     assert sum(draw.position < 20 for draw in plan) == 12
 
@@ -166,7 +157,7 @@ def test_no_tensor_is_made_on_another_device_than_the_batch(recipe: Recipe, kagg
     monkeypatch.setattr(loop, "mixed_precision", lambda *_: nullcontext())  # autocast does not know the device
     splits = open_splits(kaggle)
     cache = loop.SliceCache(splits.train, 256)
-    slices = TrainingSlices(cache, [], replace(recipe, augmentation=replace(NO_NOISE, lesion_copy_paste=0.0)), meta)
+    slices = TrainingSlices(cache, replace(recipe, augmentation=replace(NO_NOISE, lesion_copy_paste=0.0)), meta)
     batch = slices.batch([Draw(position, 0, position) for position in range(4)])
     assert all(tensor.device == meta for tensor in batch)
     trainer = loop.Trainer(recipe, ModelFolder(Path("unused")), describe_run("smoke", recipe, splits), cache, cache)
@@ -371,7 +362,7 @@ def test_a_recorded_step_is_the_plain_one(kaggle: Path):
     for graphs in (False, True):
         trainer = loop.Trainer(recipe, ModelFolder(Path("unused")), config, cache, cache)
         trainer.step = Step(trainer.model, trainer.optimiser, trainer._loss_of, recipe.clip_norm, graphs)
-        slices = TrainingSlices(cache, [], recipe, trainer.device)
+        slices = TrainingSlices(cache, recipe, trainer.device)
         trainer.model.train()
         losses = []
         for done in range(6):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import streamlit as st
 
-from pages.common.caching import computed, of_slices
+from pages.common.dashboards.caching import computed, of_slices
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.measure import Measurements

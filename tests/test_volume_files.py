@@ -14,10 +14,10 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from resunet.data.samples import load_samples
-from resunet.data.sandbox import SandboxedDecoder
-from resunet.data.scan import Scan
 from resunet.data.stack import numbered_slices, stacked
 from resunet.errors import InputError
+from resunet.reading.sandbox import SandboxedDecoder
+from resunet.reading.scan import Scan
 from tests.conftest import REPOSITORY
 from tests.test_evaluate_screen import plain_text, zipped
 from tests.test_series import series

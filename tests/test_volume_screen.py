@@ -15,9 +15,9 @@ from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.browser import SLOW
-from resunet.data.sandbox import SandboxedDecoder
 from resunet.errors import InputError
 from resunet.evaluation.volume_scores import score_volume
+from resunet.reading.sandbox import SandboxedDecoder
 from resunet.reports.volume_report import slices_table, volume_interval, volume_report
 from tests.conftest import REPOSITORY
 from tests.test_browser import address, page  # noqa: F401 (fixtures)

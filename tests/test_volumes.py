@@ -12,26 +12,26 @@ import nibabel
 import numpy as np
 import pytest
 
-from resunet.artifacts import CleanUp
+from resunet.catalogue import VOLUME_MODEL, find_model
 from resunet.data.case import assemble, case_and_role, group_cases
-from resunet.data.formats.nifti import nifti_on_grid
-from resunet.data.readers import read_volume
 from resunet.data.samples import load_samples
-from resunet.data.scan import NO_SPACING, ONE_CHANNEL
 from resunet.data.slices import by_patient
 from resunet.data.sources import all_slices, open_splits
 from resunet.data.transforms import normalise
-from resunet.data.volume import Volume
 from resunet.errors import InputError
-from resunet.hub import VOLUME_MODEL, find_model
 from resunet.inference.framing import FILLED, Window, window_of
 from resunet.inference.items import items_of
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.predict_files import Choices, predict_case
 from resunet.inference.predict_volumes import segment_case
 from resunet.inference.stages import ProbabilityMap, Stage2
-from resunet.inference.volumes import neighbour_step, predict_volume
+from resunet.inference.volume_pipeline import neighbour_step, predict_volume
 from resunet.inference.windows import WINDOW
+from resunet.model_folder import CleanUp
+from resunet.reading.formats.nifti import nifti_on_grid
+from resunet.reading.readers import read_volume
+from resunet.reading.scan import NO_SPACING, ONE_CHANNEL
+from resunet.reading.volume_scan import Volume
 
 LARGE = next(sample for sample in load_samples() if sample.name == "large_1")
 ORIENTATIONS = [

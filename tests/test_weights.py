@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from resunet.artifacts import CARD, GRAPH_FILE, SNAPSHOTS, WEIGHTS_FILE
+from resunet.catalogue import FLAGSHIP, VOLUME_MODEL, WEIGHTS, find_model, list_models, list_runs
 from resunet.data.splits import FOLDS, read_split
-from resunet.hub import FLAGSHIP, VOLUME_MODEL, WEIGHTS, find_model, list_models, list_runs
+from resunet.model_folder import CARD, GRAPH_FILE, SNAPSHOTS, WEIGHTS_FILE
 from resunet.reports.model_card import model_card
 from resunet.reports.tables import document_tables, with_tables
 from tests.conftest import assert_rederived

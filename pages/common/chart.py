@@ -7,9 +7,9 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.common import presenter
+from pages.common import theme as presenter
 from pages.common.downloads import download
-from resunet.charts.export import chart_table, safe_csv
+from resunet.charts.chart_files import chart_table, safe_csv
 from resunet.charts.style import TEXT
 
 

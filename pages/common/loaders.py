@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import streamlit as st
 
-from resunet.artifacts import CONFIG_FILE, HISTORY, SNAPSHOTS, SUMMARY, ModelConfig, ModelFolder
+from resunet.catalogue import find_model
 from resunet.charts import overlay
 from resunet.data import brats, lgg
 from resunet.data.brats import BratsSlice
@@ -23,7 +23,8 @@ from resunet.data.slices import SliceRecord, by_patient
 from resunet.data.splits import NO_SITE, site, site_name
 from resunet.errors import InputError
 from resunet.files import PackedMasks
-from resunet.hub import find_model, find_samples
+from resunet.hub import find_samples
+from resunet.model_folder import CONFIG_FILE, HISTORY, SNAPSHOTS, SUMMARY, ModelConfig, ModelFolder
 
 BRATS_SETTING = "BRATS_DATA"
 KEPT_FILES = 128

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from resunet.artifacts import ModelFolder
+from resunet.catalogue import FLAGSHIP, STAGE_1, find_model, find_or_fetch
 from resunet.errors import InputError
-from resunet.hub import FLAGSHIP, STAGE_1, find_model, find_or_fetch
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.stages import Stage2
+from resunet.model_folder import ModelFolder
 
 REFRESH_SECONDS = 0.3  # between two checks of how far a download has come
 

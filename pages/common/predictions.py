@@ -14,13 +14,13 @@ from cachetools import LRUCache, cached
 
 from pages.common import models
 from pages.common.uploads import ImageFile
-from resunet.data.sandbox import SandboxedDecoder
-from resunet.data.scan import Scan
 from resunet.errors import InputError, NoContrastError
 from resunet.inference.fair_lock import FairLock
 from resunet.inference.pipeline import Prediction, TumourPipeline
 from resunet.inference.runtime import FORWARD_PASSES
 from resunet.inference.verdict import UNLIKE, ScanSummary
+from resunet.reading.sandbox import SandboxedDecoder
+from resunet.reading.scan import Scan
 
 SCANS, PREDICTIONS = 64 << 20, 16 << 20  # bytes kept for all visitors together
 ROWS = 1024  # of tables of files

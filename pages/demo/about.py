@@ -5,11 +5,11 @@ import streamlit as st
 
 from pages.common import loaders
 from pages.common.messages import escape_markdown, show_error
-from resunet.artifacts import ModelConfig
+from resunet.catalogue import FLAGSHIP, STAGE_1, VOLUME_MODEL
 from resunet.errors import InputError
 from resunet.evaluation.definitions import DEFINITIONS, LABELS
 from resunet.evaluation.formulas import FORMULAS
-from resunet.hub import FLAGSHIP, STAGE_1, VOLUME_MODEL
+from resunet.model_folder import ModelConfig
 
 PAPER = "Tversky Loss Mechanisms: A ResUNet Approach to Improving Brain Tumor Segmentation"
 DOI = "10.1109/QPAIN66474.2025.11171708"

@@ -6,23 +6,24 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.common import evaluations, loaders, predictions, selection
-from pages.common.caching import of_slices
+from pages.common import loaders, predictions
 from pages.common.chart import chart
+from pages.common.dashboards import evaluations, selection
+from pages.common.dashboards.caching import of_slices
+from pages.common.dashboards.metric_cards import metric_card, reported_card
 from pages.common.messages import show_error
-from pages.common.metric_cards import metric_card, reported_card
+from resunet.catalogue import FLAGSHIP, STAGE_1, VOLUME_MODEL
 from resunet.charts import overlay
 from resunet.charts import story as charts
-from resunet.charts.metrics import patient_dice
+from resunet.charts.metric_charts import patient_dice
 from resunet.data.brats import DIFFERENCES
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
-from resunet.evaluation.ablations import SPLIT_SCHEME_RUNS
+from resunet.evaluation.ablation_questions import SPLIT_SCHEME_RUNS
 from resunet.evaluation.aggregate import rates_at
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, REPORTED_MEAN, REPORTED_READERS
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import EXTERNAL
-from resunet.hub import FLAGSHIP, STAGE_1, VOLUME_MODEL
 from resunet.inference.verdict import percent
 from resunet.reports.case_report import verdict
 

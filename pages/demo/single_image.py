@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from pages.common import loaders, models, slice_sources, viewer
+from pages.common import loaders, models
 from pages.common.messages import show_error
+from pages.common.slices import slice_panel as viewer
+from pages.common.slices import slice_sources
 from resunet.errors import InputError
 
 CHOICES = {

@@ -2,14 +2,15 @@
 
 import streamlit as st
 
-from pages.common import evaluations, models, predictions
+from pages.common import models, predictions
+from pages.common.dashboards import evaluations
 from pages.common.downloads import download
 from pages.common.messages import show_error
+from resunet.catalogue import FLAGSHIP
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import Evaluation
-from resunet.hub import FLAGSHIP
-from resunet.reports.slideshow import Slide, case_slide, comparison_slide, finding_slides, head_slide, slideshow_html
+from resunet.reports.slideshow_file import Slide, case_slide, comparison_slide, finding_slides, head_slide, slideshow_html
 
 TITLE = "The slideshow"
 CASES = ("large_2", "typical_1", "none_1", "cavity_1", "small_2", "faint_1", "none_3", "large_3")

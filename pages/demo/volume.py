@@ -3,18 +3,20 @@
 import numpy as np
 import streamlit as st
 
-from pages.common import models, volume_viewer, volumes
+from pages.common import models
 from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
-from pages.common.volume_files import choose_files
-from resunet.charts.export import safe_csv
+from pages.common.volumes.segmented_volume import segmented_volume as volumes
+from pages.common.volumes.segmented_volume import volume_viewer
+from pages.common.volumes.volume_files import choose_files
+from resunet.catalogue import FLAGSHIP, VOLUME_MODEL
+from resunet.charts.chart_files import safe_csv
 from resunet.errors import InputError
 from resunet.evaluation.volume_scores import score_volume
-from resunet.hub import FLAGSHIP, VOLUME_MODEL
 from resunet.inference.predict_volumes import content_of
 from resunet.inference.verdict import UNLIKE, percent
-from resunet.inference.volumes import VolumePrediction
-from resunet.reports.slideshow import head_slide
+from resunet.inference.volume_pipeline import VolumePrediction
+from resunet.reports.slideshow_file import head_slide
 from resunet.reports.volume_report import SPREAD, slices_table, volume_interval, volume_report
 
 MODELS = {VOLUME_MODEL: "With neighbouring slices", FLAGSHIP: "Slice by slice"}

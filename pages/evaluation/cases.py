@@ -4,14 +4,15 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.common import case_list, evaluations, loaders, selection
-from pages.common.caching import of_slices
+from pages.common import loaders
+from pages.common.dashboards import case_list, evaluations, selection
+from pages.common.dashboards.caching import of_slices
 from pages.common.messages import escape_markdown, show_error
 from resunet.charts import overlay
 from resunet.data import brats
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import EXTERNAL, Evaluation
-from resunet.evaluation.metrics import table_dice, table_iou
+from resunet.evaluation.overlap import table_dice, table_iou
 from resunet.inference.verdict import percent
 
 PICTURE = 640

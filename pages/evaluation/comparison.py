@@ -3,21 +3,23 @@
 import pandas as pd
 import streamlit as st
 
-from pages.common import ablations, evaluations, loaders, selection
-from pages.common.caching import computed, of_slices
+from pages.common import loaders
 from pages.common.chart import chart
+from pages.common.dashboards import ablation_tabs as ablations
+from pages.common.dashboards import evaluations, selection
+from pages.common.dashboards.caching import computed, of_slices
+from pages.common.dashboards.tabs import show_tabs
 from pages.common.downloads import download
 from pages.common.messages import show_error
-from pages.common.tabs import show_tabs
-from resunet.artifacts import ModelConfig
-from resunet.charts import comparison as charts
-from resunet.charts.export import safe_csv
+from resunet.catalogue import FLAGSHIP
+from resunet.charts import comparison_charts as charts
+from resunet.charts.chart_files import safe_csv
 from resunet.errors import InputError
-from resunet.evaluation.ablations import REPORTED
+from resunet.evaluation.ablation_questions import REPORTED
 from resunet.evaluation.compare import LEVEL, metric_table, paired_table, wide
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import Evaluation
-from resunet.hub import FLAGSHIP
+from resunet.model_folder import ModelConfig
 from resunet.reports.latex import latex_table
 
 CAPTION = "Models on the same slices. Brackets: 95 % intervals, patients resampled; the best in bold."

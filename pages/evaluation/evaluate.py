@@ -11,7 +11,8 @@ from uuid import uuid4
 
 import streamlit as st
 
-from pages.common import evaluate_volumes, evaluations, loaders, models, predictions, uploads
+from pages.common import loaders, models, predictions, uploads
+from pages.common.dashboards import evaluate_volumes, evaluations
 from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
 from resunet.data.archive import LAYOUTS, MAX_SLICES, read_archive, read_volume_archive

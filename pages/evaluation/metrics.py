@@ -6,22 +6,23 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.common import evaluations, loaders, selection
-from pages.common.caching import computed, of_slices
+from pages.common import loaders
 from pages.common.chart import chart
+from pages.common.dashboards import evaluations, selection
+from pages.common.dashboards.caching import computed, of_slices
+from pages.common.dashboards.metric_cards import metric_card
+from pages.common.dashboards.tabs import show_tabs
 from pages.common.downloads import download
 from pages.common.messages import show_error
-from pages.common.metric_cards import metric_card
-from pages.common.tabs import show_tabs
-from resunet.charts import metrics as charts
-from resunet.charts.export import safe_csv
+from resunet.catalogue import FLAGSHIP
+from resunet.charts import metric_charts as charts
+from resunet.charts.chart_files import safe_csv
 from resunet.errors import InputError
 from resunet.evaluation.aggregate import figures_at, summarise_segmentation
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.sweep import THRESHOLDS
-from resunet.hub import FLAGSHIP
 
 SEGMENTATION = (
     "volume_dice_mean",

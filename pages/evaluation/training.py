@@ -11,13 +11,13 @@ from pages.common import loaders
 from pages.common.chart import chart
 from pages.common.downloads import download
 from pages.common.messages import show_error
-from resunet.artifacts import HISTORY, REPOSITORY, SNAPSHOTS, ModelFolder
+from resunet.catalogue import FLAGSHIP, find_model, list_runs
 from resunet.charts import replay
-from resunet.charts.export import safe_csv
+from resunet.charts.chart_files import safe_csv
 from resunet.charts.masks_replay import SampleMasks
 from resunet.data.samples import REPLAY, load_samples
 from resunet.errors import InputError
-from resunet.hub import FLAGSHIP, find_model, list_runs
+from resunet.model_folder import HISTORY, REPOSITORY, SNAPSHOTS, ModelFolder
 
 RUNS = REPOSITORY / "runs"
 KEPT_ANIMATIONS = 12  # one holds about 1 MB

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from resunet.data.scan import BoolMask
+from resunet.reading.scan import BoolMask
 
 Picture = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]

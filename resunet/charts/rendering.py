@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from resunet.charts.overlay import PREDICTED, Picture
-from resunet.data.scan import BoolMask
+from resunet.reading.scan import BoolMask
 
 VOXEL_MM = 1.0  # of the grid on which surfaces are looked for
 BACKGROUND = np.array([14, 21, 27], np.float32)  # the slideshow's

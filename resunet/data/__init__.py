@@ -1,1 +1,1 @@
-"""Slices and masks: layouts, readers, splits, transforms and the simulator."""
+"""Data sets: which slices there are, whose they are, how they are split, normalised and augmented."""

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from resunet.data.names import is_litter, may_be_image
 from resunet.data.pairing import pair_files
-from resunet.data.readers import read_scan, read_volume
-from resunet.data.scan import Scan
 from resunet.data.slices import Slice
-from resunet.data.volume import Volume
 from resunet.data.volume_cases import VolumeCase, are_volumes, find_cases
 from resunet.errors import InputError
+from resunet.reading.names import is_litter, may_be_image
+from resunet.reading.readers import read_scan, read_volume
+from resunet.reading.scan import Scan
+from resunet.reading.volume_scan import Volume
 
 MAX_SLICES = 2000
 MAX_NAME = 300  # characters of a path in the archive

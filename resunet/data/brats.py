@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from resunet.data.description import DataSetDescription
-from resunet.data.scan import Scan, checked_scan
 from resunet.data.slices import Slice
 from resunet.errors import InputError
+from resunet.reading.scan import Scan, checked_scan
 
 DESCRIPTION = DataSetDescription(
     name="BraTS 2020 (Menze 2015; Bakas 2017, 2018)",

@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from resunet.data.names import stem_of
-from resunet.data.scan import NO_SPACING, ONE_CHANNEL, SPACINGS, Array, BoolMask, spread_channel
-from resunet.data.volume import Volume
 from resunet.errors import InputError
+from resunet.reading.names import stem_of
+from resunet.reading.scan import NO_SPACING, ONE_CHANNEL, SPACINGS, Array, BoolMask, spread_channel
+from resunet.reading.volume_scan import Volume
 
 Role = Literal["pre", "flair", "post"]
 ROLES: tuple[Role, ...] = ("pre", "flair", "post")  # in the order of the channels

@@ -17,10 +17,10 @@ import pandas as pd
 
 from resunet.data import splits
 from resunet.data.description import DataSetDescription
-from resunet.data.names import stem_of
 from resunet.data.pairing import IMAGES, MASKS, pair_files
 from resunet.data.slices import SliceRecord
 from resunet.errors import InputError
+from resunet.reading.names import stem_of
 
 
 def is_folder_dataset(root: Path) -> bool:

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from resunet.data.description import DataSetDescription
-from resunet.data.scan import Scan, checked_scan
 from resunet.data.slices import Slice, SliceRecord
 from resunet.errors import InputError
+from resunet.reading.scan import Scan, checked_scan
 
 DESCRIPTION = DataSetDescription(
     name="LGG MRI segmentation (Buda, Saha, Mazurowski 2019; TCGA-LGG)",

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from resunet.data.description import DataSetDescription
-from resunet.data.jpegxl import read_grey
-from resunet.data.readers import read_mask
-from resunet.data.scan import BoolMask, Scan, checked_scan, single_slice
 from resunet.data.slices import Slice
 from resunet.errors import InputError
+from resunet.reading.formats.jpegxl import read_grey
+from resunet.reading.readers import read_mask
+from resunet.reading.scan import BoolMask, Scan, checked_scan, single_slice
 
 DESCRIPTION = DataSetDescription(
     name="People without a tumour (Ljubljana, Lesjak 2016; MSLesSeg)",

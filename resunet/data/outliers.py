@@ -1,4 +1,4 @@
-"""Made-up pictures that are no MRI slices, to teach stage 1's familiarity what it has not been trained on.
+"""Made-up pictures that are no MRI slices, to teach stage 1's detector what it has not been trained on.
 
 Inverted slices and CT-like heads are made of slices, speckle and dead leaves (Lee, Mumford and Huang, IJCV 2001: leaves of
 random size and shade that cover each other have the statistics of photographs) of nothing but random numbers.

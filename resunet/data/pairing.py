@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from resunet.data.names import MASK, is_litter, may_be_image, stem_of
 from resunet.errors import InputError
+from resunet.reading.names import MASK, is_litter, may_be_image, stem_of
 
 NUMBERED = re.compile(r"^(?P<patient>.+)_(?P<number>[0-9]{1,9})$")
 IMAGES, MASKS = "images", "masks"

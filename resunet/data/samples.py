@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from resunet.data.readers import read_mask, read_scan
 from resunet.errors import InputError
+from resunet.reading.readers import read_mask, read_scan
 
 SAMPLES = Path(__file__).with_name("samples")
 REPLAY = SAMPLES / "replay"  # slices that every training run outlined after each epoch

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from resunet.data.readers import read_scan
-from resunet.data.scan import BoolMask, Placement, Scan, mask_of, single_slice
 from resunet.data.transforms import FloatImage, fit_to_grid, normalise
 from resunet.errors import InputError
+from resunet.reading.readers import read_scan
+from resunet.reading.scan import BoolMask, Placement, Scan, mask_of, single_slice
 
 PLACEMENT_TOLERANCE = 0.1  # millimetres
 

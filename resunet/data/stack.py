@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from resunet.data.names import MASK, stem_of
 from resunet.data.pairing import NUMBERED
-from resunet.data.scan import Scan, single_slice
-from resunet.data.volume import Volume
 from resunet.errors import InputError
+from resunet.reading.names import MASK, stem_of
+from resunet.reading.scan import Scan, single_slice
+from resunet.reading.volume_scan import Volume
 
 # Columns run to the patient's left and rows to the back, as radiologists look at slices.
 AS_SHOWN = np.diag([-1.0, -1.0, 1.0, 1.0])

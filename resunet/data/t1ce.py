@@ -20,12 +20,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from resunet.data.description import DataSetDescription
-from resunet.data.jpegxl import read_grey
-from resunet.data.readers import read_scan
-from resunet.data.scan import Scan, checked_scan
 from resunet.data.slices import Slice
 from resunet.data.splits import SPLITS, split_by_slice
 from resunet.errors import InputError
+from resunet.reading.formats.jpegxl import read_grey
+from resunet.reading.readers import read_scan
+from resunet.reading.scan import Scan, checked_scan
 
 TUMOURS = ("meningioma", "glioma", "pituitary tumour")  # in the order of the labels 1, 2, 3 of the .mat files
 DESCRIPTION = DataSetDescription(

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from resunet.data.scan import MAX_SIDE
+from resunet.reading.scan import MAX_SIDE
 
 FloatImage = npt.NDArray[np.float32]
 T = TypeVar("T", bound=np.generic)

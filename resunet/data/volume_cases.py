@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from resunet.data.case import WORDS, Role, assemble, case_and_role, is_truth, truth_on
-from resunet.data.names import is_litter, stem_of
-from resunet.data.readers import read_volume
-from resunet.data.scan import BoolMask
-from resunet.data.volume import Volume
 from resunet.errors import InputError
+from resunet.reading.names import is_litter, stem_of
+from resunet.reading.readers import read_volume
+from resunet.reading.scan import BoolMask
+from resunet.reading.volume_scan import Volume
 
 NIFTI = (".nii", ".nii.gz")
 IMAGES, MASKS = ("images", "imagesTr", "imagesTs"), ("masks", "labels", "labelsTr", "labelsTs")

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from resunet.evaluation.definitions import DEFINITIONS
-from resunet.evaluation.lesions import read_lesions
-from resunet.evaluation.metrics import Array, FloatArray, dice, iou, ratio, volume_dice
+from resunet.evaluation.lesion_hits import read_lesions
+from resunet.evaluation.overlap import Array, FloatArray, dice, iou, ratio, volume_dice
 
 RESAMPLES = 2000
 SEED = 2025

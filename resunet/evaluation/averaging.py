@@ -11,7 +11,7 @@ import pandas as pd
 from resunet.evaluation.aggregate import Resampling
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import Evaluation
-from resunet.evaluation.metrics import Array, FloatArray
+from resunet.evaluation.overlap import Array, FloatArray
 
 BATCH = 16
 FP_WEIGHT, FN_WEIGHT = 0.3, 0.7

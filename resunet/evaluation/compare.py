@@ -17,7 +17,7 @@ from statsmodels.stats.multitest import multipletests
 
 from resunet.errors import InputError
 from resunet.evaluation.aggregate import Resampling
-from resunet.evaluation.metrics import FloatArray, ratio, volume_dice
+from resunet.evaluation.overlap import FloatArray, ratio, volume_dice
 
 LEVEL = 0.05  # p, after Holm's correction, below which a difference is called one
 FEW = 3  # models that a sentence names one by one

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resunet.artifacts import ModelFolder
 from resunet.data.splits import site
 from resunet.errors import InputError
 from resunet.evaluation.aggregate import dice_figures
 from resunet.evaluation.evaluation import Evaluation
-from resunet.evaluation.metrics import volume_dice, volumes
+from resunet.evaluation.overlap import volume_dice, volumes
+from resunet.model_folder import ModelFolder
 
 CROSS_VALIDATED = "cross_validated"  # the name of an evaluation over all folds
 EVERYBODY = "All patients"

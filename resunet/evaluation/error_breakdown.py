@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from resunet.evaluation.aggregate import gate_slices
-from resunet.evaluation.lesions import read_lesions
+from resunet.evaluation.lesion_hits import read_lesions
 
 
 def error_breakdown(slices: pd.DataFrame, gate: float | None) -> dict[str, int]:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy.typing as npt
 import pandas as pd
 
-from resunet.artifacts import MASKS, SUMMARY, SWEEP, ModelFolder
 from resunet.data.slices import Slice
 from resunet.evaluation.aggregate import gate_slices
 from resunet.evaluation.filters import select_slices
 from resunet.evaluation.measure import Measurements
 from resunet.evaluation.sweep import Sweep, table_at
 from resunet.files import PackedMasks
+from resunet.model_folder import MASKS, SUMMARY, SWEEP, ModelFolder
 
 EXTERNAL = "external"  # the name of an evaluation on another data set than the model's
 UPLOADED = "uploaded"  # the name of an evaluation of a visitor's own data

@@ -10,7 +10,7 @@ import pandas as pd
 from resunet.evaluation.aggregate import dice_figures
 from resunet.evaluation.compare import p_text, paired_table
 from resunet.evaluation.evaluation import Evaluation
-from resunet.evaluation.metrics import volume_dice
+from resunet.evaluation.overlap import volume_dice
 
 MIN_TUMOUR = 100  # pixels of a patient; Dice of a few pixels says little, and some of these slices graze a tumour's edge
 TEST_SET, EXTERNAL_SET, EVERYBODY = "LGG test", f"External, {MIN_TUMOUR} tumour pixels or more", "External, all"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from resunet.data.splits import NO_SITE, site
-from resunet.evaluation.metrics import volume_dice
+from resunet.evaluation.overlap import volume_dice
 
 SIZES = {"up to 150 px": (1, 150), "150 to 500 px": (151, 500), "500 to 1,500 px": (501, 1500), "over 1,500 px": (1501, 10**9)}
 SHOWS = {"all slices": (0, 10**9), "with tumour": (1, 10**9), "without tumour": (0, 0)}

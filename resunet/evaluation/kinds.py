@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from resunet.evaluation.aggregate import calibration_error, patient_figure
-from resunet.evaluation.metrics import Array, FloatArray, dice
+from resunet.evaluation.overlap import Array, FloatArray, dice
 
 PREFIX = "p_kind_"  # of the columns that hold the probability of each kind
 EVERYTHING = "All slices"

@@ -12,19 +12,19 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from resunet.artifacts import MASKS, SLICES, SUMMARY, SWEEP, CleanUp
-from resunet.data.scan import BoolMask
 from resunet.data.slices import Slice, neighbours, place_of, read_pair
 from resunet.data.transforms import FloatImage, fit_back, normalise
 from resunet.evaluation.aggregate import RESAMPLES, gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.definitions import EMPTY_RULE
 from resunet.evaluation.kinds import kind_columns, summarise_kinds, tells_kinds
-from resunet.evaluation.lesions import write_lesions
-from resunet.evaluation.metrics import soft_counts
+from resunet.evaluation.lesion_hits import write_lesions
+from resunet.evaluation.overlap import soft_counts
 from resunet.evaluation.sweep import Sweep, measure_mask, stack, sweep_slice
 from resunet.files import PackedMasks, atomic_files, write_arrays, write_csv, write_json
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.stages import ProbabilityMap, Stage1, Stage2
+from resunet.model_folder import MASKS, SLICES, SUMMARY, SWEEP, CleanUp
+from resunet.reading.scan import BoolMask
 
 TOLD = ("tumour", "plane", "volume")  # attributes of a slice that become columns
 MAX_MASK_BYTES = 64 << 20  # packed

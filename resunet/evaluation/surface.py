@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from resunet.data.scan import BoolMask
+from resunet.reading.scan import BoolMask
 
 TOLERANCE_PX = 2.0
 

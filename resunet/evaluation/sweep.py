@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resunet.artifacts import CleanUp
-from resunet.data.scan import BoolMask
-from resunet.evaluation.lesions import LesionHit, lesion_hits, read_lesions, write_lesions
-from resunet.evaluation.metrics import FloatArray, count_pixels, dice
+from resunet.evaluation.lesion_hits import LesionHit, lesion_hits, read_lesions, write_lesions
+from resunet.evaluation.overlap import FloatArray, count_pixels, dice
 from resunet.inference.postprocessing import to_mask
+from resunet.model_folder import CleanUp
+from resunet.reading.scan import BoolMask
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 Array = npt.NDArray[Any]

@@ -15,13 +15,13 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
-from resunet.artifacts import Calibration, CleanUp, Gate, ModelFolder
 from resunet.data.slices import Slice, neighbours, read_pair
 from resunet.data.transforms import FloatImage, fit_back, normalise
 from resunet.errors import InputError
-from resunet.evaluation.metrics import count_pixels, dice, volume_dice
+from resunet.evaluation.overlap import count_pixels, dice, volume_dice
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.stages import Stage1, Stage2
+from resunet.model_folder import Calibration, CleanUp, Gate, ModelFolder
 
 THRESHOLDS = tuple(round(0.20 + 0.05 * step, 2) for step in range(15))
 SLICE_GATES = (0.02, 0.05, *THRESHOLDS)  # a network that sees neighbours may do without one, at 0

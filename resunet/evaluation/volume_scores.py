@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from resunet.artifacts import CASES, SUMMARY
-from resunet.data.scan import BoolMask
 from resunet.data.volume_cases import VolumeCase
 from resunet.evaluation.aggregate import RESAMPLES, Resampling, mean_figure, median_figure
-from resunet.evaluation.metrics import count_pixels, dice
+from resunet.evaluation.overlap import count_pixels, dice
 from resunet.evaluation.surface import surface_scores
 from resunet.files import atomic_files, write_csv, write_json
 from resunet.inference.pipeline import TumourPipeline
-from resunet.inference.volumes import VolumePrediction, predict_volume
+from resunet.inference.volume_pipeline import VolumePrediction, predict_volume
+from resunet.model_folder import CASES, SUMMARY
+from resunet.reading.scan import BoolMask
 
 TOLERANCE_MM = 2.0  # of surface Dice
 OnProgress = Callable[[int, int], object]  # cases done, and slices of the next

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resunet.data.scan import Array
 from resunet.data.transforms import FloatImage
+from resunet.reading.scan import Array
 
 FOREGROUND = 0.1  # share of the range above which a pixel counts as head
 LINE = 0.05  # share of a row or column that must be head for it to belong to the head's box

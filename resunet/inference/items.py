@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from resunet.data.case import Role, case_and_role, group_cases
-from resunet.data.formats.dicom import looks_like_dicom
-from resunet.data.names import MASK, is_litter, may_be_image, stem_of
-from resunet.data.readers import find_dicom_series
 from resunet.data.stack import numbered_slices
 from resunet.errors import InputError
+from resunet.reading.formats.dicom import looks_like_dicom
+from resunet.reading.names import MASK, is_litter, may_be_image, stem_of
+from resunet.reading.readers import find_dicom_series
 
 NIFTI = (".nii", ".nii.gz")
 SIGNATURE = 132  # bytes that tell DICOM from other formats

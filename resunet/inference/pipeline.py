@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from resunet.artifacts import CleanUp
-from resunet.data.scan import Scan, check_size, checked_scan
+from resunet.catalogue import FLAGSHIP, find_model
 from resunet.data.transforms import FloatImage, fit_back, has_light_background, normalise, stretch, with_square_pixels
-from resunet.data.volume import Volume
 from resunet.errors import InputError, NoContrastError
-from resunet.hub import FLAGSHIP, find_model
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.runtime import Precision
 from resunet.inference.stages import FRAME, Judgement, Stage1, Stage2
+from resunet.model_folder import CleanUp
+from resunet.reading.scan import Scan, check_size, checked_scan
+from resunet.reading.volume_scan import Volume
 
 NO_STAGE_1 = Judgement(math.nan, np.zeros((FRAME, FRAME), np.float32), math.nan)
 NO_CONTRAST = "The slice holds nothing with contrast to judge; give one that shows tissue."
@@ -53,7 +53,7 @@ class Prediction:
         probability: (H, W) float32 in [0, 1], or None where the gate stopped the slice before stage 2.
         grad_cam: (H, W) float32 in [0, 1], stage 1's Grad-CAM scaled to its maximum; 0 without stage 1.
         uncertainty: (H, W) float32, standard deviation over test-time augmentations, or None.
-        unfamiliarity: above 0 for a picture unlike those that stage 1 was trained on, infinite on a light background, which
+        ood_score: above 0 for a picture unlike those that stage 1 was trained on, infinite on a light background, which
             none of those has; NaN where that cannot be said.
         certain: p_tumour from which stage 1 on its own says that the slice shows a tumour.
         seconds: time by step.
@@ -67,7 +67,7 @@ class Prediction:
     probability: FloatImage | None
     grad_cam: FloatImage
     uncertainty: FloatImage | None = None
-    unfamiliarity: float = math.nan
+    ood_score: float = math.nan
     certain: float = math.inf
     seconds: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ class Prediction:
     @property
     def is_unlike_training(self) -> bool:
         """Whether the slice looks like nothing that stage 1 was trained on; its verdict then means little."""
-        return self.unfamiliarity > 0
+        return self.ood_score > 0
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
@@ -189,7 +189,7 @@ class TumourPipeline:
             probability=probability,
             grad_cam=to_input(judgement.grad_cam),
             uncertainty=uncertainty,
-            unfamiliarity=math.inf if has_light_background(image) else judgement.unfamiliarity,
+            ood_score=math.inf if has_light_background(image) else judgement.ood_score,
             certain=self.certain,
             seconds=seconds,
             notes=notes,

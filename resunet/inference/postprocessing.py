@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from resunet.artifacts import CleanUp
+from resunet.model_folder import CleanUp
 
 
 def to_mask(probability: npt.NDArray[np.float32], threshold: float, clean_up: CleanUp) -> npt.NDArray[np.bool_]:

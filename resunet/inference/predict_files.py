@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
+from resunet.catalogue import FLAGSHIP, VOLUME_MODEL
 from resunet.data.archive import unpack
 from resunet.data.case import Role, case_and_role
-from resunet.data.names import MASK
-from resunet.data.readers import read_scan
-from resunet.data.scan import Scan
-from resunet.data.volume import Volume
 from resunet.errors import InputError
 from resunet.files import atomic_path, encode_mask
-from resunet.hub import FLAGSHIP, VOLUME_MODEL
 from resunet.inference.items import Item, image_files, items_of
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.predict_volumes import read_case, read_dicom_case, read_slices, segment_case
 from resunet.inference.verdict import ScanSummary
+from resunet.reading.names import MASK
+from resunet.reading.readers import read_scan
+from resunet.reading.scan import Scan
+from resunet.reading.volume_scan import Volume
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from resunet.data.case import Role, assemble
-from resunet.data.formats.nifti import nifti_on_grid
-from resunet.data.formats.segmentation import write_segmentation
-from resunet.data.names import MASK, stem_of
-from resunet.data.readers import read_dicom_series, read_scan, read_volume
 from resunet.data.stack import stacked
-from resunet.data.volume import Volume
 from resunet.files import atomic_path, encode_mask
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.verdict import MANY, verdict_of
-from resunet.inference.volumes import VolumePrediction, predict_volume
+from resunet.inference.volume_pipeline import VolumePrediction, predict_volume
+from resunet.reading.formats.nifti import nifti_on_grid
+from resunet.reading.formats.segmentation import write_segmentation
+from resunet.reading.names import MASK, stem_of
+from resunet.reading.readers import read_dicom_series, read_scan, read_volume
+from resunet.reading.volume_scan import Volume
 
 
 def read_case(name: str, paths: Mapping[Role, Path]) -> Volume:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from resunet.artifacts import GRAPH_FILE, WEIGHTS_FILE, ModelFolder
 from resunet.data.transforms import FloatImage
 from resunet.errors import InputError
 from resunet.inference.fair_lock import FairLock
 from resunet.inference.hardware import thread_count
+from resunet.model_folder import GRAPH_FILE, WEIGHTS_FILE, ModelFolder
 
 if TYPE_CHECKING:
     from openvino import Core

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from resunet.artifacts import ModelFolder
+from resunet.catalogue import find_model
 from resunet.data.transforms import FloatImage, fit_to_grid, has_few_levels, resize
 from resunet.errors import InputError
-from resunet.hub import find_model
-from resunet.inference.familiarity import Familiarity
+from resunet.inference.out_of_distribution import OutOfDistributionDetector
 from resunet.inference.runtime import Network, Precision, has_bfloat16
 from resunet.inference.windows import WINDOW, in_windows
+from resunet.model_folder import ModelFolder
 
 FRAME = 256  # side of the frame on which stage 1's input is prepared, as in training
 FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (1,), (1, 2))  # axes of (N, S, S) or (N, S, S, 3)
@@ -39,13 +39,13 @@ class Judgement(NamedTuple):
     Attributes:
         p_tumour: calibrated probability that it shows a tumour, in [0, 1].
         grad_cam: (FRAME, FRAME) float32, scaled to its maximum; all 0 where there is no evidence.
-        unfamiliarity: above 0 for a picture unlike the training slices, as `Familiarity` scores it; NaN where the folder has
+        ood_score: above 0 for a picture unlike the training slices, as `OutOfDistributionDetector` scores it; NaN where the folder has
             no such file, or the slice too few grey levels to tell.
     """
 
     p_tumour: float
     grad_cam: FloatImage
-    unfamiliarity: float
+    ood_score: float
 
 
 class Stage1:
@@ -63,7 +63,7 @@ class Stage1:
         if self.config.task != "classification":
             raise InputError(f"{folder.path} is not a stage 1 model; give a folder whose task is classification.")
         self.threshold = self.config.threshold
-        self._familiarity = Familiarity.of(folder)
+        self._detector = OutOfDistributionDetector.of(folder)
         self._network = Network(folder, self.config.input_size, precision or ("bfloat16" if has_bfloat16() else "float32"))
 
     def __call__(self, image: FloatImage) -> Judgement:
@@ -73,17 +73,17 @@ class Stage1:
         p_tumour = sigmoid(np.float32(calibration.scale) * logit + np.float32(calibration.shift))
         highest = float(cam.max())
         grad_cam = resize(cam / highest if highest > 0 else cam, FRAME)
-        return Judgement(float(p_tumour[0]), grad_cam, self._unfamiliarity(image, texture))
+        return Judgement(float(p_tumour[0]), grad_cam, self._ood_score(image, texture))
 
     def kinds(self, image: FloatImage) -> npt.NDArray[np.float32]:
         """Calibrated probability (K,) of each of the configuration's classes, for a normalised slice (H, W, C)."""
         return softmax(np.float32(self.config.calibration.scale) * self.outputs(image)[0])
 
-    def _unfamiliarity(self, image: FloatImage, texture: npt.NDArray[np.float32]) -> float:
+    def _ood_score(self, image: FloatImage, texture: npt.NDArray[np.float32]) -> float:
         """Above 0 for pictures unlike the training slices; NaN where that cannot be said."""
-        if self._familiarity is None or has_few_levels(image):
+        if self._detector is None or has_few_levels(image):
             return math.nan
-        return float(self._familiarity.score(texture)) - self._familiarity.limit
+        return float(self._detector.score(texture)) - self._detector.limit
 
     def outputs(self, image: FloatImage) -> tuple[npt.NDArray[np.float32], ...]:
         """Logits, Grad-CAM and texture (1024,) of a normalised slice (H, W, 3).

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from resunet.data.scan import Scan
 from resunet.errors import NoContrastError
 from resunet.inference.pipeline import Prediction
+from resunet.reading.scan import Scan
 
 FOUND = "Tumour found"
 SUSPICIOUS = "Suspicious, but nothing outlined"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from resunet.artifacts import ModelFolder
 from resunet.errors import InputError
+from resunet.model_folder import ModelFolder
 from resunet.models.agresunet import AGResUNet
 from resunet.models.classifier import ResNet50Classifier
 from resunet.models.cnn import CNN

@@ -19,9 +19,9 @@ from onnx import GraphProto, ModelProto, TensorProto, helper
 from onnx.external_data_helper import set_external_data
 from torch import nn
 
-from resunet.artifacts import GRAPH_FILE, WEIGHTS_FILE, ModelFolder
 from resunet.errors import InputError
 from resunet.files import atomic_path, file_sha256
+from resunet.model_folder import GRAPH_FILE, WEIGHTS_FILE, ModelFolder
 from resunet.models import load_network
 from resunet.models.classifier import ExplainedClassifier, ResNet50Classifier
 

@@ -9,9 +9,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from resunet.artifacts import WEIGHTS_FILE, ModelFolder
+from resunet.catalogue import find_model
 from resunet.errors import InputError
-from resunet.hub import Pin, fetch, find_model
+from resunet.hub import Pin, fetch
+from resunet.model_folder import WEIGHTS_FILE, ModelFolder
 
 
 def load_weights(network: nn.Module, folder: ModelFolder) -> nn.Module:

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from resunet.data.scan import BoolMask
-from resunet.evaluation.metrics import count_pixels, dice, iou, ratio
+from resunet.evaluation.overlap import count_pixels, dice, iou, ratio
 from resunet.evaluation.regions import measure_regions
 from resunet.inference.pipeline import Prediction
 from resunet.inference.verdict import UNLIKE, percent, verdict_of
+from resunet.reading.scan import BoolMask
 
 IN_PIXELS = "In pixels: this file does not say how large a pixel is."
 

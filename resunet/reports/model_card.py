@@ -7,8 +7,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from resunet.artifacts import ModelConfig, ModelFolder
 from resunet.evaluation.definitions import DEFINITIONS
+from resunet.model_folder import ModelConfig, ModelFolder
 
 PAPER = (
     "After the QPAIN 2025 paper 'Tversky Loss Mechanisms: A ResUNet Approach to Improving Brain Tumor Segmentation' "
@@ -78,11 +78,20 @@ def _training(config: ModelConfig) -> str:
         f"`resunet train --recipe {recipe['name']}`. {config.data_set.name}: {len(config.patients['train'])} patients "
         f"({config.slices['train']} slices) for training, {len(config.patients['val'])} for validation, split by "
         f"{config.split_scheme}. Weights {config.initialisation}{unaided}; {phases} of "
-        f"{recipe['samples_per_epoch']} weighted draws, {recipe['simulated_share']:.0%} of them simulated; loss "
+        f"{recipe['samples_per_epoch']} weighted draws{_drawn_from(recipe)}; loss "
         f"{recipe['loss']}; {config.optimiser}; seed {recipe['seed']}.{auxiliary} Best epoch on validation: "
         f"{config.best_epoch}.{where} Each slice is normalised by itself: {config.preprocessing}. Threshold "
         f"{config.threshold}, chosen on {config.threshold_split or 'nothing yet'}.{kept}"
     )
+
+
+def _drawn_from(recipe: Mapping[str, Any]) -> str:
+    """What the draws come from besides the data set; earlier recipes mixed in slices of a simulator that is gone."""
+    sources = {
+        "simulated": recipe.get("simulated_share", 0),
+        "of people without a tumour": recipe.get("without_tumour_share", 0),
+    }
+    return "".join(f", {share:.0%} of them {source}" for source, share in sources.items() if share)
 
 
 def _evaluation(config: ModelConfig, summaries: Mapping[str, dict[str, Any]]) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from resunet.artifacts import REPOSITORY
-from resunet.evaluation.ablations import (
+from resunet.catalogue import FLAGSHIP, VOLUME_MODEL, find_model, list_models, list_runs
+from resunet.evaluation.ablation_questions import (
     FALSE_POSITIVES,
     LOSS_LABELS,
     SMALLEST,
@@ -28,8 +28,8 @@ from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import EXTERNAL, Evaluation
 from resunet.evaluation.external import external_differences, external_rows, external_table
-from resunet.evaluation.metrics import volume_dice
-from resunet.hub import FLAGSHIP, VOLUME_MODEL, find_model, list_models, list_runs
+from resunet.evaluation.overlap import volume_dice
+from resunet.model_folder import REPOSITORY
 
 SETS = {  # evaluations, and what people read for them
     "test": "Test: held out from everything",

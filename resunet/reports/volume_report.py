@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resunet.data.scan import BoolMask
 from resunet.evaluation.regions import measure_regions
-from resunet.inference.volumes import VolumePrediction
+from resunet.inference.volume_pipeline import VolumePrediction
+from resunet.reading.scan import BoolMask
 
 SPREAD = 0.15  # by which the threshold is moved either way for the interval of a volume
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from resunet.artifacts import CleanUp, Fusion, ModelFolder
+from resunet.catalogue import find_model
 from resunet.data.sources import open_splits
 from resunet.evaluation.tuning import mean_volume_dice, pixel_counts, stage_2_outputs
-from resunet.hub import find_model
 from resunet.inference.stages import Stage2
+from resunet.model_folder import CleanUp, Fusion, ModelFolder
 
 ENSEMBLE, DISPLAY_NAME = "cnn_unet", "CNN + U-Net"
 MEMBERS = ("cnn", "unet")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from resunet.data.scan import BoolMask
+from resunet.reading.scan import BoolMask
 
 MARGIN = 4  # pixels around the lesion that come along, under the feathered seam
 SKULL = 0.06  # share of the head's larger side taken for scalp and skull

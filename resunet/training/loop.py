@@ -16,12 +16,12 @@ from torch import Tensor, nn, optim
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from resunet.artifacts import CHECKPOINT, HISTORY, ModelConfig, ModelFolder
 from resunet.data.slices import SliceCache
 from resunet.data.sources import open_splits
 from resunet.files import sole_writer, write_csv
 from resunet.inference.hardware import thread_count
 from resunet.losses import Loss, build_loss
+from resunet.model_folder import CHECKPOINT, HISTORY, ModelConfig, ModelFolder
 from resunet.models import build_model
 from resunet.models.classifier import AuxiliaryMaskHeads, ResNet50Classifier
 from resunet.models.resunet_lite import ResUNetLite
@@ -31,7 +31,7 @@ from resunet.training.devices import compute_dtype, default_device, mixed_precis
 from resunet.training.distributed import mean_over_processes, rank, wait_for_all, with_whole_batch_norm, world
 from resunet.training.publish import describe_run, publish_best
 from resunet.training.recipes import Recipe
-from resunet.training.sampling import FRAME, Batch, TrainingSlices, epoch_plan, simulated_slices
+from resunet.training.sampling import FRAME, Batch, TrainingSlices, epoch_plan
 from resunet.training.snapshots import SnapshotRecorder
 from resunet.training.state import Progress, load_checkpoint, save_checkpoint
 from resunet.training.step import Step
@@ -115,8 +115,7 @@ class Trainer:
 
     def fit(self) -> None:
         """Train from where `progress` stands to the last epoch or to early stopping."""
-        simulated = simulated_slices(self.recipe) if self.config.data_set.anatomy == "brain" else []
-        slices = TrainingSlices(self.train, simulated, self.recipe, self.device)
+        slices = TrainingSlices(self.train, self.recipe, self.device)
         # The samples are slices of different heads, which say nothing about a network that sees across slices.
         suits = self.recipe.task == "segmentation" and self.recipe.sequence == 1 and self.config.channels == 3
         snapshots = SnapshotRecorder(self.run, self.recipe.input_size, self.progress.epoch) if suits and rank() == 0 else None
@@ -124,22 +123,22 @@ class Trainer:
         done = self.progress.epoch * self.recipe.steps_per_epoch + self.progress.step
         with tqdm(total=total, initial=done, desc=self.recipe.name, disable=rank() > 0, mininterval=5) as bar:
             while self.progress.epoch < self.recipe.epochs and not self._out_of_patience():
-                self._train_epoch(slices, len(simulated), bar)
+                self._train_epoch(slices, bar)
                 self._end_epoch(snapshots, bar)
 
-    def _batches(self, slices: TrainingSlices, simulated: int) -> Iterator[Batch]:
+    def _batches(self, slices: TrainingSlices) -> Iterator[Batch]:
         """This process's share of what is left of the epoch's batches."""
-        plan = epoch_plan(self.train.has_tumour, self.train.without_tumour, simulated, self.recipe, self.progress.epoch)
+        plan = epoch_plan(self.train.has_tumour, self.train.without_tumour, self.recipe, self.progress.epoch)
         size = self.recipe.examples_per_batch
         for start in range(self.progress.step * size, len(plan), size):
             yield slices.batch(plan[start + rank() : start + size : world()])
 
-    def _train_epoch(self, slices: TrainingSlices, simulated: int, bar: tqdm[Any]) -> None:
+    def _train_epoch(self, slices: TrainingSlices, bar: tqdm[Any]) -> None:
         self.model.train()
         progress, started = self.progress, time.monotonic()
         # Losses are added up on the device, because reading one makes the processor wait for it.
         losses = torch.tensor(progress.loss_sum, dtype=torch.float64, device=self.device)
-        for batch in self._batches(slices, simulated):
+        for batch in self._batches(slices):
             done = progress.epoch * self.recipe.steps_per_epoch + progress.step
             self._set_rate(learning_rate(self.recipe, done))
             losses += self._step(batch, done)

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 import resunet
-from resunet.artifacts import REPOSITORY, WEIGHTS_FILE, ModelConfig, ModelFolder
 from resunet.data.slices import fingerprint
 from resunet.data.sources import Splits
 from resunet.data.transforms import NORMALISATION
 from resunet.files import atomic_files, file_sha256
+from resunet.model_folder import REPOSITORY, WEIGHTS_FILE, ModelConfig, ModelFolder
 from resunet.models import TELL_KINDS, build_model, context_of, count_gflop, count_parameters
 from resunet.training.recipes import Recipe
 from resunet.training.state import disk_tensors, save_tensors

@@ -31,10 +31,9 @@ class Recipe:
         phases: run one after the other; the last one's size is the model's input size.
         sequence: neighbouring slices of an example, which share its geometry and intensities; more than 1 for networks that
             see across slices. Draws and batches are counted in slices all the same.
-        tumour_share: share of the real draws that show a tumour; of a sequence's draws, the slice that it is laid around.
+        tumour_share: share of the other draws that show a tumour; of a sequence's draws, the slice that it is laid around.
         without_tumour_share: share of the draws that come from people without a tumour (NO_TUMOUR_DATA), where the data
             set is LGG.
-        simulated_share: share of the draws that come from the simulator; none for another organ than the brain.
         patience: epochs of the last phase without improvement on validation before training stops early.
         imagenet: start from ImageNet weights, where the architecture has some.
         auxiliary_masks: train the classifier's feature maps on the masks too.
@@ -56,7 +55,6 @@ class Recipe:
     sequence: int = 1
     tumour_share: float = 0.5
     without_tumour_share: float = 0.0
-    simulated_share: float = 0.05
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     warmup_epochs: float = 1.0
@@ -72,9 +70,8 @@ class Recipe:
     keep_weights: bool = True
 
     def __post_init__(self) -> None:
-        mixes = self.simulated_share or self.augmentation.lesion_copy_paste
-        if self.sequence > 1 and (mixes or self.batch_size % self.sequence):
-            raise ValueError("sequences have no simulated or copied lesions, and fill whole batches")
+        if self.sequence > 1 and (self.augmentation.lesion_copy_paste or self.batch_size % self.sequence):
+            raise ValueError("sequences have no copied lesions, and fill whole batches")
 
     @property
     def epochs(self) -> int:
@@ -136,8 +133,6 @@ LITE_LGG = Recipe(
     "segmentation",
     (Phase(20, 192, (0.6, 1.2)), Phase(3, 256, (0.8, 1.25))),
     samples_per_epoch=3200,
-    # Simulated slices brought nothing where the encoder knows ImageNet.
-    simulated_share=0.0,
     learning_rate=1e-3,
     weight_decay=5e-2,
     ema_decay=0.998,
@@ -208,7 +203,7 @@ ABLATIONS = (
 )
 
 # Other tumours, on contrast-enhanced T1 in three planes. Every slice shows one, so there is nowhere to paste another.
-T1CE: dict[str, Any] = {"data_set": "T1CE", "simulated_share": 0.0}
+T1CE: dict[str, Any] = {"data_set": "T1CE"}
 LITE_T1CE = _variant(
     LITE_LGG,
     "resunet_lite_t1ce",
@@ -235,7 +230,7 @@ T1CE_STUDY = (
 )
 STUDY = (*PIPELINE, *ARCHITECTURES, *ABLATIONS, *T1CE_STUDY)
 
-TINY: dict[str, Any] = {"samples_per_epoch": 16, "batch_size": 4, "simulated_share": 0.0, "ema_decay": 0.5}
+TINY: dict[str, Any] = {"samples_per_epoch": 16, "batch_size": 4, "ema_decay": 0.5}
 SMOKE = (
     _variant(BASELINE, "smoke", "Smoke test", phases=(Phase(2, 64),), **TINY),
     _variant(CLASSIFIER, "smoke_stage1", "Smoke test of stage 1", phases=(Phase(1, 64, crop=False),), **TINY),

@@ -12,15 +12,12 @@ import torch
 from torch import Tensor
 
 from resunet.data.augmentation import sample
-from resunet.data.simulator import KINDS, simulate
-from resunet.data.slices import LoadedSlice, SliceCache, neighbours
-from resunet.data.transforms import normalise
-from resunet.training.augmentation import augment, shrunk
+from resunet.data.slices import SliceCache, neighbours
+from resunet.training.augment import augment, shrunk
 from resunet.training.lesion_copy_paste import FLAIR, brain_mask, feathered, paste_lesions
 from resunet.training.recipes import Recipe
 
 FRAME = 256  # side of the square frame on which slices are held, in pixels
-SIMULATED_SLICES = 240
 STAYS_INSIDE = 0.8  # share of the sequences that are moved to begin and end within the patient's slices
 
 
@@ -45,32 +42,29 @@ class Batch(NamedTuple):
 
 
 def epoch_plan(
-    has_tumour: npt.NDArray[np.bool_], without_tumour: npt.NDArray[np.bool_], simulated: int, recipe: Recipe, epoch: int
+    has_tumour: npt.NDArray[np.bool_], without_tumour: npt.NDArray[np.bool_], recipe: Recipe, epoch: int
 ) -> list[Draw]:
     """The draws of one epoch, always of full length: each group by its share, dealt out evenly before any repeats.
 
-    Groups are simulated slices, slices of people without a tumour, and of the rest those with a tumour and those without.
-    What falls to a group that is empty goes to the others. Positions count through the real slices, then through
-    `simulated` simulated ones.
+    Groups are slices of people without a tumour, and of the rest those with a tumour and those without. What falls to a
+    group that is empty goes to the others.
 
     Args:
-        has_tumour: (N,) whether a real slice shows a tumour.
+        has_tumour: (N,) whether a slice shows a tumour.
         without_tumour: (N,) whether it is of a person who has none.
     """
     rng = np.random.default_rng([recipe.seed, epoch, 0])
     count = recipe.steps_per_epoch * recipe.examples_per_batch
     people = np.flatnonzero(without_tumour)
     tumours, empty = (np.flatnonzero(chosen & ~without_tumour) for chosen in (has_tumour, ~has_tumour))
-    from_simulator = round(count * recipe.simulated_share) if simulated else 0
     from_people = round(count * recipe.without_tumour_share) if len(people) else 0
-    rest = count - from_simulator - from_people
+    if not len(tumours) and not len(empty):
+        from_people = count
+    rest = count - from_people
     with_tumour = round(rest * recipe.tumour_share) if len(empty) else rest
     with_tumour = with_tumour if len(tumours) else 0
-    if not len(tumours) and not len(empty):
-        from_people = count - from_simulator
     chosen = np.concatenate(
         [
-            len(has_tumour) + _deal(np.arange(simulated), from_simulator, rng),
             _deal(tumours, with_tumour, rng),
             _deal(empty, rest - with_tumour, rng),
             _deal(people, from_people, rng),
@@ -87,15 +81,6 @@ def _deal(pool: npt.NDArray[np.intp], count: int, rng: np.random.Generator) -> n
     return np.concatenate([rng.permutation(pool) for _ in range(rounds)])[:count]
 
 
-def simulated_slices(recipe: Recipe) -> list[LoadedSlice]:
-    """The simulated slices that a recipe mixes in, all kinds in equal number; empty when its share is 0."""
-    if recipe.simulated_share == 0:
-        return []
-    kinds = list(KINDS)
-    drawn = (simulate(kinds[index % len(kinds)], recipe.seed * 100_000 + index) for index in range(SIMULATED_SLICES))
-    return [LoadedSlice(normalise(example.image), example.mask) for example in drawn]
-
-
 class TrainingSlices:
     """The slices of a run on the device that trains, and augmented batches of them.
 
@@ -103,17 +88,12 @@ class TrainingSlices:
 
     Args:
         cache: the training slices.
-        simulated: further slices, whose positions follow those of the cache.
         device: where batches are made. The slices are kept there where they fit, else in the processor's memory.
     """
 
-    def __init__(self, cache: SliceCache, simulated: Sequence[LoadedSlice], recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, cache: SliceCache, recipe: Recipe, device: torch.device) -> None:
         self._recipe, self._device = recipe, device
-        images = [cache.images, *(example.image[None].astype(np.float16) for example in simulated)]
-        masks = [cache.masks, *(example.mask[None] for example in simulated)]
-        self._images, self._masks = held_on(
-            device, *(np.concatenate(group) if simulated else group[0] for group in (images, masks))
-        )
+        self._images, self._masks, self._classes = held_on(device, cache.images, cache.masks, cache.classes)
         runs, start = neighbours(cache.records) if recipe.sequence > 1 else [], 0
         self._runs: list[range] = []  # by position: the positions of the same patient's slices
         for run in runs:
@@ -121,10 +101,8 @@ class TrainingSlices:
             start += len(run)
         self._tumours = np.flatnonzero(cache.has_tumour)
         self._without_tumour = cache.without_tumour
-        unknown = np.full(len(simulated), -1, np.int64)
-        (self._classes,) = held_on(device, np.concatenate((cache.classes, unknown)))
         if recipe.augmentation.lesion_copy_paste:
-            brains = np.stack([brain_mask(image) for group in images for image in group])
+            brains = np.stack([brain_mask(image) for image in cache.images])
             weights = np.stack([feathered(mask) for mask in cache.masks[self._tumours]]).astype(np.float16)
             self._brains, self._weights = held_on(device, brains, weights)
 
@@ -164,14 +142,11 @@ class TrainingSlices:
         weights = self._planes(self._weights, donors) * strength.to(self._device, non_blocking=True)[:, None, None, None]
         brains, sources = self._planes(self._brains, [positions[row] for row in rows]), self._tumours[donors].tolist()
         donor_images = self._pixels(sources)
-        flair_alone = [i for i, row in enumerate(rows) if self._is_without_tumour(positions[row])]
+        flair_alone = [i for i, row in enumerate(rows) if self._without_tumour[positions[row]]]
         donor_images[flair_alone] = donor_images[flair_alone, FLAIR : FLAIR + 1]
         pasted = paste_lesions(images[rows], masks[rows], brains, donor_images, self._planes(self._masks, sources), weights)
         images[rows], masks[rows] = pasted
         return images, masks
-
-    def _is_without_tumour(self, position: int) -> bool:
-        return position < len(self._without_tumour) and bool(self._without_tumour[position])
 
     def _pixels(self, positions: list[int]) -> Tensor:
         return self._images[positions].to(self._device, non_blocking=True).float().permute(0, 3, 1, 2)

@@ -7,10 +7,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from resunet.artifacts import SNAPSHOTS, ModelFolder
 from resunet.data.samples import REPLAY, load_samples
 from resunet.data.transforms import fit_to_grid, normalise
 from resunet.files import PackedMasks, write_arrays
+from resunet.model_folder import SNAPSHOTS, ModelFolder
 from resunet.training.devices import mixed_precision
 
 THRESHOLD = 0.5

@@ -13,9 +13,9 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from torch import Tensor, nn
 
 from resunet.data.slices import SliceCache, neighbours
-from resunet.evaluation.metrics import count_pixels, table_dice, table_iou, volumes
+from resunet.evaluation.overlap import count_pixels, table_dice, table_iou, volumes
 from resunet.losses import Loss
-from resunet.training.augmentation import shrunk
+from resunet.training.augment import shrunk
 from resunet.training.devices import mixed_precision
 from resunet.training.distributed import gather, rank, world
 from resunet.training.recipes import Recipe

@@ -1,0 +1,121 @@
+"""The evaluations that screens show: stored in model folders, and of a visitor's own data, which last as long as the visit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import streamlit as st
+
+from pages.common import loaders
+from resunet.catalogue import FLAGSHIP, find_model, list_runs
+from resunet.errors import InputError
+from resunet.evaluation.cross_validation import CROSS_VALIDATED
+from resunet.evaluation.evaluation import EXTERNAL, UPLOADED, Evaluation
+from resunet.model_folder import SUMMARY, ModelConfig, ModelFolder
+
+KEPT_EVALUATIONS = 128
+SESSION_KEY = "uploaded_evaluations"
+MAIN_SETS = ("test", CROSS_VALIDATED, EXTERNAL)
+NAMES = {  # in the order in which they are offered
+    "test": "Test",
+    CROSS_VALIDATED: "Cross-validated",
+    EXTERNAL: "External",
+    "test_tta": "Test, with test-time augmentation",
+    "val": "Validation",
+    "val_tta": "Validation, with test-time augmentation",
+    "buda10": "The ten test patients with a published Dice",
+    "buda10_tta": "The ten, with test-time augmentation",
+    UPLOADED: "Your own data, this visit",
+}
+
+
+def name_of(evaluation: str) -> str:
+    """What people read for the name of an evaluation."""
+    return NAMES.get(evaluation, evaluation)
+
+
+def label_of(model: str, evaluation: str) -> str:
+    """Its name with the number of patients."""
+    if evaluation == UPLOADED:
+        return name_of(evaluation)
+    folder = find_model(model)
+    summary = loaders.summary(folder, evaluation)
+    return f"{name_of(evaluation)}, {summary['n_patients']} patients" if summary else name_of(evaluation)
+
+
+def command(model: str, evaluation: str, options: str = "") -> str:
+    """The command that gives an evaluation again."""
+    name = evaluation.removesuffix("_tta")
+    options += " --tta" if evaluation != name else ""
+    where = {CROSS_VALIDATED: "--split cross_validated", EXTERNAL: "--data DIR --split all", UPLOADED: "--data DIR --split all"}
+    return f"resunet evaluate {model} {where.get(name, f'--data DIR --split {name}')}{options}"
+
+
+def in_order(evaluations: Iterable[str]) -> list[str]:
+    """Names of evaluations, the main sets first."""
+    known = list(NAMES)
+    return sorted(evaluations, key=lambda name: (known.index(name) if name in known else len(known), name))
+
+
+def find(model: str, name: str) -> Evaluation | None:
+    """One evaluation of a model, or None where there is none. Raises InputError when its files are damaged."""
+    if name == UPLOADED:
+        return uploaded().get(model)
+    try:
+        folder = find_model(model)
+    except InputError:
+        return None
+    return _stored(str(folder.path), name, loaders.stamp(folder.evaluation_path(name, SUMMARY)))
+
+
+@st.cache_resource(max_entries=KEPT_EVALUATIONS, show_spinner=False)
+def _stored(folder: str, name: str, changed: float) -> Evaluation | None:
+    return Evaluation.stored(ModelFolder(Path(folder)), name)
+
+
+def names(model: str) -> list[str]:
+    """Names of a model's evaluations in order, this visitor's own among them. Raises InputError."""
+    return in_order(find_model(model).evaluations() + ([UPLOADED] if model in uploaded() else []))
+
+
+def measured_runs(task: str | None = None) -> dict[str, ModelConfig]:
+    """Configurations of the models and ablations with at least one evaluation, the flagship first."""
+    measured = {}
+    for name in sorted(list_runs(), key=lambda name: (name != FLAGSHIP, name)):
+        try:
+            config = loaders.model_config(name)
+            if task in (None, config.task) and names(name):
+                measured[name] = config
+        except InputError:
+            continue
+    return measured
+
+
+def compared_models(with_ablations: bool = False) -> list[str]:
+    """Measured segmentation models from which the same slices were held out as from the first, the flagship if it is here."""
+    runs = measured_runs("segmentation")
+    held_out = [config.held_out for config in runs.values()][:1]
+    return [name for name, config in runs.items() if config.held_out in held_out and (with_ablations or config.keeps_weights)]
+
+
+def of_all(models: list[str], name: str) -> dict[str, Evaluation]:
+    """One evaluation of each model that has it."""
+    measured = {model: find(model, name) for model in models}
+    return {model: evaluation for model, evaluation in measured.items() if evaluation is not None}
+
+
+def uploaded() -> dict[str, Evaluation]:
+    """This visitor's evaluations of their own data, by model."""
+    kept: dict[str, Evaluation] = st.session_state.get(SESSION_KEY, {})
+    return kept
+
+
+def keep(evaluation: Evaluation) -> None:
+    """Remember an evaluation until the visit ends; a newer one of the same model takes its place."""
+    st.session_state.setdefault(SESSION_KEY, {})[evaluation.model] = evaluation
+
+
+def forget() -> None:
+    """Drop this visitor's evaluations."""
+    st.session_state.pop(SESSION_KEY, None)

@@ -1,0 +1,144 @@
+"""The verdict on one slice, its picture and what a person takes away; controls act on kept probabilities only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from pages.common import loaders, predictions
+from pages.common.downloads import download
+from pages.common.messages import escape_markdown, show_error
+from pages.common.slices import slice_viewer
+from pages.common.slices.shown_slice import Case
+from resunet.catalogue import FLAGSHIP
+from resunet.charts import overlay
+from resunet.charts.chart_files import safe_csv
+from resunet.errors import InputError
+from resunet.evaluation.regions import measure_regions
+from resunet.files import encode_mask
+from resunet.inference.pipeline import Prediction
+from resunet.inference.verdict import UNLIKE
+from resunet.reports.case_report import IN_PIXELS, regions_table, report, score_slice, verdict
+
+PICTURE = 720  # pixels, longer side of the picture that is downloaded
+# By the split that a patient is in; the others were seen neither in training nor in choosing.
+MEMBERSHIP: dict[str | None, tuple[str, Any]] = {
+    "train": ("In the training set", "orange"),
+    "val": ("In the validation set", "blue"),
+    None: ("Held out from training", "blue"),
+}
+BLUE = " Blue line: true outline."
+UNLIKE_HELP = (
+    "Stage 1 sees in this picture what it saw in none of its training slices: another organ, sequence or modality, or a "
+    "picture that was changed. The verdict then means little."
+)
+REGION_LABELS = {
+    "region": "Region",
+    "area_px": "Area, px",
+    "centroid_row": "Centre row",
+    "centroid_column": "Centre column",
+    "top": "Box top",
+    "left": "Box left",
+    "height": "Box height",
+    "width": "Box width",
+    "diameter_px": "Largest diameter, px",
+    "area_mm2": "Area, mm²",
+    "diameter_mm": "Largest diameter, mm",
+}
+
+
+@st.fragment
+def show(case: Case) -> None:
+    """Everything about one slice; what a control changes redraws this part of the page only."""
+    headline = st.container(gap="xsmall")
+    try:
+        with st.spinner("Predicting"):
+            tta = st.session_state.get("tta", False)
+            predicted = predictions.predict(case.digest, case.number, case.image, tta, case.spacing)
+    except InputError as error:  # Streamlit hands no error of a fragment on to the page
+        show_error(error)
+        return
+    original = replace(predicted, notes=tuple(dict.fromkeys((*case.notes, *predicted.notes))))
+    gate = st.session_state.get("gate", original.gate)
+    prediction = original.with_thresholds(slice_viewer.chosen_threshold(case, original.threshold), gate)
+    with headline:
+        _headline(case, prediction)
+    slice_viewer.show(case, prediction, original.threshold)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{escape_markdown(case.title)}. Orange line: predicted outline.{BLUE if case.truth is not None else ''}")
+        with st.popover("Download", icon=":material/download:"):
+            _downloads(case, prediction)
+        with st.popover("Settings", icon=":material/tune:"):
+            _settings(original)
+    _regions(case, prediction)
+
+
+def _headline(case: Case, prediction: Prediction) -> None:
+    finding, _, figures = verdict(prediction).partition(". ")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
+        st.header(finding, anchor=False, width="content")
+        st.markdown(f"##### {figures}{_score(case, prediction)}", width="content")
+        if prediction.is_unlike_training:
+            st.badge(UNLIKE, icon=":material/warning:", color="red", help=UNLIKE_HELP)
+        if case.patient:
+            _membership_badge(case.patient)
+        if case.simulated:
+            st.badge("Simulated", icon=":material/draw:", color="violet", help="Made by the bundled simulator, not a patient")
+        st.badge("Research use only", icon=":material/science:", color="gray")
+    for note in prediction.notes:
+        st.caption(note)
+
+
+def _score(case: Case, prediction: Prediction) -> str:
+    """Dice with the truth, where there is one and it is not empty like the mask."""
+    if case.truth is None or np.isnan(dice := score_slice(prediction.mask, case.truth).dice):
+        return ""
+    return f" Dice {dice:.3f}."
+
+
+def _membership_badge(patient: str) -> None:
+    """Whether the model that outlines was trained on this patient, by its configuration."""
+    config = loaders.model_config(FLAGSHIP)
+    words, colour = MEMBERSHIP[config.split_of(patient)]
+    st.badge(words, icon=":material/database:", color=colour, help=f"Patient {patient} of the {config.data_set.name}")
+
+
+def _settings(prediction: Prediction) -> None:
+    st.slider(
+        "Gate",
+        0.0,
+        1.0,
+        prediction.gate,
+        0.01,
+        key="gate",
+        help=f"Slices with a lower P(tumour) count as empty. Chosen on validation: {prediction.gate:.2f}.",
+    )
+    st.toggle("Uncertainty", key="tta", help="Averages stage 2 over four flips and shows where they disagree. Slower.")
+
+
+def _regions(case: Case, prediction: Prediction) -> None:
+    table = measure_regions(prediction.mask, case.spacing)
+    st.markdown("**Regions**")
+    if table.empty:
+        st.caption("No region: the mask is empty.")
+        return
+    st.dataframe(table.rename(columns=REGION_LABELS), hide_index=True, key="regions")
+    if case.spacing is None:
+        st.caption(IN_PIXELS)
+
+
+def _downloads(case: Case, prediction: Prediction) -> None:
+    stem = case.title.replace(": ", "_").replace(", ", "_").replace(" ", "_")
+    truth, spacing = case.truth, case.spacing
+    download("Mask (PNG)", lambda: encode_mask(prediction.mask), f"{stem}_mask.png")
+    download("Overlay (PNG)", lambda: overlay.encode_png(_picture(case, prediction)), f"{stem}_overlay.png")
+    download("Report (JSON)", lambda: report(case.title, prediction, FLAGSHIP, spacing, truth), f"{stem}.json")
+    download("Regions (CSV)", lambda: safe_csv(regions_table(prediction, spacing)), f"{stem}_regions.csv")
+
+
+def _picture(case: Case, prediction: Prediction) -> overlay.Picture:
+    plain = overlay.render(case.image, "FLAIR", overlay.Window(), PICTURE)
+    return overlay.outline(plain, prediction.mask, overlay.PREDICTED)

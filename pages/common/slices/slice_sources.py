@@ -1,0 +1,157 @@
+"""The three ways to choose a slice: a bundled sample, an upload, a patient of the data set."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.common import loaders, predictions, uploads
+from pages.common.messages import escape_markdown
+from pages.common.slices.shown_slice import Case
+from pages.common.uploads import ImageFile
+from resunet.catalogue import FLAGSHIP
+from resunet.charts.chart_files import escape_formula
+from resunet.data.membership import find_patient
+from resunet.data.samples import Sample
+from resunet.data.slices import SliceRecord
+from resunet.data.splits import site, site_name
+from resunet.reading.scan import FORMATS
+
+KIND_LABELS = {
+    "typical": "Typical",
+    "large": "Large",
+    "small": "Small",
+    "faint": "Faint",
+    "cavity": "Cavity",
+    "none": "No tumour",
+}
+FIRST_SAMPLE = "large_1"
+
+
+def sample_label(sample: Sample) -> str:
+    """'Small 2' for small_2; other names as they are, words apart."""
+    kind, _, number = sample.name.rpartition("_")
+    return f"{KIND_LABELS[kind]} {number}" if kind in KIND_LABELS else sample.name.replace("_", " ").capitalize()
+
+
+def choose_sample() -> Case:
+    """A strip of thumbnails, one button each."""
+    samples = {sample.name: sample for sample in loaders.samples()}
+    pictures = loaders.thumbnails()
+    first = FIRST_SAMPLE if FIRST_SAMPLE in samples else next(iter(samples))
+    chosen = st.session_state.get("sample") or st.query_params.get("sample")
+    chosen = chosen if chosen in samples else first
+    with st.container(horizontal=True, wrap=False, gap="xsmall", key="gallery"):
+        for name, sample in samples.items():
+            _thumbnail(sample, pictures[name], chosen=chosen == name)
+    sample = samples[chosen]
+    title = f"{'Simulated sample' if sample.simulated else 'Sample'}: {sample_label(sample)}"
+    return Case(title, sample.digest, 0, sample.image, sample.mask, simulated=sample.simulated, link={"sample": chosen})
+
+
+def _thumbnail(sample: Sample, picture: bytes, chosen: bool) -> None:
+    with st.container(width=loaders.THUMBNAIL, gap=None, key=f"thumbnail_{sample.name}"):
+        st.image(picture, width=loaders.THUMBNAIL, alt=f"Thumbnail of {sample_label(sample)}")
+        st.button(
+            sample_label(sample),
+            key=f"sample_{sample.name}",
+            type="primary" if chosen else "secondary",
+            width="stretch",
+            help=sample_label(sample),
+            on_click=lambda: st.session_state.update(sample=sample.name),
+        )
+
+
+def choose_upload() -> Case | None:
+    """A drop zone for files, a table of what became of each, and the chosen row's slice."""
+    files = st.file_uploader(
+        f"Drop MRI slices here ({FORMATS})",
+        accept_multiple_files=True,
+        max_upload_size=uploads.FILE,
+        help="Greyscale FLAIR or three channels (pre-contrast, FLAIR, post-contrast). Nothing is stored on the server.",
+    )
+    if not files:
+        st.info("Nothing uploaded yet. Drop one or more files above; each is read, classified and outlined at once.")
+        return None
+    uploads.check_together(sum(file.size for file in files) / 2**20)
+    images = uploads.image_files(files)
+    table = _table_of(images)
+    row = _select_row(table) if len(images) > 1 else 0
+    file = images[row]
+    if table.loc[row, "problem"]:
+        st.error(escape_markdown(str(table.loc[row, "problem"])))
+        return None
+    scan, title, number = predictions.decode(file), file.name, 0
+    if (count := len(scan.slices)) > 1:
+        number = st.slider("Slice", 1, count, value=(count + 1) // 2, key=f"slice_of_{count}") - 1
+        title = f"{file.name}, slice {number + 1} of {count}"
+    image = scan.slices[number]
+    return Case(title, file.digest, number, image, patient=find_patient(image), spacing=scan.spacing, notes=scan.notes)
+
+
+def _table_of(images: list[ImageFile]) -> pd.DataFrame:
+    """Read and predict every file with a progress bar; one row per file."""
+    rows: list[dict[str, Any]] = []
+    bar = st.progress(0.0, text="Reading") if len(images) > 1 else None
+    for position, file in enumerate(images):
+        if bar is not None:
+            bar.progress(position / len(images), text=f"{escape_markdown(file.name)} ({position + 1} of {len(images)})")
+        rows.append({"file": file.name, **predictions.row_of(file)})
+    if bar is not None:
+        bar.empty()
+    columns = ["file", "verdict", "p_tumour", "tumour_pixels", "slices", "notes", "problem"]
+    return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def _select_row(table: pd.DataFrame) -> int:
+    """The uploads as a table; returns the selected row, the first readable one until somebody selects."""
+    event = st.dataframe(
+        table.assign(file=table["file"].map(escape_formula)),
+        key="uploads",
+        hide_index=True,
+        placeholder="–",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "file": st.column_config.TextColumn("File", pinned=True),
+            "verdict": st.column_config.TextColumn("Verdict"),
+            "p_tumour": st.column_config.ProgressColumn("P(tumour)", min_value=0, max_value=1, format="percent"),
+            "tumour_pixels": st.column_config.NumberColumn("Tumour, pixels", format="localized"),
+            "slices": st.column_config.NumberColumn("Slices"),
+            "notes": st.column_config.TextColumn("Notes", width="medium"),
+            "problem": st.column_config.TextColumn("Problem", width="large"),
+        },
+    )
+    chosen = [row for row in event["selection"]["rows"] if row < len(table)]  # a longer table may have stood here before
+    readable = table.index[table["problem"] == ""]
+    return int(chosen[0]) if chosen else int(readable[0]) if len(readable) else 0
+
+
+def choose_patient() -> Case:
+    """Patient and slice of the LGG set, with its true mask."""
+    patients = loaders.lgg_patients()
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    config, asked = loaders.model_config(FLAGSHIP), st.query_params
+    names = sorted(patients, key=lambda name: (config.split_of(name) == "train", name))  # held-out patients first
+    start = names.index(asked["patient"]) if asked.get("patient") in names else 0
+
+    def words(name: str) -> str:
+        return f"{name} ({site_name(site(name))}{', in the training set' if config.split_of(name) == 'train' else ''})"
+
+    patient = left.selectbox("Patient", names, start, format_func=words, key="patient")
+    records = patients[patient]
+    numbers = [record.number for record in records]
+    wanted = int(asked["slice"]) if patient == asked.get("patient") and asked.get("slice", "").isdigit() else None
+    first = wanted if wanted in numbers else loaders.largest_slice(patient)
+    number = right.select_slider("Slice", numbers, value=first, key=f"slice_{patient}")
+    record, title = records[numbers.index(number)], f"{patient}, slice {number}"
+    link = {"patient": patient, "slice": str(number)}
+    return Case(title, _record_digest(record), 0, record.image(), record.mask(), patient=patient, link=link)
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _record_digest(record: SliceRecord) -> str:
+    return hashlib.sha256(record.image_path.read_bytes()).hexdigest()

@@ -1,0 +1,107 @@
+"""The viewer of a volume: NiiVue's three planes and rendering, or axial slices where the browser has no WebGL2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from niivue_component import niivue_viewer
+
+from pages.common.chart import chart
+from pages.common.volumes.segmented_volume import segmented_volume as volumes
+from resunet.charts import overlay
+from resunet.charts.volume_charts import by_slice
+from resunet.inference.volume_pipeline import VolumePrediction
+from resunet.reading.formats.nifti import nifti_on_grid
+from resunet.reading.scan import BoolMask
+
+HEIGHT = 640  # pixels
+WITHOUT_WEBGL2 = "without_webgl2"  # in the session: the browser cannot show the volume itself
+COLOURS: dict[str, tuple[str, overlay.Colour]] = {  # NiiVue's colour maps, and the colours of slices
+    "outlined": ("red", overlay.PREDICTED),
+    "hit": ("green", overlay.HIT),
+    "missed": ("blue", overlay.MISS),
+    "false": ("red", overlay.FALSE_POSITIVE),
+}
+# Says where WebGL2 is missing, and moves NiiVue's crosshair by its own keys: Ctrl+D a slice down, Ctrl+U a slice up.
+HELPER = st.components.v2.component(
+    "volume_helper",
+    js="""
+    export default function({ data, setStateValue }) {
+      if (!document.createElement("canvas").getContext("webgl2")) { setStateValue("without_webgl2", true); return; }
+      if (!data || !data.slice || data.click === window.volumeClick) return;
+      window.volumeClick = data.click;
+      const frame = [...document.querySelectorAll("iframe")].find((one) => one.title.includes("niivue"));
+      const canvas = frame && frame.contentDocument && frame.contentDocument.querySelector("canvas");
+      if (!canvas) return;
+      const box = canvas.getBoundingClientRect();  // NiiVue listens to keys once it was clicked; here beside the planes
+      const at = { clientX: box.right - 2, clientY: box.bottom - 2, bubbles: true };
+      for (const event of ["mousedown", "mouseup"]) canvas.dispatchEvent(new MouseEvent(event, at));
+      const press = (code) => canvas.dispatchEvent(new KeyboardEvent("keydown", { code, ctrlKey: true, bubbles: true }));
+      for (let step = 0; step < data.depth; step++) press("KeyD");
+      for (let step = 1; step < data.slice; step++) press("KeyU");
+    }
+    """,
+)
+
+
+def show(files: volumes.Files, prediction: VolumePrediction, mask: BoolMask, truth: BoolMask | None) -> None:
+    """The mask, or where the truth is known its hits and misses, over the volume. Raises InputError."""
+    parts = {"outlined": mask}
+    if truth is not None:
+        parts = {"hit": mask & truth, "missed": truth & ~mask, "false": mask & ~truth}
+    if st.session_state.get(WITHOUT_WEBGL2):
+        _slices(files, prediction, parts)
+    else:
+        _planes(files, prediction, parts)
+    st.caption("Red: outlined." if truth is None else "Green: hit, blue: missed, red: false positive.")
+
+
+def _planes(files: volumes.Files, prediction: VolumePrediction, parts: dict[str, BoolMask]) -> None:
+    niivue_viewer(
+        volumes.picture(files),
+        files.roles["flair"].name if files.roles else f"{files.name}.nii.gz",
+        overlays=[
+            {"data": on_grid(prediction, part), "name": f"{name}.nii.gz", "colormap": COLOURS[name][0], "opacity": 0.5}
+            for name, part in parts.items()
+        ],
+        height=HEIGHT,
+        settings={"radiological": True, "crosshair": True},
+        update_interval_ms=None,  # clicks stay in the browser
+        key="niivue",
+    )
+
+
+def _slices(files: volumes.Files, prediction: VolumePrediction, parts: dict[str, BoolMask]) -> None:
+    st.info("This browser has no WebGL2, which three planes and a rendering need; here are the axial slices instead.")
+    planes, depth = volumes.planes(files), len(prediction.probability)
+    number = st.slider("Slice, from the foot", 1, depth, (depth + 1) // 2, key="volume_slice") if depth > 1 else 1
+    picture = overlay.render(planes[number - 1], "FLAIR", overlay.Window(), HEIGHT)
+    for name, part in parts.items():
+        picture = overlay.outline(picture, part[number - 1], COLOURS[name][1])
+    st.image(picture, alt=f"Axial slice {number} with what was outlined")
+
+
+def along_the_head(table: pd.DataFrame, certain: float) -> None:
+    """The chart by slice, a click on which moves the viewer's crosshair there. Redrawn alone."""
+
+    @st.fragment
+    def draw() -> None:
+        event: Any = chart(by_slice(table, certain), "volume_slices", "Along the head", selectable=True)
+        points = event["selection"]["points"]
+        slice_ = int(points[0]["x"]) if points else None
+        data = {"slice": slice_, "depth": len(table), "click": str(points)}
+        helped = HELPER(data=data, key="volume_helper", on_without_webgl2_change=lambda: None)
+        if helped.without_webgl2 and not st.session_state.get(WITHOUT_WEBGL2):
+            st.session_state[WITHOUT_WEBGL2] = True
+            st.rerun()
+        st.caption("A click on the chart moves the crosshair to that slice.")
+
+    draw()
+
+
+def on_grid(prediction: VolumePrediction, mask: BoolMask) -> bytes:
+    """A mask (D, H, W) as a NIfTI file on the input's grid."""
+    return nifti_on_grid(prediction.volume, prediction.volume.from_axial(mask).astype(np.uint8))

@@ -1,0 +1,154 @@
+"""NIfTI to checked slices."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import warnings
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from resunet.errors import InputError
+from resunet.reading.scan import MAX_BYTES, NO_SPACING, Placement, Scan, check_finite, check_numbers, check_size, checked_scan
+from resunet.reading.volume_scan import Volume
+
+UNORIENTED = "The file does not say how the patient lies: left and right, front and back are as stored."
+AXIAL = "Slices are axial, front up, the patient's right on the left."
+NO_UNIT = "The file states no unit of length; millimetres are assumed."
+SMALLEST_VOXEL = 1e-9  # cubic millimetres, under which an affine has lost an axis
+UNIT_OF_LENGTH = 7  # bits of xyzt_units
+UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, millimetre, micrometre; in millimetres
+HEADER_SIZES = (348, 540)  # NIfTI-1 and NIfTI-2, first four bytes of the file
+
+
+def looks_like_nifti(content: bytes) -> bool:
+    """Whether the bytes start like a NIfTI file, plain or gzipped."""
+    if content[:2] == b"\x1f\x8b":
+        return True
+    return any(content[:4] == size.to_bytes(4, order) for size in HEADER_SIZES for order in ("little", "big"))
+
+
+def read_nifti(content: bytes, name: str) -> Scan:
+    """A NIfTI volume, cut into axial slices as a radiologist sees them (front up, patient's right on the left).
+
+    Accepts 2-D and 3-D images, and 4-D ones whose fourth axis is one volume or the three channels. Raises InputError.
+    """
+    volume = read_volume(content, name)
+    slices, notes = volume.axial(), list(volume.notes)
+    if volume.is_oriented and len(slices) > 1:
+        notes.append(AXIAL)
+    placement = Placement(volume.axes, tuple(_canonical_affine(volume).ravel().tolist()) if volume.is_oriented else ())
+    spacing = volume.axial_sides[1:] if volume.axial_sides else None
+    return checked_scan(name, np.ascontiguousarray(slices), spacing, notes, placement=placement)
+
+
+def read_volume(content: bytes, name: str) -> Volume:
+    """The voxels of a NIfTI file and where they lie; shapes as `read_nifti`. Raises InputError."""
+    import nibabel  # only needed when such a file arrives, as pydicom
+
+    nibabel.imageglobals.logger.setLevel(logging.CRITICAL + 1)  # what nibabel mends or cannot, notes and sentences say
+    content = _inflate(content, name)
+    is_second = 540 in (int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = (nibabel.Nifti2Image if is_second else nibabel.Nifti1Image).from_bytes(content)
+        check_numbers(name, image.get_data_dtype())
+        shape = _checked_shape(tuple(image.shape), name)
+        affine, is_sform = _orientation(image)
+        axes = nibabel.io_orientation(affine)[:, 0].astype(int).tolist()  # which of right, front and head each axis is
+        width, height, depth = (size for _, size in sorted(zip(axes, shape[:3], strict=True)))
+        check_size(name, depth, height, width, shape[3])
+        voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
+        check_finite(name, voxels)
+        sides, notes = _sides(image, content, is_sform)
+    if is_sform is None:
+        notes.append(UNORIENTED)
+    return Volume(name, voxels, affine, sides, is_sform is not None, tuple(notes), image.header)
+
+
+def nifti_header(block: bytes) -> Any:
+    """The header that these bytes are."""
+    import nibabel
+
+    return (nibabel.Nifti2Header if len(block) == HEADER_SIZES[1] else nibabel.Nifti1Header)(block, check=False)
+
+
+def nifti_on_grid(volume: Volume, voxels: npt.NDArray[Any]) -> bytes:
+    """A gzipped NIfTI file of voxels (I, J, K) with the volume's shape, affine, orientation codes and units."""
+    import nibabel
+
+    header = nibabel.Nifti1Header() if volume.header is None else volume.header.copy()
+    if volume.header is not None:
+        voxels = voxels.reshape(header.get_data_shape()[:3])  # a single slice may have two axes only
+    header.set_data_dtype(voxels.dtype)
+    header.set_data_shape(voxels.shape)
+    header.set_slope_inter(1, 0)
+    header["cal_max"] = header["cal_min"] = 0
+    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    # A NIfTI file's header keeps both of its affines with their codes.
+    image = kind(voxels, volume.affine if volume.header is None else None, header)
+    if volume.header is None:
+        image.header.set_xyzt_units("mm")
+    return gzip.compress(image.to_bytes(), mtime=0)
+
+
+def _canonical_affine(volume: Volume) -> npt.NDArray[np.float64]:
+    """From voxels turned to right, front and head to millimetres."""
+    from nibabel.orientations import inv_ornt_aff, io_orientation
+
+    return np.asarray(volume.affine @ inv_ornt_aff(io_orientation(volume.affine), volume.shape))
+
+
+def _checked_shape(shape: tuple[int, ...], name: str) -> tuple[int, int, int, int]:
+    """Three sides and the number of channels. Raises InputError."""
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) not in (2, 3) and not (len(shape) == 4 and shape[3] == 3):
+        raise InputError(
+            f"{name} is {len(shape)}-dimensional with shape {'x'.join(map(str, shape))}; give one 3-D volume, or a "
+            "fourth axis of 3 (pre-contrast, FLAIR, post-contrast)."
+        )
+    return shape[0], shape[1], shape[2] if len(shape) > 2 else 1, shape[3] if len(shape) == 4 else 1
+
+
+def _orientation(image: Any) -> tuple[npt.NDArray[np.float64], bool | None]:
+    """Voxels to millimetres by the first of the file's two affines that is stated and can be, and whether that is the sform.
+
+    A file that states neither gets an affine without meaning, and None.
+    """
+    for (affine, code), is_sform in ((image.get_sform(coded=True), True), (image.get_qform(coded=True), False)):
+        if code > 0 and np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > SMALLEST_VOXEL:
+            return affine, is_sform
+    return np.asarray(image.header.get_base_affine()), None
+
+
+def _sides(image: Any, content: bytes, is_sform: bool | None) -> tuple[tuple[float, float, float] | None, list[str]]:
+    """Millimetres of a voxel along the stored axes, and notes about them."""
+    stated = type(image.header)(content[: image.header.sizeof_hdr], check=False)  # nibabel replaces sides of 0 by 1
+    sides = np.linalg.norm(image.get_sform()[:3, :3], axis=0) if is_sform else np.abs(stated["pixdim"][1:4])
+    unit = UNITS.get(int(stated["xyzt_units"]) & UNIT_OF_LENGTH)
+    if unit is None:
+        return None, [NO_SPACING]
+    first, second, third = (float(side) * unit for side in sides)
+    unknown = int(stated["xyzt_units"]) & UNIT_OF_LENGTH == 0
+    return (first, second, third), [NO_UNIT] if unknown and min(first, second) > 0 else []
+
+
+def _inflate(content: bytes, name: str) -> bytes:
+    """The bytes of a NIfTI file, unzipped where need be but never beyond MAX_BYTES."""
+    if content[:2] != b"\x1f\x8b":
+        return content
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            plain = file.read(MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error):
+        raise InputError(f"{name} is a damaged gzip file; compress or download it again.") from None
+    if len(plain) > MAX_BYTES:
+        raise InputError(f"{name} unpacks to more than {MAX_BYTES // 2**20} MB; give a smaller volume.")
+    if not looks_like_nifti(plain[:4]) or plain[:2] == b"\x1f\x8b":
+        raise InputError(f"{name} is a gzip file but not a NIfTI volume; give PNG, JPEG, TIFF, .npy, DICOM or NIfTI.")
+    return plain

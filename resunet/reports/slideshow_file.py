@@ -1,0 +1,132 @@
+"""The slideshow: slides in one HTML file that plays by itself, in a browser or from a disk, without a network."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from resunet.catalogue import FLAGSHIP
+from resunet.charts.overlay import PREDICTED, TRUTH, Picture, Window, head_mask, heat_over, outline, render
+from resunet.charts.style import model_colour
+from resunet.data.samples import Sample
+from resunet.evaluation.definitions import LABELS
+from resunet.evaluation.evaluation import Evaluation
+from resunet.inference.pipeline import Prediction
+from resunet.inference.verdict import percent
+from resunet.reports.case_report import score_slice, verdict
+
+TEMPLATE = Path(__file__).with_suffix(".html")
+TURNING_HEAD = Path(__file__).with_name("turning_head.webp")  # made by docs/turning_head.py
+PICTURE = 640  # pixels, side of a slice on a slide
+JPEG_QUALITY = 90
+SHOWN = ("volume_dice_mean", "tumour_slice_dice", "lesion_sensitivity_q1")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a slide: a share in [0, 1] with its interval."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    colour: str
+    is_marked: bool = False
+
+
+class Step(NamedTuple):
+    """One picture of a slide, as data URI, with its title and caption."""
+
+    picture: str
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Slide:
+    """One slide: a title over a figure, a sentence, pictures that follow one another, or bars.
+
+    Attributes:
+        steps: pictures with titles of their own, shown one after the other.
+    """
+
+    title: str
+    text: str = ""
+    figure: str = ""
+    note: str = ""
+    steps: tuple[Step, ...] = ()
+    bars: tuple[Bar, ...] = field(default=())
+
+
+def slideshow_html(slides: Sequence[Slide]) -> str:
+    """The whole slideshow as one HTML document with its pictures inside."""
+    data = json.dumps([asdict(slide) for slide in slides]).replace("</", "<\\/")
+    return TEMPLATE.read_text(encoding="utf-8").replace("/*SLIDES*/[]", data)
+
+
+def case_slide(sample: Sample, prediction: Prediction) -> Slide:
+    """A bundled sample on its way through both stages, to the verdict and the true outline."""
+    plain = render(sample.image, "FLAIR", Window(), PICTURE)
+    grad_cam = heat_over(plain, prediction.grad_cam * head_mask(sample.image), 0.7)
+    finding, _, figures = verdict(prediction).partition(". ")
+    steps = [
+        Step(
+            _data_uri(plain), "Is there a tumour?", "A slice goes in." + (" This one is simulated." if sample.simulated else "")
+        ),
+        Step(
+            _data_uri(grad_cam), "Is there a tumour?", f"Stage 1: P(tumour) {percent(prediction.p_tumour)}. Bright: evidence."
+        ),
+    ]
+    outlined = outline(plain, prediction.mask, PREDICTED)
+    steps.append(Step(_data_uri(outlined), finding, figures))
+    if sample.mask.any():
+        score = score_slice(prediction.mask, sample.mask).dice
+        both = outline(outline(plain, sample.mask, TRUTH), prediction.mask, PREDICTED)
+        steps.append(Step(_data_uri(both), f"{finding}. Dice {score:.2f}", "Orange: outlined. Blue: the true outline."))
+    return Slide("", steps=tuple(steps))
+
+
+def head_slide() -> Slide:
+    """The bundled examination, turning, with what the volume model outlines in it."""
+    picture = f"data:image/webp;base64,{base64.b64encode(TURNING_HEAD.read_bytes()).decode()}"
+    text = "A whole examination, simulated. Orange is what the volume model outlines, slice by slice."
+    return Slide("", steps=(Step(picture, "From slices to a head", text),) * 2)
+
+
+def finding_slides(evaluation: Evaluation) -> list[Slide]:
+    """The main figures of a model, one per slide, with interval and n."""
+    slides = []
+    for name in SHOWN:
+        figure = evaluation.summary["metrics"][name]
+        interval = f"95 % interval {figure['low']:.2f} to {figure['high']:.2f}"
+        note = f"{interval}, n = {figure['n']:,} {figure['unit']}s, {evaluation.display_name}"
+        slides.append(Slide("On patients it has never seen", LABELS[name], f"{figure['value']:.2f}", note))
+    return slides
+
+
+def comparison_slide(evaluations: Mapping[str, Evaluation]) -> Slide:
+    """Mean volume Dice of every model, best first."""
+    figures = {name: evaluation.summary["metrics"]["volume_dice_mean"] for name, evaluation in evaluations.items()}
+    ordered = sorted(figures, key=lambda name: -figures[name]["value"])
+    bars = tuple(
+        Bar(
+            evaluations[name].display_name, figure["value"], figure["low"], figure["high"], model_colour(name), name == FLAGSHIP
+        )
+        for name in ordered
+        for figure in [figures[name]]
+    )
+    note = f"n = {figures[ordered[0]]['n']} patients, 95 % intervals"
+    return Slide("Trained on the same data, measured on the same patients", LABELS["volume_dice_mean"], note=note, bars=bars)
+
+
+def _data_uri(picture: Picture) -> str:
+    stored = np.ascontiguousarray(picture[..., ::-1])
+    content = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"

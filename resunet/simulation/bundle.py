@@ -1,0 +1,75 @@
+"""The bundled samples, drawn: two dozen slices over all difficulties and two whole examinations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from resunet.data.samples import INDEX, SAMPLES, VOLUMES
+from resunet.files import atomic_path, write_text
+from resunet.reading.formats.nifti import nifti_on_grid
+from resunet.reading.volume_scan import Volume
+from resunet.simulation.patient import Patient
+
+# Seeds were picked by eye for variety, some of them hard.
+SLICES: dict[str, tuple[int, ...]] = {
+    "typical": (7, 4, 12),
+    "large": (2, 4, 11),
+    "small": (2, 8, 10, 4, 12, 6),
+    "faint": (6, 5, 11),
+    "cavity": (4, 11, 6),
+    "none": (10, 9, 12, 3, 5, 2),
+}
+EXAMINATIONS: dict[str, tuple[str, int, tuple[str, ...]]] = {  # kind, seed, and the sequences that are kept
+    "tumour": ("large", 4, ("t1", "flair", "t1ce", "mask")),
+    "healthy": ("none", 10, ("flair",)),
+}
+SIDE, PIXEL, THICKNESS = 256, 0.88, 4  # of a slice: pixels, and millimetres
+SIZE, LEVELS, DISTANCE = (192, 224), (-70, 92), 3  # of an examination: pixels of 1 mm, and millimetres from foot to head
+
+
+def write_samples(folder: Path = SAMPLES) -> tuple[int, int]:
+    """Simulate the chosen samples into `folder`: images/, masks/, index.csv and volumes/. Returns how many slices and volumes.
+
+    Raises:
+        InputError: the template is not installed.
+    """
+    rows = ["name,kind,seed,tumour_pixels"]
+    for kind, seeds in SLICES.items():
+        for number, seed in enumerate(seeds, start=1):
+            patient = Patient(kind, seed)
+            images, mask = patient.examine([patient.best_level()], (SIDE, SIDE), PIXEL, THICKNESS)
+            _write_png(folder / "images" / f"{kind}_{number}.png", _upright(images[:, :, 0])[..., ::-1])
+            _write_png(folder / "masks" / f"{kind}_{number}.png", _upright(mask[:, :, 0]).astype(np.uint8) * 255)
+            rows.append(f"{kind}_{number},{kind},{seed},{int(mask.sum())}")
+    write_text(folder / INDEX, "\n".join(rows) + "\n")
+    for name, (kind, seed, endings) in EXAMINATIONS.items():
+        levels = np.arange(LEVELS[0], LEVELS[1] + 1, DISTANCE)
+        images, mask = Patient(kind, seed).examine(levels, SIZE, 1.0, DISTANCE)
+        voxels = {"t1": images[..., 0], "flair": images[..., 1], "t1ce": images[..., 2], "mask": mask.astype(np.uint8)}
+        affine = np.diag([1.0, 1.0, DISTANCE, 1.0])
+        affine[:3, 3] = [-(SIZE[0] - 1) / 2, -(SIZE[1] - 1) / 2, LEVELS[0]]
+        for ending in endings:
+            _write_nifti(folder / VOLUMES / name / f"simulated_{name}_{ending}.nii.gz", voxels[ending], affine)
+    return len(rows) - 1, len(EXAMINATIONS)
+
+
+def _upright(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(I, J, ...) as rows from the front and columns from the patient's right."""
+    return np.ascontiguousarray(plane.swapaxes(0, 1)[::-1, ::-1])
+
+
+def _write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def _write_nifti(path: Path, voxels: npt.NDArray[np.uint8], affine: npt.NDArray[np.float64]) -> None:
+    content = nifti_on_grid(Volume(path.name, voxels[..., None], affine), voxels)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
