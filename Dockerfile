@@ -4,8 +4,7 @@ FROM python:3.12-slim
 RUN pip install --no-cache-dir uv==0.13.9 && useradd --create-home --uid 1000 app
 WORKDIR /home/app/demo
 COPY requirements.txt pyproject.toml ./
-# PyTorch trains and exports; the app does without it (docs/deploy.md).
-RUN grep -vE "^(torch|torchvision|onnx|safetensors)==" requirements.txt > server.txt && uv pip install --system --no-cache -r server.txt
+RUN uv pip install --system --no-cache -r requirements.txt
 COPY --chown=app app.py ./
 COPY --chown=app .streamlit .streamlit
 COPY --chown=app resunet resunet

@@ -46,7 +46,7 @@ $(VENV)/run.stamp: requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp pyproject.toml
+$(VENV)/dev.stamp: requirements-dev.txt requirements-train.txt $(VENV)/run.stamp pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("test", "val", "train", "all", "buda10", "cross_validated")
 SPLIT_HELP = "all: every patient found; cross_validated: the union of the folds' test splits, without data"
+TRAINING = ("torch", "torchvision", "onnx", "safetensors")  # packages that the app does without
 DESCRIPTION = "Brain-tumour segmentation in two stages: a ResNet-50 gate and a ResUNet."
 
 
@@ -141,6 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options) or 0)
     except InputError as error:
         print(f"resunet: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in TRAINING:
+            raise
+        print(f"resunet: This command needs {error.name}; run pip install -r requirements-train.txt.", file=sys.stderr)
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

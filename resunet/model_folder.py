@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -146,24 +147,11 @@ class ModelConfig:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> ModelConfig:
-        """From the JSON object. Raises KeyError, TypeError or ValueError where it is not one that this version writes."""
-        if not re.fullmatch(r"\w[\w.-]*", str(content["name"])):
-            raise ValueError(f"'{content['name']}' is no name for a model")  # it becomes a folder's
-        nested: dict[str, Any] = {
-            "data_set": DataSetDescription.parse(content["data_set"]),
-            "classes": tuple(content.get("classes", ())),
-            "patients": {split: tuple(names) for split, names in content["patients"].items()},
-            "input_size": int(content["input_size"]),
-            "threshold": float(content["threshold"]),
-            "postprocessing": CleanUp(**content["postprocessing"]),
-            "calibration": Calibration(**{name: float(value) for name, value in content["calibration"].items()}),
-            "gate": Gate(**content["gate"]) if content["gate"] else None,
-        }
-        if latency := content.get("latency"):
-            nested["latency"] = Latency(**latency)
-        if fusion := content["fusion"]:
-            nested["fusion"] = Fusion(**{**fusion, "members": tuple(fusion["members"]), "shares": tuple(fusion["shares"])})
-        return cls(**{**content, **nested})
+        """From the JSON object; unknown fields are left out. Raises ValueError where it is not one that this version reads."""
+        config = msgspec.convert(content, cls)
+        if not re.fullmatch(r"\w[\w.-]*", config.name):
+            raise ValueError(f"'{config.name}' is no name for a model")  # it becomes a folder's
+        return config
 
 
 @dataclass(frozen=True)
@@ -194,7 +182,7 @@ class ModelFolder:
         content = self._json(self.path / CONFIG_FILE)
         try:
             return ModelConfig.parse(content)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except ValueError as error:
             raise InputError(f"{self.path / CONFIG_FILE} is not a configuration that this version writes ({error}).") from error
 
     def write_config(self, config: ModelConfig) -> None:

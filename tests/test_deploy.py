@@ -28,6 +28,12 @@ def test_every_package_is_pinned_and_its_hashes_are_there():
     assert len(blocks) >= len(hashed) and all("--hash=sha256:" in block for block in blocks)
 
 
+def test_the_app_installs_without_pytorch():
+    wanted, training = pinned("requirements.txt"), pinned("requirements-train.txt")
+    assert not {"torch", "torchvision", "onnx", "safetensors"} & pinned("requirements-hashed.txt").keys()
+    assert {"torch", "torchvision", "onnx", "safetensors"} <= training.keys() and not training.keys() & wanted.keys()
+
+
 def test_the_container_copies_what_is_there_and_does_not_run_as_root():
     lines = (REPOSITORY / "Dockerfile").read_text().splitlines()
     copied = [word for line in lines if line.startswith("COPY") for word in line.split()[1:-1] if not word.startswith("--")]
@@ -56,7 +62,7 @@ def test_the_example_of_secrets_is_what_the_app_reads(monkeypatch: pytest.Monkey
 
 @pytest.mark.slow
 def test_the_installed_package_has_all_that_it_needs(tmp_path: Path):
-    for name in ("pyproject.toml", "README.md", "requirements.txt"):
+    for name in ("pyproject.toml", "README.md", "requirements.txt", "LICENSE"):
         shutil.copy(REPOSITORY / name, tmp_path)
     shutil.copytree(REPOSITORY / "resunet", tmp_path / "resunet", ignore=shutil.ignore_patterns("__pycache__"))
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "."]

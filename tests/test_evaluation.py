@@ -8,7 +8,7 @@ import pytest
 import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from scipy import ndimage
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error, binary_f1_score, binary_jaccard_index
 
 from resunet.catalogue import FLAGSHIP, find_model
@@ -19,6 +19,7 @@ from resunet.evaluation.aggregate import (
     Resampling,
     calibration_error,
     gate_slices,
+    ranking_scores,
     rates_at,
     summarise_classification,
     summarise_segmentation,
@@ -226,12 +227,28 @@ def test_calibration_error_equals_torchmetrics_on_the_positive_class():
     probability = rng.random(4000)
     truth = rng.random(4000) < probability**1.5
     positive = probability > 0.5  # torchmetrics bins the winning class; above one half that is the positive one
-    ours = calibration_error(truth[positive], probability[positive])
+    ours = calibration_error(truth[positive], probability[positive], np.ones((1, positive.sum())))[0]
     theirs = binary_calibration_error(
         torch.from_numpy(probability[positive]), torch.from_numpy(truth[positive]).int(), n_bins=10, norm="l1"
     )
     assert ours == pytest.approx(theirs.item(), abs=1e-6)
-    assert calibration_error(np.array([True, False]), np.array([1.0, 0.0])) == 0.0
+    assert calibration_error(np.array([True, False]), np.array([1.0, 0.0]), np.ones((1, 2))) == 0.0
+
+
+def test_ranking_scores_equal_scikit_learn_under_every_weight():
+    rng = np.random.default_rng(4)
+    truth, probability = rng.random(300) < 0.4, np.round(rng.random(300), 2)  # many ties
+    weights = rng.integers(0, 4, (600, 300)).astype(float)
+    auroc, precision = ranking_scores(truth, probability, weights)
+    for row in range(0, 600, 60):
+        known = weights[row] > 0
+        expected = (
+            score(truth[known], probability[known], sample_weight=weights[row][known])
+            for score in (roc_auc_score, average_precision_score)
+        )
+        assert (auroc[row], precision[row]) == pytest.approx(tuple(expected), abs=1e-12)
+    nothing = ranking_scores(truth, probability, np.where(truth, 1.0, 0.0)[None])
+    assert np.isnan(nothing).all()
 
 
 def test_clean_up_keeps_what_it_should():

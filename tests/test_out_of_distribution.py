@@ -51,7 +51,7 @@ def test_fitting_tells_the_training_slices_from_pictures_and_writes_them_down(ka
         if file.is_file() and file.name != DETECTOR:
             shutil.copy(file, tmp_path)
     folder, splits = ModelFolder(tmp_path), open_splits(kaggle)
-    assert Stage1(folder)._familiarity is None
+    assert Stage1(folder)._detector is None
     fitted = fit_detector(folder, splits.train, splits.val, pictures=40)
     stored = OutOfDistributionDetector.of(folder)
     assert stored is not None and (folder.path / DETECTOR).stat().st_size < 10_000
@@ -61,7 +61,7 @@ def test_fitting_tells_the_training_slices_from_pictures_and_writes_them_down(ka
     np.testing.assert_allclose(stored.score(others), fitted.score(others), rtol=0.02, atol=0.2)
     assert np.median(stored.score(others)) > stored.limit > np.median(stored.score(known))
     (folder.path / DETECTOR).write_bytes(b"nonsense")
-    with pytest.raises(InputError, match=r"detector\.npz"):
+    with pytest.raises(InputError, match=r"out_of_distribution\.npz"):
         Stage1(folder)
 
 

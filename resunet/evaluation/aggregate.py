@@ -20,6 +20,7 @@ from resunet.evaluation.overlap import Array, FloatArray, dice, iou, ratio, volu
 RESAMPLES = 2000
 SEED = 2025
 ECE_BINS = 10
+CHUNK = 256  # resamples at a time
 KEPT_DRAWS = 8  # 1.6 MB each for 100 patients
 
 
@@ -160,19 +161,43 @@ def summarise_classification(
     """Stage 1's metrics by name for a table with patient, tumour_pixels, p_tumour."""
     resampling = resampling or Resampling.of_patients(slices["patient"].nunique())
     figures = figures_at(slices, threshold, resampling)
-    from sklearn.metrics import average_precision_score, roc_auc_score  # 58 MB with SciPy's statistics; few screens need it
-
     truth, probability = slices["tumour_pixels"].to_numpy() > 0, slices["p_tumour"].to_numpy(float)
-    patients = _numbered(slices)
-    for name, score in (("auroc", roc_auc_score), ("auprc", average_precision_score), ("ece", calibration_error)):
-        draws = [
-            float(score(truth, probability, sample_weight=weights)) if 0 < weights[truth].sum() < weights.sum() else np.nan
-            for weights in resampling.weights[:, patients]
-        ]
+    weights = np.vstack((np.ones(len(slices)), resampling.weights[:, _numbered(slices)]))
+    auroc, auprc = ranking_scores(truth, probability, weights)
+    ece = np.where(np.isfinite(auroc), calibration_error(truth, probability, weights), np.nan)
+    for name, (value, *draws) in {"auroc": auroc, "auprc": auprc, "ece": ece}.items():
         low, high = resampling.interval(np.array(draws))
-        value = float(score(truth, probability)) if 0 < truth.sum() < len(truth) else float("nan")
-        figures[name] = {"value": value, "low": low, "high": high, "n": len(slices), "unit": "slice"}
+        figures[name] = {"value": float(value), "low": low, "high": high, "n": len(slices), "unit": "slice"}
     return figures
+
+
+def ranking_scores(truth: Array, probability: Array, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Area under the ROC curve and average precision, each once per row of weights; NaN where one class has no weight.
+
+    The same numbers as scikit-learn's `roc_auc_score` and `average_precision_score`, for all resamples at once.
+
+    Args:
+        truth: (N,) bool.
+        probability: (N,).
+        weights: (R, N) >= 0.
+
+    Returns:
+        Both (R,).
+    """
+    order = np.argsort(-probability, kind="stable")
+    starts = np.flatnonzero(np.diff(probability[order], prepend=np.inf))  # of the runs of equal probability
+    auroc, precision = np.empty(len(weights)), np.empty(len(weights))
+    for first in range(0, len(weights), CHUNK):
+        ordered = weights[first : first + CHUNK, order]
+        positive = np.add.reduceat(ordered * truth[order], starts, axis=1)
+        negative = np.add.reduceat(ordered * ~truth[order], starts, axis=1)
+        hits, false_alarms = positive.cumsum(axis=1), negative.cumsum(axis=1)
+        positives, negatives = hits[:, -1], false_alarms[:, -1]
+        auroc[first : first + CHUNK] = ratio((negative * (hits - positive / 2)).sum(axis=1), positives * negatives)
+        precisions = ratio(hits, hits + false_alarms, 0.0)
+        average = ratio((positive * precisions).sum(axis=1), positives)
+        precision[first : first + CHUNK] = np.where(negatives > 0, average, np.nan)
+    return auroc, precision
 
 
 def figures_at(slices: pd.DataFrame, threshold: float, resampling: Resampling | None = None) -> dict[str, dict[str, Any]]:
@@ -205,12 +230,19 @@ def rates_at(slices: pd.DataFrame, threshold: float) -> dict[str, float]:
     }
 
 
-def calibration_error(truth: Array, probability: Array, sample_weight: Array | None = None) -> float:
-    """Expected calibration error (Guo et al., ICML 2017) of the positive class, ECE_BINS bins of equal width."""
-    weights = np.ones(len(truth)) if sample_weight is None else sample_weight
+def calibration_error(truth: Array, probability: Array, weights: FloatArray) -> FloatArray:
+    """Expected calibration error (Guo et al., ICML 2017) of the positive class, ECE_BINS bins of equal width.
+
+    Args:
+        truth, probability: (N,).
+        weights: (R, N).
+
+    Returns:
+        (R,), one error per row of weights.
+    """
     bins = np.minimum((probability * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = np.bincount(bins, weights * (truth.astype(float) - probability), minlength=ECE_BINS)
-    return float(np.abs(gaps).sum() / weights.sum())
+    gaps = (truth.astype(float) - probability)[:, None] * (bins[:, None] == np.arange(ECE_BINS))
+    return np.asarray(np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1), np.float64)
 
 
 def dice_figures(dice: Array) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def summarise_kinds(slices: pd.DataFrame) -> dict[str, dict[str, Any]]:
     figures["kind_sensitivity_mean"] = patient_figure(right * weight, weight, patients, len(slices), "slice")
     shares = probabilities(slices)[1].max(axis=1)
     figures["kind_ece"] = {
-        "value": calibration_error(right, shares),
+        "value": float(calibration_error(right, shares, np.ones((1, len(right))))[0]),
         "low": float("nan"),
         "high": float("nan"),
         "n": len(slices),

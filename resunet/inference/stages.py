@@ -39,8 +39,8 @@ class Judgement(NamedTuple):
     Attributes:
         p_tumour: calibrated probability that it shows a tumour, in [0, 1].
         grad_cam: (FRAME, FRAME) float32, scaled to its maximum; all 0 where there is no evidence.
-        ood_score: above 0 for a picture unlike the training slices, as `OutOfDistributionDetector` scores it; NaN where the folder has
-            no such file, or the slice too few grey levels to tell.
+        ood_score: above 0 for a picture unlike the training slices, as `OutOfDistributionDetector` scores it; NaN where the
+            folder has no such file, or the slice too few grey levels to tell.
     """
 
     p_tumour: float

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-from torch import nn
+try:
+    import torch
+    from torch import nn
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"Networks need PyTorch ({error.name} is missing); run pip install -r requirements-train.txt.", name=error.name
+    ) from None
 
 from resunet.errors import InputError
 from resunet.model_folder import ModelFolder

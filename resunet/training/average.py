@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import copy
-
-import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+TensorList = tuple[Tensor, ...] | list[Tensor]
 
 
-class WeightAverage:
-    """A copy of a model that follows it.
+def averaged(model: nn.Module, decay: float) -> AveragedModel:
+    """A copy of a model that follows it by `update_parameters`.
 
-    The decay grows to its full value over the first updates, so that weights still near chance are soon forgotten. How many
-    updates there were is the caller's to know: asking the device for it would make each step wait.
+    The decay grows to its full value over the first updates, so that weights still near chance are soon forgotten.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.module = copy.deepcopy(model).eval().requires_grad_(False)
-        self.decay = decay
-        self._pairs = list(zip(_tensors(self.module), _tensors(model), strict=True))
+    def follow(averages: TensorList, current: TensorList, updates: Tensor | int) -> None:
+        count = int(updates)
+        get_ema_multi_avg_fn(min(decay, (1 + count) / (10 + count)))(averages, current, updates)
 
-    @torch.no_grad()
-    def update(self, updates: int) -> None:
-        """Follow the model by one step; `updates` counts those before."""
-        decay = min(self.decay, (1 + updates) / (10 + updates)) if updates else 0.0
-        averaged, current = ([pair[side] for pair in self._pairs if pair[0].is_floating_point()] for side in (0, 1))
-        get_ema_multi_avg_fn(decay)(averaged, current, torch.tensor(updates))
-        for average, tensor in self._pairs:
-            if not average.is_floating_point():
-                average.copy_(tensor)
-
-
-def _tensors(model: nn.Module) -> list[Tensor]:
-    return [*model.parameters(), *model.buffers()]
+    average = AveragedModel(model, multi_avg_fn=follow, use_buffers=True)
+    average.module.eval().requires_grad_(False)
+    return average

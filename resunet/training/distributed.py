@@ -1,4 +1,4 @@
-"""Several processes: joining the group that torchrun set up, statistics over the whole batch, gathering results."""
+"""Several processes: joining the group that torchrun set up, gathering results."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
+from torch import distributed
 
 T = TypeVar("T")
 
@@ -55,42 +54,3 @@ def wait_for_all() -> None:
     """Return when every process has got here."""
     if world() > 1:
         distributed.barrier()
-
-
-class WholeBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation over the batch of all processes, so that n processes train what one would.
-
-    torch's SyncBatchNorm does this on GPUs only; this one takes any backend with a differentiable sum.
-    """
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (B, C, H, W), normalised in training by mean and variance over the batches of all processes."""
-        if not self.training or world() == 1:
-            return super().forward(features)
-        values = features.float()
-        ones = torch.ones_like(values[:, :1])
-        sums = torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), ones.sum()[None]])
-        sums = all_reduce(sums)
-        total, squares, count = sums[: self.num_features], sums[self.num_features : -1], sums[-1]
-        mean = total / count
-        variance = squares / count - mean.square()
-        self._follow(mean.detach(), variance.detach() * count / (count - 1))
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        shift = self.bias - mean * scale
-        return (values * scale[:, None, None] + shift[:, None, None]).to(features.dtype)
-
-    @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
-        self.num_batches_tracked += 1
-        momentum = self.momentum or 0.1
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(variance, momentum)
-
-
-def with_whole_batch_norm(module: nn.Module) -> nn.Module:
-    """Turn every BatchNorm2d of `module` into WholeBatchNorm, in place, keeping its parameters."""
-    for child in module.modules():
-        if type(child) is nn.BatchNorm2d:
-            child.__class__ = WholeBatchNorm
-    return module

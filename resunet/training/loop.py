@@ -26,9 +26,9 @@ from resunet.models import build_model
 from resunet.models.classifier import AuxiliaryMaskHeads, ResNet50Classifier
 from resunet.models.resunet_lite import ResUNetLite
 from resunet.models.unet_plus_plus import DeepSupervision
-from resunet.training.average import WeightAverage
+from resunet.training.average import averaged
 from resunet.training.devices import compute_dtype, default_device, mixed_precision
-from resunet.training.distributed import mean_over_processes, rank, wait_for_all, with_whole_batch_norm, world
+from resunet.training.distributed import mean_over_processes, rank, wait_for_all, world
 from resunet.training.publish import describe_run, publish_best
 from resunet.training.recipes import Recipe
 from resunet.training.sampling import FRAME, Batch, TrainingSlices, epoch_plan
@@ -84,7 +84,7 @@ class Trainer:
         torch.backends.cudnn.benchmark = on_gpu  # depthwise convolutions are slow without
         torch.manual_seed(self.recipe.seed)
         self.model = self._build().to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = WeightAverage(self.model, self.recipe.ema_decay)
+        self.average = averaged(self.model, self.recipe.ema_decay)
         rate = torch.tensor(self.recipe.learning_rate, device=self.device) if on_gpu else self.recipe.learning_rate
         self.optimiser = optim.AdamW(self.model.parameters(), lr=rate, weight_decay=self.recipe.weight_decay, capturable=on_gpu)
         self._length = (self.recipe.sequence,) if self.recipe.sequence > 1 else ()
@@ -104,14 +104,14 @@ class Trainer:
             model = AuxiliaryMaskHeads(model)
         elif self.recipe.deep_supervision:
             model = DeepSupervision(model)
-        if world() > 1:
-            with_whole_batch_norm(model)
+        if world() > 1 and self.device.type == "cuda":  # torch has no such norm for processors: there each half is its own
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return model
 
     def resume(self) -> None:
         """Go back to the last checkpoint of the run folder, if there is one."""
         if (self.run.path / CHECKPOINT).exists():
-            self.progress = load_checkpoint(self.run.path / CHECKPOINT, self.model, self.average.module, self.optimiser)
+            self.progress = load_checkpoint(self.run.path / CHECKPOINT, self.model, self.average, self.optimiser)
 
     def fit(self) -> None:
         """Train from where `progress` stands to the last epoch or to early stopping."""
@@ -141,7 +141,7 @@ class Trainer:
         for batch in self._batches(slices):
             done = progress.epoch * self.recipe.steps_per_epoch + progress.step
             self._set_rate(learning_rate(self.recipe, done))
-            losses += self._step(batch, done)
+            losses += self._step(batch)
             progress.step += 1
             bar.update()
             if progress.step % CHECKPOINT_STEPS == 0 and progress.step < self.recipe.steps_per_epoch:
@@ -159,10 +159,10 @@ class Trainer:
             else:
                 group["lr"] = rate
 
-    def _step(self, batch: Batch, done: int) -> Tensor:
-        """One step after `done` others; returns the loss."""
+    def _step(self, batch: Batch) -> Tensor:
+        """One step; returns the loss."""
         loss = self.step(batch)
-        self.average.update(done)
+        self.average.update_parameters(self.model)
         return loss
 
     def _loss_of(self, batch: Batch) -> Tensor:
@@ -222,7 +222,7 @@ class Trainer:
 
     def _checkpoint(self) -> None:
         if rank() == 0:
-            save_checkpoint(self.run.path / CHECKPOINT, self.progress, self.model, self.average.module, self.optimiser)
+            save_checkpoint(self.run.path / CHECKPOINT, self.progress, self.model, self.average, self.optimiser)
         wait_for_all()
 
 
