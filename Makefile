@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 run: $(VENV)/run.stamp
 	RESUNET_FOLDERS=1 $(BIN)/streamlit run app.py
 
-test: lint browser
-	$(BIN)/pytest -m "not slow"
+test: lint browser test-quick
+	$(BIN)/pytest -m "browser and not slow"
 
+# A file's tests stay in one process: they share what their fixtures make.
 test-quick: $(VENV)/dev.stamp
-	$(BIN)/pytest -m "not slow and not browser"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not browser"
 
 test-slow: $(VENV)/dev.stamp
 	$(BIN)/pytest -m slow

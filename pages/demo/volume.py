@@ -6,8 +6,8 @@ import streamlit as st
 from pages.common import models
 from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
-from pages.common.volumes.segmented_volume import segmented_volume as volumes
-from pages.common.volumes.segmented_volume import volume_viewer
+from pages.common.volumes import segmented_volume as volumes
+from pages.common.volumes import volume_viewer
 from pages.common.volumes.volume_files import choose_files
 from resunet.catalogue import FLAGSHIP, VOLUME_MODEL
 from resunet.charts.chart_files import safe_csv

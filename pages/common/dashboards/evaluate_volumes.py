@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.common import loaders, models, predictions
 from pages.common.downloads import download
-from pages.common.volumes.segmented_volume import segmented_volume as volumes
+from pages.common.volumes import segmented_volume as volumes
 from resunet.charts.chart_files import safe_csv
 from resunet.data.volume_cases import VolumeCase
 from resunet.errors import InputError

@@ -10,7 +10,7 @@ import streamlit as st
 from niivue_component import niivue_viewer
 
 from pages.common.chart import chart
-from pages.common.volumes.segmented_volume import segmented_volume as volumes
+from pages.common.volumes import segmented_volume as volumes
 from resunet.charts import overlay
 from resunet.charts.volume_charts import by_slice
 from resunet.inference.volume_pipeline import VolumePrediction
