@@ -233,7 +233,7 @@ STUDY = (*PIPELINE, *ARCHITECTURES, *ABLATIONS, *T1CE_STUDY)
 TINY: dict[str, Any] = {"samples_per_epoch": 16, "batch_size": 4, "ema_decay": 0.5}
 SMOKE = (
     _variant(BASELINE, "smoke", "Smoke test", phases=(Phase(2, 64),), **TINY),
-    _variant(CLASSIFIER, "smoke_stage1", "Smoke test of stage 1", phases=(Phase(1, 64, crop=False),), **TINY),
+    _variant(CLASSIFIER_LGG, "smoke_stage1", "Smoke test of stage 1", phases=(Phase(1, 64, crop=False),), **TINY),
 )
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*STUDY, *SMOKE)}
 
