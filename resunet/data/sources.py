@@ -89,7 +89,7 @@ def find_slices(
     if split == "all":
         slices, description = all_slices(data, data_set)
     elif data is not None and no_tumour.is_no_tumour(Path(data)):
-        slices, description = list(no_tumour.split(scheme, data)[split]), no_tumour.DESCRIPTION
+        slices, description = list(no_tumour.split(scheme, data).get(split, ())), no_tumour.DESCRIPTION
     else:
         splits = open_splits(data, scheme, data_set)
         slices, description = list(splits.slices(split)), splits.description
