@@ -145,13 +145,19 @@ def test_a_configuration_survives_the_file(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"threshold": "high"}, "high"), ({"surprise": 1}, "surprise"), ({"name": None, "channels": 3}, "channels")],
+    [({"threshold": "high"}, "threshold"), ({"name": None}, "name"), ({"name": "../elsewhere"}, "elsewhere")],
 )
 def test_a_configuration_of_another_version_is_named(change: dict[str, object], words: str, tmp_path: Path):
     folder = ModelFolder(tmp_path)
     write_json(folder.path / CONFIG_FILE, asdict(model_config()) | change)
     with pytest.raises(InputError, match=f"not a configuration that this version writes .*{words}"):
         folder.config()
+
+
+def test_a_field_of_a_later_version_is_left_out(tmp_path: Path):
+    folder = ModelFolder(tmp_path)
+    write_json(folder.path / CONFIG_FILE, asdict(model_config()) | {"surprise": 1})
+    assert folder.config() == model_config()
 
 
 def test_a_configuration_says_which_split_a_patient_was_in():
