@@ -10,12 +10,12 @@ from PIL import Image
 
 from resunet.catalogue import VOLUME_MODEL
 from resunet.charts.rendering import turning_head
-from resunet.data.case import assemble, case_and_role, is_truth
 from resunet.data.samples import load_volumes
+from resunet.examination import sort_examinations
 from resunet.files import atomic_path
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.volume_pipeline import predict_volume
-from resunet.reading.readers import read_volume
+from resunet.reading.stored_file import StoredFile
 from resunet.reports.slideshow_file import TURNING_HEAD
 
 FRAMES, MILLISECONDS, ENLARGED, QUALITY = 48, 90, 3, 70
@@ -23,9 +23,8 @@ FRAMES, MILLISECONDS, ENLARGED, QUALITY = 48, 90, 3, 70
 
 def main() -> None:
     """Predict, render and write the animation."""
-    files = {name: content for name, content in load_volumes()["tumour"].items() if not is_truth(name)}
-    roles = {case_and_role(name)[1]: read_volume(content, name) for name, content in files.items()}
-    volume = assemble("sample", {role: read for role, read in roles.items() if role is not None})
+    files = [StoredFile.in_memory(name, content) for name, content in load_volumes()["tumour"].items()]
+    volume = sort_examinations(files)[0].volume()
     prediction = predict_volume(TumourPipeline.load(VOLUME_MODEL), volume)
     assert volume.axial_sides is not None
     frames = turning_head(volume.axial()[..., 1], prediction.axial_mask, volume.axial_sides, FRAMES)

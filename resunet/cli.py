@@ -210,7 +210,7 @@ def _train(options: argparse.Namespace) -> None:
         train(recipe, options.data, options.out or Path("runs") / recipe.name, options.resume)
 
 
-def _evaluate(options: argparse.Namespace) -> None:
+def _evaluate(options: argparse.Namespace) -> int:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("resunet evaluate uses all cores from one process; run it without torchrun.")
     summary, out = _commands().evaluate(options.model, options.data, options.split, options.out, _choices(options))
@@ -221,6 +221,11 @@ def _evaluate(options: argparse.Namespace) -> None:
             f"  n={figure['n']} {figure['unit']}s"
         )
     print(f"written to {out}")
+    for note in summary.get("notes", ()):
+        print(note)
+    for case, problem in summary.get("problems", {}).items():
+        print(f"{case}: {problem}", file=sys.stderr)
+    return 2 if summary.get("problems") else 0
 
 
 def _compare(options: argparse.Namespace) -> None:

@@ -17,7 +17,6 @@ from resunet.data import lgg, no_tumour
 from resunet.data.description import DataSetDescription
 from resunet.data.sources import data_set_of, find_slices, open_splits
 from resunet.data.splits import FOLDS
-from resunet.data.volume_cases import VolumeCase, cases_in
 from resunet.errors import InputError
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table, union
 from resunet.evaluation.error_breakdown import error_breakdown
@@ -33,6 +32,7 @@ from resunet.evaluation.measure import (
 )
 from resunet.evaluation.tuning import calibrate_kinds, tune_stage_1, tune_stage_2
 from resunet.evaluation.volume_scores import measure_cases, write_cases
+from resunet.examination import Examination, measurable_volumes, nifti_below
 from resunet.files import atomic_folder, write_csv, write_text
 from resunet.inference.predict_files import Choices, load_pipeline
 from resunet.inference.stages import Stage1, Stage2
@@ -64,8 +64,10 @@ def evaluate(
         raise InputError("Another threshold or gate than the model's own needs a folder of its own; add --out DIR.")
     if choices != Choices(choices.threshold) and config.task == "classification":
         raise InputError(f"{config.display_name} is a classifier, which has neither a gate nor flips; leave them out.")
-    if split == "all" and data is not None and (cases := cases_in(data)):
-        return _evaluate_volumes(folder, cases, out, choices)
+    if split == "all" and data is not None:
+        examinations, notes = measurable_volumes(nifti_below(data))
+        if examinations:
+            return _evaluate_volumes(folder, examinations, notes, out, choices)
     records, description = find_slices(data, split, config.split_scheme, data_set_of(config.data_set))
     name = _evaluation_name(config, description, split)
     if name == POST_CONTRAST:
@@ -97,7 +99,7 @@ def _evaluation_name(config: ModelConfig, description: DataSetDescription, split
 
 
 def _evaluate_volumes(
-    folder: ModelFolder, cases: list[VolumeCase], out: Path | None, choices: Choices
+    folder: ModelFolder, cases: list[Examination], notes: list[str], out: Path | None, choices: Choices
 ) -> tuple[dict[str, Any], Path]:
     """Whole volumes through both stages; returns the summary and its folder. Raises InputError."""
     if folder.config().task == "classification":
@@ -106,8 +108,8 @@ def _evaluate_volumes(
         raise InputError("The data are whole volumes, whose figures need a folder of their own; add --out DIR.")
     pipeline = load_pipeline(str(folder.path), choices)
     with tqdm(total=len(cases), desc="evaluate", unit="volume") as bar:
-        table = measure_cases(pipeline, cases, choices.tta, lambda done, _: bar.update(done - bar.n))
-    return write_cases(out, table, pipeline, folder.name), out
+        measured = measure_cases(pipeline, cases, choices.tta, lambda done, _: bar.update(done - bar.n))
+    return write_cases(out, measured, notes, pipeline, folder.name), out
 
 
 def _chosen(settings: Settings, choices: Choices) -> Settings:

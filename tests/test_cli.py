@@ -62,7 +62,7 @@ def test_predict_overwrites_no_mask_of_another_file(command: Command, tmp_path: 
     first, second = lines(command("predict", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out"))
     assert first["tumour_pixels"] == second["tumour_pixels"] > 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["a_1.png_mask.png", "b_1.png_mask.png"]
+    assert names == ["a_1_mask.png", "b_1_mask.png"]
 
 
 def test_files_of_one_stem_and_of_uids_keep_their_masks_apart(command: Command, tmp_path: Path):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from resunet.data.case import case_and_role
 from resunet.data.samples import SAMPLES, load_samples, load_volumes
 from resunet.errors import InputError
+from resunet.reading.sequences import read_name
 from resunet.simulation.growth import FRONT, grow
 from resunet.simulation.lesions import KINDS, Look
 from resunet.simulation.noise import smooth_noise
@@ -69,9 +69,9 @@ def test_noise_is_even_and_a_scanner_keeps_the_order_of_tissues():
 def test_the_bundled_examinations_are_a_case_of_three_with_its_mask_and_a_single_flair():
     volumes = load_volumes()
     assert list(volumes) == ["tumour", "healthy"]
-    assert [case_and_role(name) for name in volumes["healthy"]] == [("simulated_healthy", "flair")]
-    roles = {case_and_role(name)[1] for name in volumes["tumour"]}
-    assert roles == {"pre", "flair", "post", None} and len(volumes["tumour"]) == 4
+    assert [read_name(name)[:2] for name in volumes["healthy"]] == [("simulated_healthy", "flair")]
+    readings = [read_name(name) for name in volumes["tumour"]]
+    assert {reading.sequence for reading in readings if not reading.is_mask} == {"pre", "flair", "post"} and len(readings) == 4
     images = [nibabel.Nifti1Image.from_bytes(gzip.decompress(file)) for file in volumes["tumour"].values()]
     assert {image.shape for image in images} == {(192, 224, 55)}
     assert {image.header.get_zooms() for image in images} == {(1, 1, 3)}

@@ -196,12 +196,12 @@ def test_a_folder_of_a_series_gives_one_segmentation(command: Command, tmp_path:
     assert int((result.get_volume(segment_numbers=[1], combine_segments=True).array > 0).sum()) == line["tumour_pixels"]
 
 
-def test_several_series_are_named_by_their_descriptions_and_ct_is_refused(command: Command, tmp_path: Path):
+def test_series_of_two_studies_are_named_by_their_descriptions_and_ct_is_refused(command: Command, tmp_path: Path):
     folder = tmp_path / "head"
     folder.mkdir()
-    for words, modality in (("AX FLAIR", "MR"), ("AX / CT", "CT")):
+    for words, modality in (("AX FLAIR", "MR"), ("AX / HEAD", "CT")):
         planes = [FLAIR * share for share in (3, 4, 3)]
-        files = series(planes, [0.0, 5.0, 10.0], SeriesDescription=words, Modality=modality)
+        files = series(planes, [0.0, 5.0, 10.0], SeriesDescription=words, Modality=modality, StudyInstanceUID=f"1.{len(words)}")
         for name, content in files.items():
             (folder / f"{modality}{name}").write_bytes(content)
     done = command("predict", folder, "--out", tmp_path / "out")

@@ -10,11 +10,10 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from resunet.data.archive import read_volume_archive
+from resunet.data.archive import files_in
 from resunet.data.samples import load_volumes
-from resunet.data.volume_cases import cases_in, find_cases
-from resunet.errors import InputError
 from resunet.evaluation.volume_scores import measure_cases, summarise_cases
+from resunet.examination import measurable_volumes, nifti_below
 from tests.test_evaluate_screen import plain_text, upload, zipped
 from tests.test_evaluate_screen import screen as screen  # a fixture
 from tests.test_volumes import Bright, nifti
@@ -22,21 +21,8 @@ from tests.test_volumes import Bright, nifti
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def found(*names: str) -> dict[str, tuple[dict[str, str], str]]:
-    return {case.name: (dict(case.roles), case.mask) for case in find_cases(names, lambda name: pytest.fail(name))}
-
-
-def test_names_say_which_files_are_a_cases():
-    brats = [f"p1/p1_{ending}.nii.gz" for ending in ("flair", "t1", "t1ce", "t2", "seg")]
-    assert found(*brats) == {"p1": ({"flair": brats[0], "pre": brats[1], "post": brats[2]}, brats[4])}
-    assert found("a.nii.gz", "a_mask.nii.gz") == {"a": ({"flair": "a.nii.gz"}, "a_mask.nii.gz")}
-    assert found("d/imagesTr/a_0000.nii.gz", "d/labelsTr/a.nii.gz") == {
-        "a": ({"flair": "d/imagesTr/a_0000.nii.gz"}, "d/labelsTr/a.nii.gz")
-    }
-    assert list(found("x/a-t2f.nii", "x/a-seg.nii", "y/a-t2f.nii", "y/a-seg.nii")) == ["x/a", "y/a"]
-    assert found("a_t1.nii.gz", "a_seg.nii.gz", "b_flair.nii.gz", "__MACOSX/._c.nii", "c_mask.nii") == {}
-    with pytest.raises(InputError, match=r"a\.nii and a_flair\.nii are both the FLAIR of one case"):
-        found("a.nii", "a_flair.nii", "a_seg.nii")
+def measured(folder: Path) -> pd.DataFrame:
+    return measure_cases(Bright(), measurable_volumes(nifti_below(folder))[0]).table
 
 
 @pytest.fixture
@@ -57,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_scores_of_a_case_by_hand(folder: Path):
-    table = measure_cases(Bright(), cases_in(folder)).set_index("case")
+    table = measured(folder).set_index("case")
     ill = table.loc["ill"]
     assert ill["dice"] == pytest.approx(2 * 4 / 9) and ill["hd95_mm"] == 3.0
     assert ill["true_ml"] == pytest.approx(6 * 10 * 4 * 3 / 1000) and ill["volume_error_ml"] == pytest.approx(0.18)
@@ -73,20 +59,30 @@ def test_slices_are_no_volumes_and_a_mask_must_fit(folder: Path, tmp_path: Path)
     (tmp_path / "flat").mkdir()
     nifti(tmp_path / "flat" / "a.nii", np.ones((20, 20, 1), np.uint8), np.eye(4))
     nifti(tmp_path / "flat" / "a_mask.nii", np.ones((20, 20, 1), np.uint8), np.eye(4))
-    assert cases_in(tmp_path / "flat") == []
+    assert measurable_volumes(nifti_below(tmp_path / "flat")) == ([], [])
     nifti(folder / "ill_seg.nii.gz", np.ones((60, 60, 19), np.uint8), np.diag([1.0, 1.0, 3.0, 1.0]))
-    with pytest.raises(InputError, match=r"ill_seg\.nii\.gz lies on another grid than the FLAIR"):
-        measure_cases(Bright(), cases_in(folder))
+    cases, problems = measure_cases(Bright(), measurable_volumes(nifti_below(folder))[0])
+    assert list(cases["case"]) == ["healthy"]
+    assert problems == {"ill": "ill_seg.nii.gz lies on another grid than the FLAIR; give a mask of the same size and place."}
 
 
 def test_a_zip_file_holds_the_same_cases(folder: Path):
     content = zipped({f"top/{file.name}": file.read_bytes() for file in folder.iterdir()})
-    cases = read_volume_archive(content)
-    assert [case.name for case in cases] == ["healthy", "ill"]
-    pd.testing.assert_frame_equal(
-        measure_cases(Bright(), cases).drop(columns="seconds"),
-        measure_cases(Bright(), cases_in(folder)).drop(columns="seconds"),
-    )
+    cases, notes = measurable_volumes(files_in(content))
+    assert [case.name for case in cases] == ["healthy", "ill"] and notes == []
+    from_archive = measure_cases(Bright(), cases).table
+    pd.testing.assert_frame_equal(from_archive.drop(columns="seconds"), measured(folder).drop(columns="seconds"))
+
+
+def test_images_without_mask_and_masks_without_image_are_named(folder: Path):
+    (folder / "ill_seg.nii.gz").rename(folder / "ill_segm.nii.gz")
+    nifti(folder / "lost_seg.nii.gz", np.ones((20, 20, 20), np.uint8), np.eye(4))
+    cases, notes = measurable_volumes(nifti_below(folder))
+    assert [case.name for case in cases] == ["healthy"]
+    assert notes == [
+        "Left out, without a mask: ill_flair, ill_segm.",
+        "Left out, a mask without an image: lost_seg.",
+    ]
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from resunet.data.samples import load_samples
-from resunet.data.stack import numbered_slices, stacked
 from resunet.errors import InputError
 from resunet.reading.sandbox import SandboxedDecoder
 from resunet.reading.scan import Scan
+from resunet.reading.stack import stacked
 from tests.conftest import REPOSITORY
 from tests.test_evaluate_screen import plain_text, zipped
 from tests.test_series import series
@@ -52,9 +52,7 @@ def dropped(files: dict[str, bytes]) -> AppTest:
     return app
 
 
-def test_a_patients_slices_are_in_the_order_of_their_numbers():
-    names = ["p_10.tif", "p_2.tif", "p_2_mask.tif", "q_1.png", "plan.tif"]
-    assert numbered_slices(names) == {"p": ["p_2.tif", "p_10.tif"], "q": ["q_1.png"]}
+def test_slices_are_stacked_from_foot_to_head():
     planes = [np.full((20, 30, 3), number, np.uint8) for number in range(4)]
     volume = stacked("p", [Scan("a", plane[None]) for plane in planes])
     assert volume.shape == (30, 20, 4) and volume.sides is None

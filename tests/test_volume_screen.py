@@ -70,7 +70,7 @@ def test_what_cannot_be_used_gets_one_sentence(case: list[Path], tmp_path: Path)
     (tmp_path / "picture.nii").write_bytes(b"\x89PNG\r\n")
     for files, sentence in (
         ([tmp_path / "broken.nii.gz"], "is a damaged gzip file"),
-        ([tmp_path / "picture.nii"], "picture.nii is no NIfTI file and belongs to no series; give NIfTI files"),
+        ([tmp_path / "picture.nii"], "picture.nii is not a NIfTI file"),
         ([truth], "is a map of labels, not an image"),
         ([post, truth], "None of the files is the FLAIR"),
     ):

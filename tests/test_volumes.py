@@ -13,14 +13,12 @@ import numpy as np
 import pytest
 
 from resunet.catalogue import VOLUME_MODEL, find_model
-from resunet.data.case import assemble, case_and_role, group_cases
 from resunet.data.samples import load_samples
 from resunet.data.slices import by_patient
 from resunet.data.sources import all_slices, open_splits
 from resunet.data.transforms import normalise
 from resunet.errors import InputError
 from resunet.inference.framing import FILLED, Window, window_of
-from resunet.inference.items import items_of
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.predict_files import Choices, predict_case
 from resunet.inference.predict_volumes import segment_case
@@ -28,6 +26,7 @@ from resunet.inference.stages import ProbabilityMap, Stage2
 from resunet.inference.volume_pipeline import neighbour_step, predict_volume
 from resunet.inference.windows import WINDOW
 from resunet.model_folder import CleanUp
+from resunet.reading.channels import assemble
 from resunet.reading.formats.nifti import nifti_on_grid
 from resunet.reading.readers import read_volume
 from resunet.reading.scan import NO_SPACING, ONE_CHANNEL
@@ -149,32 +148,6 @@ def test_small_heads_fill_the_frame_and_others_are_left_alone():
     assert window_of(tall, aspect=2.0) == Window(0, 120, 0, 240)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("pat0001_flair.nii.gz", ("pat0001", "flair")),
-        ("BraTS-GLI-00001-000-t2f.nii.gz", ("BraTS-GLI-00001-000", "flair")),
-        ("BraTS-GLI-00001-000-t1n.nii.gz", ("BraTS-GLI-00001-000", "pre")),
-        ("BraTS-GLI-00001-000-t1c.nii.gz", ("BraTS-GLI-00001-000", "post")),
-        ("TCGA-02-0003_T1GD.nii", ("TCGA-02-0003", "post")),
-        ("case_0000.nii.gz", ("case", "flair")),
-        ("pat0001_seg.nii.gz", ("pat0001", None)),
-        ("head.nii", ("head", None)),
-    ],
-)
-def test_names_say_which_sequence(name: str, expected: tuple[str, str | None]):
-    assert case_and_role(name) == expected
-
-
-def test_files_of_a_case_are_taken_together(tmp_path: Path):
-    names = ["a_flair.nii.gz", "a_t1.nii.gz", "a_seg.nii.gz", "b_flair.nii.gz", "c_t1.nii.gz", "d.png"]
-    files = [tmp_path / name for name in names]
-    items = {item.name: set(item.roles) for item in items_of(files)}
-    assert items == {"a": {"flair", "pre"}, "b_flair": {"flair"}, "c_t1": {"flair"}, "d": set()}
-    with pytest.raises(InputError, match=r"are both the FLAIR of a; assign them with --case"):
-        group_cases([*files, tmp_path / "a-t2f.nii.gz"])
-
-
 def smooth(shape: tuple[int, int, int], sides: tuple[float, float, float]) -> np.ndarray:
     """A function of the place in millimetres, sampled on a grid."""
     places = np.meshgrid(*(np.arange(count) * side for count, side in zip(shape, sides, strict=True)), indexing="ij")
@@ -269,15 +242,15 @@ def test_a_case_on_the_command_line(command: Command, head: np.ndarray, tmp_path
 
 
 def test_the_command_line_refuses_what_it_cannot_place(command: Command, tmp_path: Path):
-    nifti(tmp_path / "seg_map.nii", np.arange(32 * 32 * 4).reshape(32, 32, 4).astype(np.uint8) % 3)
+    nifti(tmp_path / "atlas.nii", np.arange(32 * 32 * 4).reshape(32, 32, 4).astype(np.uint8) % 3)
     for arguments, sentence in (
-        (["--case", f"t1={tmp_path / 'seg_map.nii'}"], "is not pre=FILE, flair=FILE or post=FILE"),
-        (["--case", f"pre={tmp_path / 'seg_map.nii'}"], "A case needs its FLAIR"),
+        (["--case", f"t1={tmp_path / 'atlas.nii'}"], "is not pre=FILE, flair=FILE or post=FILE"),
+        (["--case", f"pre={tmp_path / 'atlas.nii'}"], "A case needs its FLAIR"),
         ([], "Give files or folders to segment"),
     ):
         done = command("predict", *arguments, "--out", tmp_path / "out")
         assert done.returncode == 2 and sentence in done.stderr and "Traceback" not in done.stderr
-    done = command("predict", tmp_path / "seg_map.nii", "--out", tmp_path / "out")
+    done = command("predict", tmp_path / "atlas.nii", "--out", tmp_path / "out")
     assert done.returncode == 2 and "is a map of labels, not an image" in json.loads(done.stdout)["error"]
     assert not (tmp_path / "out").exists()
 
@@ -285,7 +258,7 @@ def test_the_command_line_refuses_what_it_cannot_place(command: Command, tmp_pat
 def test_a_volume_leaves_all_of_its_files_or_none(head: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     volume = assemble("a", {"flair": read_volume(nifti(tmp_path / "a.nii", np.zeros((32, 32, 3), np.float32)))})
     with pytest.raises(InputError, match="nothing with contrast to judge"):
-        segment_case(Bright(), volume, tmp_path / "out" / "a_mask.nii.gz", [], True, False)
+        segment_case(Bright(), volume, [tmp_path / "out" / "a_mask.nii.gz"], [], False)
     assert not (tmp_path / "out").exists()
 
 

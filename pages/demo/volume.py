@@ -8,11 +8,12 @@ from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
 from pages.common.volumes import segmented_volume as volumes
 from pages.common.volumes import volume_viewer
-from pages.common.volumes.volume_files import choose_files
+from pages.common.volumes.volume_files import Chosen, choose_examination
 from resunet.catalogue import FLAGSHIP, VOLUME_MODEL
 from resunet.charts.chart_files import safe_csv
 from resunet.errors import InputError
 from resunet.evaluation.volume_scores import score_volume
+from resunet.examination import Examination
 from resunet.inference.predict_volumes import content_of
 from resunet.inference.verdict import UNLIKE, percent
 from resunet.inference.volume_pipeline import VolumePrediction
@@ -23,8 +24,9 @@ MODELS = {VOLUME_MODEL: "With neighbouring slices", FLAGSHIP: "Slice by slice"}
 
 
 @st.fragment
-def show(files: volumes.Files, model: str, original: VolumePrediction) -> None:
+def show(chosen: Chosen, model: str, original: VolumePrediction) -> None:
     """Everything about one volume; moving the threshold redraws this part of the page only."""
+    examination = chosen.examination
     headline = st.container(gap="xsmall")
     left, right = st.columns([3, 2], gap="medium")
     with right:
@@ -43,20 +45,20 @@ def show(files: volumes.Files, model: str, original: VolumePrediction) -> None:
     content = content_of(prediction, mask)
     table = slices_table(prediction, mask)
     with headline:
-        _headline(content, files.is_sample)
+        _headline(content, chosen.is_sample)
     with figures:
         _figures(prediction, content, float(table["diameter_mm"].max()))
-        truth = _truth(prediction, mask, files)
+        truth = _truth(prediction, mask, examination)
     with left:
-        volume_viewer.show(files, prediction, mask, truth)
+        volume_viewer.show(examination, prediction, mask, truth)
     with right:
         volume_viewer.along_the_head(table, prediction.certain)
     with st.container(horizontal=True):
-        name, report = files.name, {"case": files.name, **content}
+        name, report = examination.name, {"case": examination.name, **content}
         download("Mask (NIfTI)", lambda: volume_viewer.on_grid(prediction, mask), f"{name}_mask.nii.gz")
-        if files.series:
+        if examination.main.kind == "dicom":
             on_grid = prediction.volume.from_axial(mask)
-            download("Mask (DICOM SEG)", lambda: volumes.segmentation(files, on_grid, model), f"{name}_mask.dcm")
+            download("Mask (DICOM SEG)", lambda: volumes.segmentation(examination, on_grid, model), f"{name}_mask.dcm")
         download("Report (JSON)", lambda: volume_report(report, prediction, model, table), f"{name}.json")
         download("By slice (CSV)", lambda: safe_csv(table), f"{name}_slices.csv")
 
@@ -87,10 +89,10 @@ def _figures(prediction: VolumePrediction, content: dict, diameter: float) -> No
     second.metric("Largest diameter", shown, "in an axial slice", delta_color="off", delta_arrow="off", border=True)
 
 
-def _truth(prediction: VolumePrediction, mask: np.ndarray, files: volumes.Files) -> np.ndarray | None:
+def _truth(prediction: VolumePrediction, mask: np.ndarray, examination: Examination) -> np.ndarray | None:
     """Scores against the mask that came with the volume; returns it, or None, with a sentence where it does not fit."""
     try:
-        truth = volumes.read_truth(prediction, files)
+        truth = volumes.read_truth(prediction, examination)
     except InputError as error:
         show_error(error)
         return None
@@ -112,7 +114,7 @@ try:
     models.pipeline()
     zone, row = st.container(), st.container(horizontal=True, vertical_alignment="center")
     with zone:
-        chosen = choose_files(row)
+        chosen = choose_examination(row)
     if chosen is not None:
         with row:
             model = st.segmented_control(
@@ -124,7 +126,7 @@ try:
                 key="volume_model",
                 label_visibility="collapsed",
             )
-        show(chosen, str(model), volumes.predict(chosen, str(model)))
+        show(chosen, str(model), volumes.predict(chosen.examination, str(model)))
     else:
         volumes.forget()
         head = head_slide().steps[0]

@@ -15,14 +15,14 @@ from pages.common import loaders, models, predictions, uploads
 from pages.common.dashboards import evaluate_volumes, evaluations
 from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
-from resunet.data.archive import LAYOUTS, MAX_SLICES, read_archive, read_volume_archive
+from resunet.data.archive import LAYOUTS, MAX_SLICES, files_in, read_archive
 from resunet.data.membership import find_patient
 from resunet.data.slices import Slice, by_patient, read_pair
 from resunet.data.sources import all_slices
-from resunet.data.volume_cases import LAYOUT, VolumeCase, cases_in
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import UPLOADED, Evaluation
 from resunet.evaluation.measure import measure_segmentation, settings_of, summarise
+from resunet.examination import LAYOUT, Examination, measurable_volumes, nifti_below
 from resunet.files import encode_mask
 
 SECONDS_PER_SLICE = 0.1  # on two cores
@@ -39,7 +39,7 @@ class ChosenData(NamedTuple):
     key: str
     slices: Sequence[Slice] = ()
     notes: Sequence[str] = ()
-    volumes: Sequence[VolumeCase] = ()
+    volumes: Sequence[Examination] = ()
 
 
 def choose_data() -> ChosenData | None:
@@ -52,8 +52,9 @@ def choose_data() -> ChosenData | None:
         named = st.text_input("Or a folder on this machine", key="upload_folder", placeholder="/path/to/data")
         if named:
             folder = Path(named).expanduser()
-            if cases := cases_in(folder):
-                return ChosenData(named, named, volumes=cases)
+            cases, notes = measurable_volumes(nifti_below(folder), predictions.decoder())
+            if cases:
+                return ChosenData(named, named, (), notes, cases)
             records, _ = all_slices(folder)
             if len(records) > MAX_SLICES:
                 raise InputError(
@@ -70,8 +71,9 @@ def choose_data() -> ChosenData | None:
 
 def read(name: str, key: str, content: bytes) -> ChosenData:
     """What a zip file holds. Raises InputError."""
-    if cases := read_volume_archive(content, predictions.decoder().read_volume):
-        return ChosenData(name, key, volumes=cases)
+    cases, notes = measurable_volumes(files_in(content), predictions.decoder())
+    if cases:
+        return ChosenData(name, key, (), notes, cases)
     listing = read_archive(content, predictions.decoder().read)
     return ChosenData(name, key, listing.slices, listing.notes)
 
@@ -168,7 +170,7 @@ def show() -> None:
     model = st.selectbox("Model", runnable, format_func=loaders.display_name, key="evaluate_model")
     data = choose_data()
     if data is not None and data.volumes:
-        evaluate_volumes.show(model, escape_markdown(data.name), list(data.volumes), data.key)
+        evaluate_volumes.show(model, escape_markdown(data.name), list(data.volumes), data.notes, data.key)
     elif data is not None:
         counts = tumour_pixels(data)
         patients = len({record.patient for record in data.slices})

@@ -6,17 +6,14 @@ import io
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from resunet.data.pairing import pair_files
 from resunet.data.slices import Slice
-from resunet.data.volume_cases import VolumeCase, are_volumes, find_cases
 from resunet.errors import InputError
-from resunet.reading.names import is_litter, may_be_image
-from resunet.reading.readers import read_scan, read_volume
+from resunet.reading.readers import read_scan
 from resunet.reading.scan import Scan
-from resunet.reading.volume_scan import Volume
+from resunet.reading.stored_file import StoredFile
 
 MAX_SLICES = 2000
 MAX_NAME = 300  # characters of a path in the archive
@@ -40,11 +37,11 @@ class ArchivedSlice(Slice):
 
     def image_scan(self) -> Scan:
         """The image file. Raises InputError when it cannot be read."""
-        return self.decode(_read(self.archive, self.image_name), self.image_name)
+        return self.decode(StoredFile.in_archive(self.archive, self.image_name).read(), self.image_name)
 
     def mask_scan(self) -> Scan:
         """The mask file. Raises InputError when it cannot be read."""
-        return self.decode(_read(self.archive, self.mask_name), self.mask_name)
+        return self.decode(StoredFile.in_archive(self.archive, self.mask_name).read(), self.mask_name)
 
 
 class Listing(NamedTuple):
@@ -76,30 +73,15 @@ def read_archive(content: bytes, decode: Callable[[bytes, str], Scan] = read_sca
     return Listing(slices, pairing.notes())
 
 
-def read_volume_archive(content: bytes, decode: Callable[[bytes, str], Volume] = read_volume) -> list[VolumeCase]:
-    """Volumes with masks in the bytes of a zip file; none where it holds slices.
+def files_in(content: bytes, limit: int = MAX_TOTAL) -> list[StoredFile]:
+    """The files in the bytes of a zip file; each is unpacked when it is asked for.
 
-    Args:
-        content: the zip file.
-        decode: what makes a Volume of a file's bytes and name; an untrusted zip file wants `SandboxedDecoder.read_volume`.
-
-    Raises:
-        InputError: as `read_archive`, or the first case's FLAIR cannot be read.
+    Raises InputError, also where they hold more than `limit` bytes.
     """
-    archive, files = _open(content)
-    cases = find_cases([entry.filename for entry in files], lambda name: decode(_read(archive, name), name))
-    return cases if are_volumes(cases) else []
-
-
-def unpack(content: bytes, limit: int = MAX_TOTAL) -> dict[str, bytes]:
-    """The files in the bytes of a zip file that may be images, by name. Raises InputError, also for more than `limit` bytes."""
-    archive, files = _open(content)
-    names = [entry for entry in files if may_be_image(entry.filename) and not is_litter(PurePosixPath(entry.filename))]
-    if not names:
-        raise InputError("The zip file holds no image file; zip the folder that holds the images.")
-    if sum(entry.file_size for entry in names) > limit:
+    archive, entries = _open(content)
+    if sum(entry.file_size for entry in entries) > limit:
         raise InputError(f"Unpacked, the zip file holds more than {limit >> 20} MB; give one examination at a time.")
-    return {entry.filename: _read(archive, entry.filename) for entry in names}
+    return [StoredFile.in_archive(archive, entry.filename) for entry in entries]
 
 
 def _open(content: bytes) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
@@ -123,11 +105,3 @@ def _open(content: bytes) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
             f"Unpacked, a file may hold {MAX_FILE >> 20} MB and all together {MAX_TOTAL >> 20} MB; give fewer slices."
         )
     return archive, files
-
-
-def _read(archive: zipfile.ZipFile, name: str) -> bytes:
-    try:
-        with archive.open(name) as file:
-            return file.read(MAX_FILE)
-    except Exception as error:  # whatever a damaged file makes the library raise
-        raise InputError(f"{name} in the zip file is damaged; zip the folder again.") from error

@@ -6,16 +6,14 @@ beside <patient>_<n>_mask.tif, as Kaggle ships the LGG set.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from resunet.errors import InputError
-from resunet.reading.names import MASK, is_litter, may_be_image, stem_of
+from resunet.reading.names import MASK, NUMBERED, is_litter, may_be_image, stem_of
 
-NUMBERED = re.compile(r"^(?P<patient>.+)_(?P<number>[0-9]{1,9})$")
 IMAGES, MASKS = "images", "masks"
 
 

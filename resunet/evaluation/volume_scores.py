@@ -12,15 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from resunet.data.volume_cases import VolumeCase
+from resunet.errors import InputError
 from resunet.evaluation.aggregate import RESAMPLES, Resampling, mean_figure, median_figure
 from resunet.evaluation.overlap import count_pixels, dice
 from resunet.evaluation.surface import surface_scores
+from resunet.examination import LOCAL, Examination
 from resunet.files import atomic_files, write_csv, write_json
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.volume_pipeline import VolumePrediction, predict_volume
 from resunet.model_folder import CASES, SUMMARY
 from resunet.reading.scan import BoolMask
+from resunet.reading.stored_file import Decoder
 
 TOLERANCE_MM = 2.0  # of surface Dice
 OnProgress = Callable[[int, int], object]  # cases done, and slices of the next
@@ -44,6 +46,19 @@ class VolumeScores(NamedTuple):
         return self.volume_ml - self.true_ml
 
 
+class MeasuredCases(NamedTuple):
+    """What came of each case.
+
+    Attributes:
+        table: one row per case that was measured: case, slices, dice, hd95_mm, surface_dice_2mm, volume_ml, true_ml,
+            volume_error_ml, p_tumour, seconds.
+        problems: by the name of each other case, the sentence that says why not.
+    """
+
+    table: pd.DataFrame
+    problems: dict[str, str]
+
+
 def score_volume(prediction: VolumePrediction, mask: BoolMask, truth: BoolMask) -> VolumeScores:
     """Scores of a mask (D, H, W) against the truth (D, H, W)."""
     tp, fp, fn, _ = (part.sum(keepdims=True) for part in count_pixels(mask, truth))
@@ -55,21 +70,26 @@ def score_volume(prediction: VolumePrediction, mask: BoolMask, truth: BoolMask) 
 
 
 def measure_cases(
-    pipeline: TumourPipeline, cases: Sequence[VolumeCase], tta: bool = False, on_progress: OnProgress | None = None
-) -> pd.DataFrame:
-    """One row per case: case, slices, dice, hd95_mm, surface_dice_2mm, volume_ml, true_ml, volume_error_ml, p_tumour, seconds.
+    pipeline: TumourPipeline,
+    cases: Sequence[Examination],
+    tta: bool = False,
+    on_progress: OnProgress | None = None,
+    decoder: Decoder = LOCAL,
+) -> MeasuredCases:
+    """Run a model over cases. One that cannot be read, or whose mask does not lie on its grid, costs the others nothing.
 
     Args:
         on_progress: called after each slice; an exception that it raises ends the work.
-
-    Raises:
-        InputError: a file cannot be read, or a mask does not lie on its volume's grid.
     """
-    rows = []
+    rows, problems = [], dict[str, str]()
     for number, case in enumerate(cases):
         started = time.perf_counter()
-        volume = case.volume()
-        truth = case.truth(volume)
+        try:
+            volume = case.volume(decoder)
+            truth = case.true_mask(volume, decoder)
+        except InputError as error:
+            problems[case.name] = str(error)
+            continue
         prediction = predict_volume(pipeline, volume, tta, on_progress and _of_case(on_progress, number))
         scores = score_volume(prediction, prediction.axial_mask, truth)
         judged = prediction.p_tumour[np.isfinite(prediction.p_tumour)]
@@ -83,7 +103,7 @@ def measure_cases(
                 "seconds": round(time.perf_counter() - started, 2),
             }
         )
-    return pd.DataFrame(rows)
+    return MeasuredCases(pd.DataFrame(rows), problems)
 
 
 def _of_case(on_progress: OnProgress, number: int) -> Callable[[int], object]:
@@ -117,11 +137,19 @@ def summarise_cases(table: pd.DataFrame, model: str, threshold: float, gate: flo
     }
 
 
-def write_cases(out: Path, table: pd.DataFrame, pipeline: TumourPipeline, model: str) -> dict[str, Any]:
-    """Write cases.csv and the summary.json that follows from it. Returns the summary."""
+def write_cases(
+    out: Path, measured: MeasuredCases, notes: Sequence[str], pipeline: TumourPipeline, model: str
+) -> dict[str, Any]:
+    """Write cases.csv and the summary.json that follows from it. Returns the summary.
+
+    Raises InputError where not one case could be measured.
+    """
+    if measured.table.empty:
+        raise InputError(next(iter(measured.problems.values())))
     with atomic_files(out) as new:
-        write_csv(new / CASES, table)
+        write_csv(new / CASES, measured.table)
         summary = summarise_cases(pd.read_csv(new / CASES, dtype={"case": str}), model, pipeline.threshold, pipeline.gate)
         summary["postprocessing"] = asdict(pipeline.clean_up)
+        summary |= {"problems": measured.problems, "notes": list(notes)}
         write_json(new / SUMMARY, summary)
     return summary

@@ -1,31 +1,30 @@
-"""Image files and cases in, mask files out."""
+"""Image files and examinations in, mask files out."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from resunet.catalogue import FLAGSHIP, VOLUME_MODEL
-from resunet.data.archive import unpack
-from resunet.data.case import Role, case_and_role
+from resunet.data.archive import files_in
 from resunet.errors import InputError
+from resunet.examination import SIGNATURE, Examination, find_sources, sort_examinations
 from resunet.files import atomic_path, encode_mask
-from resunet.inference.items import Item, image_files, items_of
 from resunet.inference.pipeline import TumourPipeline
-from resunet.inference.predict_volumes import read_case, read_dicom_case, read_slices, segment_case
+from resunet.inference.predict_volumes import segment_case
 from resunet.inference.verdict import ScanSummary
-from resunet.reading.names import MASK
-from resunet.reading.readers import read_scan
+from resunet.reading.formats.dicom import looks_like_dicom
+from resunet.reading.names import MASK, PROBABILITY, has_image_ending, is_litter, may_be_image, stem_of
 from resunet.reading.scan import Scan
+from resunet.reading.sequences import Role, read_name
+from resunet.reading.stored_file import StoredFile
 from resunet.reading.volume_scan import Volume
 
 
@@ -43,7 +42,7 @@ class Choices:
 def predict_files(images: Sequence[Path], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
     """Segment files, those in folders and zip files among them, one by one, as results are asked for.
 
-    Gives the result for each file or case, or the file and its error.
+    Gives the result for each file or examination, or the file and its error.
 
     A single slice gives <stem>_mask.png, slice n of a stack <stem>_<n>_mask.png, at the input's size, 0 or 255. A NIfTI file,
     and several whose names say that they are sequences of one case, give <stem>_mask.nii.gz on the grid of the (FLAIR)
@@ -53,54 +52,74 @@ def predict_files(images: Sequence[Path], out: Path, model: str | None, choices:
         InputError: before anything is written, where two results would have one name, or one the name of a file that lies
             beside the inputs.
     """
-    with ExitStack() as folders:
-        unpacked = {_unpacked(path, folders): path for path in images if path.suffix.lower() == ".zip"}
-        paths = [*unpacked, *(path for path in images if path not in unpacked.values())]
-
-        def name_of(file: Path) -> str:
-            return next((str(path / file.relative_to(top)) for top, path in unpacked.items() if top in file.parents), str(file))
-
-        yield from _predict(items_of(image_files(paths)), out, model, choices, name_of)
-
-
-def _unpacked(path: Path, folders: ExitStack) -> Path:
-    """A folder with the images of a zip file that is gone when `folders` is left. Raises InputError."""
-    if not path.is_file():
-        raise InputError(f"{path} does not exist.")
-    top = Path(folders.enter_context(TemporaryDirectory())) / path.stem
-    for name, content in unpack(path.read_bytes()).items():
-        file = top / name
-        if not file.resolve().is_relative_to(top.resolve()):
-            raise InputError(f"{path} holds files outside of its folder; zip the folder again.")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    return top
+    yield from _predict(sort_examinations(image_files(images)), out, model, choices)
 
 
 def predict_case(roles: Mapping[Role, Path], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
-    """`predict_files` for one case whose files are given by role. Raises InputError where FLAIR is missing."""
+    """`predict_files` for one case whose files, or folders of a DICOM series, are given by role. Raises InputError."""
     if "flair" not in roles:
         raise InputError("A case needs its FLAIR; add flair=FILE.")
-    yield from _predict([Item(roles["flair"], case_and_role(roles["flair"].name)[0], roles)], out, model, choices)
+    sequences = {}
+    for role, path in roles.items():
+        sources = find_sources(image_files([path]), one_patient=True)
+        if len(sources) != 1 or sources[0].kind == "picture":
+            raise InputError(f"{path} must be one NIfTI file, or a folder of one DICOM series.")
+        sequences[role] = sources[0]
+    flair = sequences["flair"]
+    name = flair.place.name if flair.kind == "dicom" else read_name(roles["flair"].name).case or stem_of(roles["flair"].name)
+    yield from _predict([Examination(name, sequences)], out, model, choices)
 
 
-def _predict(
-    items: Sequence[Item], out: Path, model: str | None, choices: Choices, name_of: Callable[[Path], str] = str
-) -> Iterator[dict[str, Any]]:
-    outputs, pipelines = Outputs(items, out), dict[str, TumourPipeline]()
+def image_files(paths: Sequence[Path]) -> list[StoredFile]:
+    """The files named, and the images in the folders and zip files named; of folders without images, those below them.
+
+    In folders and zip files, masks and this package's probability maps are left out. Raises InputError.
+    """
+    files: list[StoredFile] = []
+    for path in paths:
+        if path.is_dir():
+            inside = _images(StoredFile.on_disk(file) for file in sorted(path.iterdir()) if file.is_file())
+            inside = inside or _images(StoredFile.on_disk(file) for file in sorted(path.rglob("*")) if file.is_file())
+            if not inside:
+                raise InputError(f"The folder {path} holds no image file.")
+            files += inside
+        elif path.suffix.lower() == ".zip":
+            files += _images(file.below(path) for file in files_in(StoredFile.on_disk(path).read()))
+        else:
+            files.append(StoredFile.on_disk(path))
+    return list({file.name: file for file in files}.values())
+
+
+def _images(files: Iterable[StoredFile]) -> list[StoredFile]:
+    """Those that are images by their names, or DICOM by their content, and no results; with nnU-Net's list of channels."""
+    return [file for file in files if file.path.name == "dataset.json" or _is_image(file)]
+
+
+def _is_image(file: StoredFile) -> bool:
+    name = file.path.name
+    if is_litter(PurePosixPath(file.name)) or not may_be_image(name) or name.upper() == "DICOMDIR":
+        return False
+    if stem_of(name).endswith((MASK, PROBABILITY)):
+        return False
+    return has_image_ending(name) or looks_like_dicom(file.read(SIGNATURE))
+
+
+def _predict(examinations: Sequence[Examination], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
+    outputs, pipelines = Outputs(examinations, out, choices), dict[str, TumourPipeline]()
     with ThreadPoolExecutor(1) as readers:
-        for item in items:
-            started, name = time.perf_counter(), model or (VOLUME_MODEL if item.is_volume else FLAGSHIP)
-            reading = readers.submit(_read, item)  # while the models load
+        for examination in examinations:
+            started, name = time.perf_counter(), model or (VOLUME_MODEL if examination.is_volume else FLAGSHIP)
+            read: Callable[[], Volume | Scan] = examination.volume if examination.is_volume else examination.scan
+            reading = readers.submit(read)  # while the models load
             pipeline = pipelines[name] = pipelines.get(name) or load_pipeline(name, choices)
+            names = [file.name for file in examination.files]
             try:
-                read = reading.result()
-                segment: Callable[..., dict[str, Any]] = _segment_volume if isinstance(read, Volume) else _segment_scan
-                content = segment(pipeline, read, item, outputs, choices)
-                files = {"files": [name_of(path) for path in item.files]} if len(item.files) > 1 else {}
-                yield {"file": name_of(item.path), **files, **content, "seconds": round(time.perf_counter() - started, 4)}
+                content = _segment(pipeline, reading.result(), examination, outputs, choices)
             except InputError as error:
-                yield {"file": name_of(item.path), "error": str(error)}
+                yield {"file": names[0], "error": str(error)}
+            else:
+                files = {"files": names} if len(names) > 1 else {}
+                yield {"file": names[0], **files, **content, "seconds": round(time.perf_counter() - started, 4)}
 
 
 def load_pipeline(model: str, choices: Choices) -> TumourPipeline:
@@ -111,89 +130,84 @@ def load_pipeline(model: str, choices: Choices) -> TumourPipeline:
     return pipeline
 
 
-def _read(item: Item) -> Volume | Scan:
-    if item.roles:
-        return read_case(item.name, item.roles)
-    if item.stack:
-        return read_slices(item.name, item.stack)
-    return read_dicom_case(item.name, item.series) if item.series else read_scan(item.path)
-
-
-def _segment_volume(pipeline: TumourPipeline, volume: Volume, item: Item, outputs: Outputs, choices: Choices) -> dict[str, Any]:
-    pipeline.check_modality(volume)
-    slices = outputs.of_stack(item, volume.axial_depth) if choices.png else []
-    return segment_case(pipeline, volume, outputs.of_volume(item), slices, choices.probability, choices.tta)
-
-
 @dataclass
 class Outputs:
     """Names of the masks, settled before the first is written.
 
-    Inputs of one name keep their ending in the mask's name, files of one name get their folder's in front.
-
     Attributes:
-        stems: by input, what the names of its masks start with.
+        stems: by the name of an examination, what the names of its masks start with.
     """
 
-    items: Sequence[Item]
+    examinations: Sequence[Examination]
     out: Path
-    stems: dict[Item, str] = field(init=False)
+    choices: Choices
+    stems: dict[str, str] = field(init=False)
     _of_stacks: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
-        self.stems = _distinct_names(self.items)
-        counts = Counter(stem.casefold() for stem in self.stems.values())
-        for item, stem in self.stems.items():
+        self.stems = {examination.name: examination.name.replace("/", "_") for examination in self.examinations}
+        counts = Counter(stem.casefold() for stem in self.stems.values())  # some systems take no notice of case
+        for examination in self.examinations:
+            stem = self.stems[examination.name]
             if counts[stem.casefold()] > 1:
-                raise InputError(f"{item.path} and another file would both give {stem}{MASK}; give them different folders.")
-            self._refuse_neighbour(self.of_volume(item) if item.is_volume else self.single(item))
+                first = examination.files[0].name
+                raise InputError(f"{first} and another file would both give {stem}{MASK}; give them different --out folders.")
+            for path in self.of_volume(examination) if examination.is_volume else [self.single(examination)]:
+                self._refuse_neighbour(path)
 
-    def single(self, item: Item) -> Path:
+    def single(self, examination: Examination) -> Path:
         """The mask of a file of one slice."""
-        return self.out / f"{self.stems[item]}{MASK}.png"
+        return self.out / f"{self.stems[examination.name]}{MASK}.png"
 
-    def of_volume(self, item: Item) -> Path:
-        """The mask of a case, or of a series."""
-        return self.out / f"{self.stems[item]}{MASK}{'.dcm' if item.series else '.nii.gz'}"
+    def of_volume(self, examination: Examination) -> list[Path]:
+        """The mask of a volume, and its probability map where one is wanted."""
+        stem, ending = self.stems[examination.name], ".dcm" if examination.main.kind == "dicom" else ".nii.gz"
+        probability = [self.out / f"{stem}{PROBABILITY}.nii.gz"] if self.choices.probability else []
+        return [self.out / f"{stem}{MASK}{ending}", *probability]
 
-    def of_stack(self, item: Item, slices: int) -> list[Path]:
-        """The masks of the slices of a stack or a case.
+    def of_stack(self, examination: Examination, slices: int) -> list[Path]:
+        """The masks of the slices of a stack or a volume.
 
         Raises:
             InputError: one would replace another file's mask, or a file beside the inputs.
         """
-        taken = {str(self.single(other)).casefold() for other in self.items if other != item} | self._of_stacks
+        others = (other for other in self.examinations if other is not examination)
+        taken = {str(self.single(other)).casefold() for other in others} | self._of_stacks
         for middle in ("_", "_slice_"):
-            paths = [self.out / f"{self.stems[item]}{middle}{number + 1}{MASK}.png" for number in range(slices)]
+            stem = f"{self.stems[examination.name]}{middle}"
+            paths = [self.out / f"{stem}{number + 1}{MASK}.png" for number in range(slices)]
             if not taken.intersection(names := {str(path).casefold() for path in paths}):
                 for path in paths:
                     self._refuse_neighbour(path)
                 self._of_stacks |= names
                 return paths
-        raise InputError(f"The masks of {item.path} would replace those of another file; give them different --out folders.")
+        first = examination.files[0].name
+        raise InputError(f"The masks of {first} would replace those of another file; give them different --out folders.")
 
     def _refuse_neighbour(self, path: Path) -> None:
-        folders = {file.parent.resolve() for item in self.items for file in item.files}
+        folders = {Path(file.path.parent) for examination in self.examinations for file in examination.files}
         if path.parent.resolve() in folders and path.exists():
             raise InputError(f"{path} lies beside the inputs already and would be replaced; give another folder with --out.")
 
 
-def _distinct_names(items: Sequence[Item]) -> dict[Item, str]:
-    """What to call each input: its name, its file's where names coincide, with its folder's where those do."""
-    names = {item: item.name for item in items}
-    for clearer in (lambda item: item.path.name, lambda item: f"{item.path.resolve().parent.name}_{item.path.name}"):
-        counts = Counter(name.casefold() for name in names.values())  # some systems take no notice of case
-        names = {item: clearer(item) if counts[name.casefold()] > 1 else name for item, name in names.items()}
-    return names
+def _segment(
+    pipeline: TumourPipeline, read: Volume | Scan, examination: Examination, outputs: Outputs, choices: Choices
+) -> dict[str, Any]:
+    pipeline.check_modality(read)
+    if isinstance(read, Scan):
+        return _segment_scan(pipeline, read, examination, outputs, choices.tta)
+    slices = outputs.of_stack(examination, read.axial_depth) if choices.png else []
+    return segment_case(pipeline, read, outputs.of_volume(examination), slices, choices.tta)
 
 
-def _segment_scan(pipeline: TumourPipeline, scan: Scan, item: Item, outputs: Outputs, choices: Choices) -> dict[str, Any]:
+def _segment_scan(
+    pipeline: TumourPipeline, scan: Scan, examination: Examination, outputs: Outputs, tta: bool
+) -> dict[str, Any]:
     """Masks are written when all of them are known: a stack leaves all of its files, or none."""
-    pipeline.check_modality(scan)
     count = len(scan.slices)
-    paths = [outputs.single(item)] if count == 1 else outputs.of_stack(item, count)
+    paths = [outputs.single(examination)] if count == 1 else outputs.of_stack(examination, count)
     summary, masks = ScanSummary(scan), list[bytes]()
-    for prediction in pipeline.predict_volume(scan.slices, choices.tta, scan.spacing):
+    for prediction in pipeline.predict_volume(scan.slices, tta, scan.spacing):
         summary.add(prediction)
         masks.append(encode_mask(np.zeros(scan.slices.shape[1:3], bool) if prediction is None else prediction.mask))
     content = summary.content()

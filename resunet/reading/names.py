@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
 ENDINGS = (".nii.gz", ".nii", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".dcm", ".dicom", ".ima")
 LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # beside all hidden files
+NUMBERED = re.compile(r"^(?P<patient>.+)_(?P<number>[0-9]{1,9})$")
+PROBABILITY = "_probability"  # what the name of a probability map that this package wrote ends with
 MASK = "_mask"  # what the name of a mask beside its image ends with
 
 
@@ -22,7 +25,12 @@ def is_litter(path: PurePosixPath) -> bool:
     return any(part in LITTER or (part.startswith(".") and part.strip(".")) for part in path.parts)
 
 
+def has_image_ending(name: str) -> bool:
+    """Whether a file's name ends like that of an image."""
+    return stem_of(name) != name
+
+
 def may_be_image(name: str) -> bool:
     """Whether a file could be an image: by its ending, or without any (or with the last number of a UID), as DICOM often is."""
     ending = PurePosixPath(name).suffix
-    return stem_of(name) != name or ending == "" or ending[1:].isdigit()
+    return has_image_ending(name) or ending == "" or ending[1:].isdigit()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 
 from pages.common import loaders, models, predictions
 from pages.common.downloads import download
+from pages.common.messages import escape_markdown
 from pages.common.volumes import segmented_volume as volumes
 from resunet.charts.chart_files import safe_csv
-from resunet.data.volume_cases import VolumeCase
 from resunet.errors import InputError
-from resunet.evaluation.volume_scores import TOLERANCE_MM, measure_cases, summarise_cases
+from resunet.evaluation.volume_scores import TOLERANCE_MM, MeasuredCases, measure_cases, summarise_cases
+from resunet.examination import Examination
 from resunet.inference.pipeline import TumourPipeline
 
 RESULT = "evaluate_volumes"  # in the session: what tells model and data from others, and the table
@@ -34,21 +35,23 @@ COLUMNS = {
 }
 
 
-def show(model: str, name: str, cases: list[VolumeCase], key: str) -> None:
+def show(model: str, name: str, cases: list[Examination], notes: Sequence[str], key: str) -> None:
     """The button that runs the model over the cases, and what came of it. Raises InputError."""
     one = len(cases) == 1
     st.caption(f"{name}: {len(cases):,} volume{'' if one else 's'} with {'its mask' if one else 'their masks'}.")
+    for note in notes:
+        st.caption(escape_markdown(note))
     loaded = models.pipeline_of(model)
     if st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="evaluate_start"):
         with predictions.in_line(volumes.VOLUMES, "Other visitors' volumes come first."):
             st.session_state[RESULT] = (model, key), _measure(loaded, cases)
         st.rerun()
-    known, table = st.session_state.get(RESULT, (None, None))
+    known, measured = st.session_state.get(RESULT, (None, None))
     if known == (model, key):
-        _result(model, loaded, table)
+        _result(model, loaded, measured)
 
 
-def _measure(pipeline: TumourPipeline, cases: list[VolumeCase]) -> pd.DataFrame:
+def _measure(pipeline: TumourPipeline, cases: list[Examination]) -> MeasuredCases:
     """Pressing Cancel reruns the page, which ends this at the next slice. Raises InputError."""
     bar, started = st.progress(0.0, text=f"0 of {len(cases):,} volumes"), time.monotonic()
     st.button("Cancel", key="evaluate_cancel")
@@ -59,12 +62,17 @@ def _measure(pipeline: TumourPipeline, cases: list[VolumeCase]) -> pd.DataFrame:
         bar.progress(done / len(cases), text=f"{done:,} of {len(cases):,} volumes, slice {slices:,} of the next")
 
     try:
-        return measure_cases(pipeline, cases, on_progress=on_progress)
+        return measure_cases(pipeline, cases, on_progress=on_progress, decoder=predictions.decoder())
     finally:
         pipeline.stage_2.release()
 
 
-def _result(model: str, pipeline: TumourPipeline, table: pd.DataFrame) -> None:
+def _result(model: str, pipeline: TumourPipeline, measured: MeasuredCases) -> None:
+    for case, problem in measured.problems.items():
+        st.error(f"{escape_markdown(case)}: {escape_markdown(problem)}", icon=":material/error:")
+    table = measured.table
+    if table.empty:
+        return
     dice = summarise_cases(table, model, pipeline.threshold, pipeline.gate)["metrics"]["volume_dice_mean"]
     finding = f"mean volume Dice {dice['value']:.3f} ({dice['low']:.3f} to {dice['high']:.3f}) over {dice['n']:,} volumes"
     if dice["n"] == 0:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,17 +12,13 @@ import streamlit as st
 from cachetools import LRUCache, cached
 
 from pages.common import loaders, models, predictions
-from pages.common.uploads import ImageFile
 from resunet.catalogue import VOLUME_MODEL
-from resunet.data.case import Role, assemble, case_and_role, truth_on
-from resunet.data.pairing import NUMBERED
-from resunet.data.stack import stacked
 from resunet.errors import InputError
+from resunet.examination import Examination
 from resunet.inference.fair_lock import FairLock
 from resunet.inference.volume_pipeline import OnProgress, VolumePrediction, predict_volume
 from resunet.reading.formats.nifti import nifti_on_grid
-from resunet.reading.names import stem_of
-from resunet.reading.scan import Array, BoolMask, mask_of
+from resunet.reading.scan import Array, BoolMask
 from resunet.reading.volume_scan import Volume
 
 KEPT = 96 << 20  # bytes of predictions for all visitors together
@@ -34,66 +28,30 @@ PICTURE = "volume_picture"  # in the session: the key of what the viewer shows, 
 PLANES = "volume_planes"  # in the session: the key of what the slices show, and they
 
 
-@dataclass(frozen=True)
-class Files:
-    """One patient: NIfTI files by role, or the files of a DICOM series, or numbered slices; with the truth where it is there.
-
-    Attributes:
-        truth: a NIfTI file beside those by role.
-        masks: of the numbered slices, in their order.
-        description: of the series, as its files state it.
-    """
-
-    roles: Mapping[Role, ImageFile] = field(default_factory=dict)
-    series: tuple[ImageFile, ...] = ()
-    stack: tuple[ImageFile, ...] = ()
-    truth: ImageFile | None = None
-    masks: tuple[ImageFile, ...] = ()
-    description: str = ""
-    is_sample: bool = False
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """Equal keys mean equal voxels."""
-        roles = sorted((role, file.digest) for role, file in self.roles.items())
-        slices = [file.digest for file in (*self.series, *self.stack)]
-        return (*roles, *slices)
-
-    @property
-    def name(self) -> str:
-        """What to call the patient's files."""
-        if self.roles:
-            return case_and_role(PurePosixPath(self.roles["flair"].name).name)[0]
-        first = PurePosixPath((*self.series, *self.stack)[0].name)
-        if self.stack and (match := NUMBERED.match(stem_of(first.name))):
-            return match["patient"]
-        return self.description or first.parent.name or stem_of(first.name)
-
-
 _kept: LRUCache[tuple[Any, ...], VolumePrediction] = LRUCache(KEPT, lambda prediction: prediction.probability.nbytes)
 _lock = threading.Lock()
 
 
-def predict(files: Files, model: str = VOLUME_MODEL) -> VolumePrediction:
+def predict(examination: Examination, model: str = VOLUME_MODEL) -> VolumePrediction:
     """Stage 1 and a model on a case, with a progress bar; pressing Cancel reruns the page, which ends it at the next slice.
 
     What is kept has no voxels: the mask's way back to their grid needs only the grid. Raises InputError.
     """
-    key = (*files.key, models.revision_of(model))
+    key = (*examination.key, models.revision_of(model))
     with _lock:
         kept = _kept.get(key)
     if kept is not None:
         return kept
     place = st.empty()
     with predictions.in_line(VOLUMES, "Other visitors' volumes come first."), place.container():
-        volume, loaded = read(files), models.pipeline_of(model)
+        volume, loaded = examination.volume(predictions.decoder()), models.pipeline_of(model)
         loaded.check_modality(volume)
         try:
             prediction = predict_volume(loaded, volume, on_progress=_progress(volume.axial_depth))
         finally:
             loaded.stage_2.release()
     place.empty()
-    _keep_picture(files, volume)
+    _keep_picture(examination, volume)
     grid = np.broadcast_to(np.float32(0), (*volume.shape, 1))
     prediction = replace(prediction, volume=replace(volume, voxels=grid))
     with _lock:
@@ -117,32 +75,20 @@ def _progress(slices: int) -> OnProgress:
     return on_progress
 
 
-def read(files: Files) -> Volume:
-    """The case's files as one volume. Raises InputError."""
-    decoder = predictions.decoder()
-    if files.series:
-        volume = decoder.read_series(_contents(files), files.name)
-        return replace(assemble(files.name, {"flair": volume}), modality=volume.modality)
-    if files.stack:
-        scans = [decoder.read(file.content, file.name) for file in files.stack]
-        return assemble(files.name, {"flair": stacked(files.name, scans)})
-    return assemble(files.name, {role: decoder.read_volume(file.content, file.name) for role, file in files.roles.items()})
-
-
-def picture(files: Files) -> bytes:
+def picture(examination: Examination) -> bytes:
     """FLAIR as a NIfTI file, for the viewer. Raises InputError."""
-    if files.roles:
-        return files.roles["flair"].content
-    if st.session_state.get(PICTURE, (None, b""))[0] != files.key:
-        _keep_picture(files, read(files))
+    if examination.main.kind == "nifti":
+        return examination.main.files[0].read()
+    if st.session_state.get(PICTURE, (None, b""))[0] != examination.key:
+        _keep_picture(examination, examination.volume(predictions.decoder()))
     content: bytes = st.session_state[PICTURE][1]
     return content
 
 
-def planes(files: Files) -> Array:
+def planes(examination: Examination) -> Array:
     """Axial slices (D, H, W, 3), for a browser that cannot show the volume itself. Raises InputError."""
-    if st.session_state.get(PLANES, (None,))[0] != files.key:
-        st.session_state[PLANES] = files.key, read(files).axial()
+    if st.session_state.get(PLANES, (None,))[0] != examination.key:
+        st.session_state[PLANES] = examination.key, examination.volume(predictions.decoder()).axial()
     slices: Array = st.session_state[PLANES][1]
     return slices
 
@@ -153,33 +99,29 @@ def forget() -> None:
         st.session_state.pop(name, None)
 
 
-def _keep_picture(files: Files, volume: Volume) -> None:
-    if not files.roles:
-        st.session_state[PICTURE] = files.key, nifti_on_grid(volume, volume.voxels[..., 1])
+def _keep_picture(examination: Examination, volume: Volume) -> None:
+    if examination.main.kind != "nifti":
+        st.session_state[PICTURE] = examination.key, nifti_on_grid(volume, volume.voxels[..., 1])
 
 
-def _contents(files: Files) -> dict[str, bytes]:
-    return {file.name: file.content for file in files.series}
-
-
-def segmentation(files: Files, mask: BoolMask, model: str) -> bytes:
+def segmentation(examination: Examination, mask: BoolMask, model: str) -> bytes:
     """A DICOM SEG of a model's mask (I, J, K) of the series. Raises InputError."""
-    return predictions.decoder().write_segmentation(_contents(files), files.name, mask, loaders.display_name(model))
+    contents = {file.path.name: file.read() for file in examination.main.files}
+    return predictions.decoder().write_segmentation(contents, examination.name, mask, loaders.display_name(model))
 
 
-@cached(LRUCache(2), lambda file: (file.digest, file.name), threading.Lock())
-def _decode_truth(file: ImageFile) -> Volume:
-    """A mask file, decoded once for all positions of the threshold. Raises InputError."""
-    return predictions.decoder().read_volume(file.content, file.name)
+def _key_of_truth(examination: Examination, volume: Volume) -> tuple[str, ...]:
+    return (*examination.key, *(file.digest for file in examination.truth.files))
 
 
-def read_truth(prediction: VolumePrediction, files: Files) -> BoolMask | None:
-    """The true mask as axial slices (D, H, W), where there is one. Raises InputError where it does not fit the volume."""
-    if files.truth is not None:
-        return truth_on(prediction.volume, _decode_truth(files.truth))
-    if not files.masks:
-        return None
-    truth = np.stack([mask_of(predictions.decode(file)) for file in files.masks])
-    if truth.shape != prediction.probability.shape:
-        raise InputError("The masks differ in size from the slices; give those of the same patient.")
-    return truth
+@cached(LRUCache(2), _key_of_truth, threading.Lock())
+def _true_mask(examination: Examination, volume: Volume) -> BoolMask:
+    return examination.true_mask(volume, predictions.decoder())
+
+
+def read_truth(prediction: VolumePrediction, examination: Examination) -> BoolMask | None:
+    """The true mask as axial slices (D, H, W), where there is one, decoded once for all positions of the threshold.
+
+    Raises InputError where it does not fit the volume.
+    """
+    return _true_mask(examination, prediction.volume) if examination.truth else None

@@ -13,6 +13,7 @@ from pages.common.chart import chart
 from pages.common.volumes import segmented_volume as volumes
 from resunet.charts import overlay
 from resunet.charts.volume_charts import by_slice
+from resunet.examination import Examination
 from resunet.inference.volume_pipeline import VolumePrediction
 from resunet.reading.formats.nifti import nifti_on_grid
 from resunet.reading.scan import BoolMask
@@ -47,22 +48,22 @@ HELPER = st.components.v2.component(
 )
 
 
-def show(files: volumes.Files, prediction: VolumePrediction, mask: BoolMask, truth: BoolMask | None) -> None:
+def show(examination: Examination, prediction: VolumePrediction, mask: BoolMask, truth: BoolMask | None) -> None:
     """The mask, or where the truth is known its hits and misses, over the volume. Raises InputError."""
     parts = {"outlined": mask}
     if truth is not None:
         parts = {"hit": mask & truth, "missed": truth & ~mask, "false": mask & ~truth}
     if st.session_state.get(WITHOUT_WEBGL2):
-        _slices(files, prediction, parts)
+        _slices(examination, prediction, parts)
     else:
-        _planes(files, prediction, parts)
+        _planes(examination, prediction, parts)
     st.caption("Red: outlined." if truth is None else "Green: hit, blue: missed, red: false positive.")
 
 
-def _planes(files: volumes.Files, prediction: VolumePrediction, parts: dict[str, BoolMask]) -> None:
+def _planes(examination: Examination, prediction: VolumePrediction, parts: dict[str, BoolMask]) -> None:
     niivue_viewer(
-        volumes.picture(files),
-        files.roles["flair"].name if files.roles else f"{files.name}.nii.gz",
+        volumes.picture(examination),
+        examination.main.name if examination.main.kind == "nifti" else f"{examination.name}.nii.gz",
         overlays=[
             {"data": on_grid(prediction, part), "name": f"{name}.nii.gz", "colormap": COLOURS[name][0], "opacity": 0.5}
             for name, part in parts.items()
@@ -74,9 +75,9 @@ def _planes(files: volumes.Files, prediction: VolumePrediction, parts: dict[str,
     )
 
 
-def _slices(files: volumes.Files, prediction: VolumePrediction, parts: dict[str, BoolMask]) -> None:
+def _slices(examination: Examination, prediction: VolumePrediction, parts: dict[str, BoolMask]) -> None:
     st.info("This browser has no WebGL2, which three planes and a rendering need; here are the axial slices instead.")
-    planes, depth = volumes.planes(files), len(prediction.probability)
+    planes, depth = volumes.planes(examination), len(prediction.probability)
     number = st.slider("Slice, from the foot", 1, depth, (depth + 1) // 2, key="volume_slice") if depth > 1 else 1
     picture = overlay.render(planes[number - 1], "FLAIR", overlay.Window(), HEIGHT)
     for name, part in parts.items():

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from resunet.errors import InputError
 from resunet.reading.formats.dicom import decode_frames, pixel_spacing, read_dataset
 from resunet.reading.scan import Array, check_finite, check_size
+from resunet.reading.sequences import SequenceName, sequence_of_header
 from resunet.reading.volume_scan import Volume
 
 FloatArray = npt.NDArray[np.float64]
@@ -23,11 +24,20 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 class Series(NamedTuple):
-    """Files of one series by name, what its description says, and the frames of its first file."""
+    """Files of one series by name.
+
+    Attributes:
+        description: what the files say.
+        frames: of the first file.
+        study: the study's UID, empty where the files do not say.
+        sequence: what description, contrast agent and times say it is.
+    """
 
     description: str
     files: tuple[str, ...]
-    frames: int
+    frames: int = 1
+    study: str = ""
+    sequence: SequenceName | None = None
 
 
 class Frame(NamedTuple):
@@ -47,16 +57,25 @@ def find_series(files: Mapping[str, bytes]) -> list[Series]:
     """
     import pydicom
 
-    found: dict[str, tuple[str, list[str], int]] = {}
+    headers: dict[str, Any] = {}
+    members: dict[str, list[str]] = {}
     for name, content in files.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dataset = pydicom.dcmread(io.BytesIO(content), force=True, stop_before_pixels=True)
         if "SeriesInstanceUID" in dataset and "Rows" in dataset and _is_placed(dataset):
-            description = str(dataset.get("SeriesDescription") or "")
-            frames = int(dataset.get("NumberOfFrames") or 1)
-            found.setdefault(str(dataset.SeriesInstanceUID), (description, [], frames))[1].append(name)
-    return [Series(description, tuple(names), frames) for description, names, frames in found.values()]
+            headers.setdefault(str(dataset.SeriesInstanceUID), dataset)
+            members.setdefault(str(dataset.SeriesInstanceUID), []).append(name)
+    return [
+        Series(
+            str(dataset.get("SeriesDescription") or ""),
+            tuple(members[uid]),
+            int(dataset.get("NumberOfFrames") or 1),
+            str(dataset.get("StudyInstanceUID") or ""),
+            sequence_of_header(dataset),
+        )
+        for uid, dataset in headers.items()
+    ]
 
 
 def read_series(files: Mapping[str, bytes], name: str) -> Volume:

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from resunet.data.pairing import NUMBERED
 from resunet.errors import InputError
-from resunet.reading.names import MASK, stem_of
 from resunet.reading.scan import Scan, single_slice
 from resunet.reading.volume_scan import Volume
 
 # Columns run to the patient's left and rows to the back, as radiologists look at slices.
 AS_SHOWN = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-def numbered_slices(names: Iterable[str]) -> dict[str, list[str]]:
-    """File names of each patient's slices by their number, masks left out; names that have no number are nobody's."""
-    patients: dict[str, list[tuple[int, str]]] = {}
-    for name in names:
-        stem = stem_of(name)
-        if not stem.endswith(MASK) and (match := NUMBERED.match(stem)):
-            patients.setdefault(match["patient"], []).append((int(match["number"]), name))
-    return {patient: [name for _, name in sorted(slices)] for patient, slices in patients.items()}
 
 
 def stacked(name: str, scans: Sequence[Scan]) -> Volume:

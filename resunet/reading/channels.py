@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from resunet.errors import InputError
-from resunet.reading.names import stem_of
 from resunet.reading.scan import NO_SPACING, ONE_CHANNEL, SPACINGS, Array, BoolMask, spread_channel
+from resunet.reading.sequences import ROLES, WORDS, Role
 from resunet.reading.volume_scan import Volume
 
-Role = Literal["pre", "flair", "post"]
-ROLES: tuple[Role, ...] = ("pre", "flair", "post")  # in the order of the channels
-WORDS: dict[Role, str] = {"pre": "pre-contrast T1", "flair": "FLAIR", "post": "post-contrast T1"}
-# How file names of BraTS, of its successors and of TCGA collections end.
-SUFFIXES: dict[str, Role] = {
-    "flair": "flair",
-    "t2f": "flair",
-    "t1": "pre",
-    "t1n": "pre",
-    "t1ce": "post",
-    "t1c": "post",
-    "t1gd": "post",
-}
-UNUSED = ("t2", "t2w", "seg", "mask", "label")  # endings of files that belong to a case and are no channel of it
-TRUTHS = ("seg", "mask", "label")  # those of masks
-ENDING = re.compile(rf"(?P<case>.+?)[_-](?P<ending>{'|'.join((*SUFFIXES, *UNUSED))})", re.IGNORECASE)
-ONLY_CHANNEL = re.compile(r"(?P<case>.+)_0000")  # as nnU-Net writes the first, here the only one
 GRID_TOLERANCE = 1e-3  # millimetres by which the corners of equal grids may differ
 FEW_LABELS = 16
 MASK_TOLERANCE = 1e-2  # by which the affines of an image and its mask may differ
-
-
-def case_and_role(name: str) -> tuple[str, Role | None]:
-    """What a file name says: the case, and which sequence; None for one that is no channel or does not say."""
-    stem = stem_of(name)
-    if match := ENDING.fullmatch(stem):
-        return match["case"], SUFFIXES.get(match["ending"].lower())
-    if match := ONLY_CHANNEL.fullmatch(stem):
-        return match["case"], "flair"
-    return stem, None
-
-
-def is_truth(name: str) -> bool:
-    """Whether a file name says that it is a mask."""
-    match = ENDING.fullmatch(stem_of(name))
-    return match is not None and match["ending"].lower() in TRUTHS
 
 
 def truth_on(volume: Volume, mask: Volume) -> BoolMask:
@@ -59,24 +23,6 @@ def truth_on(volume: Volume, mask: Volume) -> BoolMask:
     if not same or mask.voxels.shape[3] != 1:
         raise InputError(f"{mask.name} lies on another grid than the FLAIR; give a mask of the same size and place.")
     return np.asarray(mask.axial()[..., 0] > 0)
-
-
-def group_cases(files: Sequence[Path]) -> dict[str, dict[Role, Path]]:
-    """Files of a case by role, of the cases that have a FLAIR and another sequence beside it in the same folder.
-
-    Raises:
-        InputError: two files claim the same sequence of a case.
-    """
-    found: dict[tuple[Path, str], dict[Role, Path]] = {}
-    for file in files:
-        case, role = case_and_role(file.name)
-        if role is None:
-            continue
-        roles = found.setdefault((file.parent, case), {})
-        if role in roles:
-            raise InputError(f"{file} and {roles[role].name} are both the {WORDS[role]} of {case}; assign them with --case.")
-        roles[role] = file
-    return {case: roles for (_, case), roles in found.items() if "flair" in roles and len(roles) > 1}
 
 
 def assemble(name: str, volumes: Mapping[Role, Volume]) -> Volume:
