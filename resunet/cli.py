@@ -56,6 +56,7 @@ def _add_study(commands: Any) -> None:
     train.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/NAME)")
     train.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
     train.add_argument("--seed", type=int)
+    train.add_argument("--imagenet", type=Path, metavar="FILE", help="ImageNet weights, where they cannot be fetched")
     train.set_defaults(run=_train)
 
     evaluate = commands.add_parser("evaluate", help="measure a model on one split of the data")
@@ -207,7 +208,7 @@ def _train(options: argparse.Namespace) -> None:
 
     recipe = find_recipe(options.recipe, **({} if options.seed is None else {"seed": options.seed}))
     with process_group():
-        train(recipe, options.data, options.out or Path("runs") / recipe.name, options.resume)
+        train(recipe, options.data, options.out or Path("runs") / recipe.name, options.resume, options.imagenet)
 
 
 def _evaluate(options: argparse.Namespace) -> int:

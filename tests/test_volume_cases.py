@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,8 +13,10 @@ from streamlit.testing.v1 import AppTest
 
 from resunet.data.archive import files_in
 from resunet.data.samples import load_volumes
+from resunet.errors import InputError
 from resunet.evaluation.volume_scores import measure_cases, summarise_cases
 from resunet.examination import measurable_volumes, nifti_below
+from resunet.reading.scan import foreground
 from tests.test_evaluate_screen import plain_text, upload, zipped
 from tests.test_evaluate_screen import screen as screen  # a fixture
 from tests.test_volumes import Bright, nifti
@@ -109,3 +112,49 @@ def test_the_command_line_and_the_screen_agree(examination: Path, command: Comma
     assert not app.exception and f"{table['dice'][0]:.3f}" in plain_text(app.success[0].value)
     shown = app.dataframe[0].value
     pd.testing.assert_frame_equal(shown[["dice", "hd95_mm", "volume_ml"]], table[["dice", "hd95_mm", "volume_ml"]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "stored", [np.diag([-1.0, -1.0, 3.0, 1.0]), np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1.0]])]
+)
+def test_a_mask_in_another_storage_order_is_at_the_same_place(folder: Path, stored: np.ndarray):
+    before = measured(folder).set_index("case").loc["ill"]
+    image = nibabel.load(folder / "ill_seg.nii.gz")
+    turned = image.as_reoriented(
+        nibabel.orientations.ornt_transform(nibabel.io_orientation(image.affine), nibabel.io_orientation(stored))
+    )
+    moved = turned.affine.copy()
+    moved[:3, 3] += 0.02
+    nibabel.Nifti1Image(np.asarray(turned.dataobj), moved).to_filename(folder / "ill_seg.nii.gz")
+    pd.testing.assert_series_equal(measured(folder).set_index("case").loc["ill"].drop("seconds"), before.drop("seconds"))
+
+
+def test_a_tumour_that_is_missed_has_surface_dice_0(folder: Path):
+    voxels = np.asarray(nibabel.load(folder / "healthy_flair.nii.gz").dataobj)
+    lesion = np.zeros(voxels.shape, np.uint8)
+    lesion[20:30, 20:30, 5:9] = 1
+    nifti(folder / "healthy_seg.nii.gz", lesion, np.diag([1.0, 1.0, 3.0, 1.0]))
+    table = measured(folder).set_index("case")
+    missed = table.loc["healthy"]
+    assert missed["dice"] == missed["surface_dice_2mm"] == 0 and np.isnan(missed["hd95_mm"])
+    figure = summarise_cases(table.reset_index(), "m", 0.5, 0.0)["metrics"]["surface_dice_2mm"]
+    assert figure["n"] == 2 and figure["value"] == pytest.approx(table["surface_dice_2mm"].mean())
+
+
+def test_shares_count_from_one_half_and_labels_whatever_their_scale():
+    rng, tumour = np.random.default_rng(0), np.zeros((8, 30, 30), bool)
+    tumour[2:5, 10:20, 10:20] = True
+    soft = np.clip(tumour + 0.3 * rng.random(tumour.shape), 0, 1)
+    for values in (
+        tumour + 1e-6,
+        soft,
+        100 * soft,
+        255 * soft,
+        tumour * rng.choice([85, 170, 255], tumour.shape),
+        tumour * 4,
+        tumour * 255,
+    ):
+        np.testing.assert_array_equal(foreground(values, "m"), tumour)
+    assert not foreground(np.full((20, 20), 1e-6), "m").any()
+    with pytest.raises(InputError, match="m holds negative numbers"):
+        foreground(tumour - 1.0, "m")

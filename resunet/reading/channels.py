@@ -8,21 +8,24 @@ from dataclasses import replace
 import numpy as np
 
 from resunet.errors import InputError
-from resunet.reading.scan import NO_SPACING, ONE_CHANNEL, SPACINGS, Array, BoolMask, spread_channel
+from resunet.reading.scan import NO_SPACING, ONE_CHANNEL, SPACINGS, Array, BoolMask, foreground, spread_channel
 from resunet.reading.sequences import ROLES, WORDS, Role
 from resunet.reading.volume_scan import Volume
 
 GRID_TOLERANCE = 1e-3  # millimetres by which the corners of equal grids may differ
 FEW_LABELS = 16
-MASK_TOLERANCE = 1e-2  # by which the affines of an image and its mask may differ
+MASK_TOLERANCE = 0.1  # millimetres by which the corners of an image and its mask may differ
 
 
 def truth_on(volume: Volume, mask: Volume) -> BoolMask:
-    """A mask volume as axial slices (D, H, W) of another volume. Raises InputError where the two grids differ."""
-    same = mask.shape == volume.shape and np.allclose(mask.affine, volume.affine, atol=MASK_TOLERANCE)
-    if not same or mask.voxels.shape[3] != 1:
+    """A mask volume as axial slices (D, H, W) of another volume, in whatever order it is stored.
+
+    Raises InputError where the two do not lie at the same place.
+    """
+    same_shape = mask.axial_shape == volume.axial_shape
+    if not same_shape or np.abs(mask.corners - volume.corners).max() > MASK_TOLERANCE or mask.voxels.shape[3] != 1:
         raise InputError(f"{mask.name} lies on another grid than the FLAIR; give a mask of the same size and place.")
-    return np.asarray(mask.axial()[..., 0] > 0)
+    return foreground(mask.axial()[..., 0], mask.name)
 
 
 def assemble(name: str, volumes: Mapping[Role, Volume]) -> Volume:
@@ -95,5 +98,4 @@ def _on_grid_of(flair: Volume, other: Volume, notes: list[str]) -> Array:
 def _is_same_grid(flair: Volume, other: Volume) -> bool:
     if not (flair.is_oriented and other.is_oriented):
         return True
-    corners = np.array(np.meshgrid(*((0, side) for side in flair.shape), [1])).reshape(4, -1)
-    return bool(np.abs((flair.affine - other.affine) @ corners).max() < GRID_TOLERANCE)
+    return bool(np.abs(flair.corners - other.corners).max() < GRID_TOLERANCE)

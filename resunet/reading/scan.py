@@ -21,6 +21,8 @@ SPACINGS = (0.01, 100.0)  # millimetres that a pixel may measure
 NO_SPACING = "The pixel spacing in the file is not plausible and is not used."
 OFFSET = 1024  # how many times their range numbers must lie from 0 to be moved there
 BYTE, WORD = 255, 65535  # white in 8 and in 16 bits
+MAX_LABELS, LEVELS_SAMPLED = 16, 100_000  # of a mask, and how many of its values are looked at
+STEP_TOLERANCE = 0.1  # by which labels that fill the range of a picture may differ from equal steps
 ONE_CHANNEL = "One channel: it is used for all three (pre-contrast, FLAIR, post-contrast)."
 
 Array = npt.NDArray[Any]
@@ -143,21 +145,34 @@ def single_slice(scan: Scan) -> Array:
 
 
 def mask_of(scan: Scan) -> BoolMask:
-    """The tumour mask (H, W) that a scan of one slice holds: any colour above half of white, or any label but 0.
+    """The tumour mask (H, W) that a scan of one slice holds, as `foreground` of its brightest colour. Raises InputError."""
+    return foreground(single_slice(scan).max(axis=-1), scan.name)
 
-    White is 255 where the numbers go beyond 127 and the largest number of 16 bits where they go beyond 255; what is all
-    darker is a map of labels, apart from shares between 0 and 1, which count from one half.
+
+def foreground(values: Array, name: str) -> BoolMask:
+    """Where the values of a mask say tumour, in any number of dimensions.
+
+    Few whole numbers, or evenly spaced ones such as 85, 170, 255, are labels, of which any but 0 counts. Otherwise values are
+    shares, which count from one half: of 1, of white (255, or the largest number of 16 bits), else of the largest value.
 
     Raises:
-        InputError: the scan holds several slices, or negative numbers.
+        InputError: there are negative numbers.
     """
-    plane = single_slice(scan).max(axis=-1)
-    highest = float(plane.max())
-    if float(plane.min()) < 0:
-        raise InputError(f"{scan.name} holds negative numbers; a mask is 0 outside of the tumour and positive inside.")
-    if highest > BYTE:
-        return np.asarray(plane > WORD / 2 if highest > WORD / 2 else plane != 0)
-    if highest > BYTE / 2:
-        return np.asarray(plane > BYTE / 2)
-    is_share = plane.dtype.kind == "f" and highest <= 1
-    return np.asarray(plane > 0.5 if is_share else plane != 0)
+    lowest, highest = float(values.min()), float(values.max())
+    if lowest < 0:
+        raise InputError(f"{name} holds negative numbers; a mask is 0 outside of the tumour and positive inside.")
+    if highest <= 1:
+        return np.asarray(values >= 0.5)
+    levels = np.unique(values[values >= 0.5][:LEVELS_SAMPLED])
+    if len(levels) <= MAX_LABELS and (levels == np.round(levels)).all() and _are_labels(levels):
+        return np.asarray(values >= 0.5)
+    white = next((white for white in (BYTE, WORD) if white / 2 < highest <= white), highest)
+    return np.asarray(values > white / 2)
+
+
+def _are_labels(levels: Array) -> bool:
+    """Whether the numbers count up from the first, in ones or in equal steps; white alone is a picture's."""
+    if levels[-1] <= BYTE / 2:
+        return True
+    steps = levels / levels[0]
+    return len(levels) > 1 and bool(np.abs(steps - np.arange(1, len(levels) + 1)).max() < STEP_TOLERANCE)

@@ -44,6 +44,28 @@ class Volume:
         """Voxels along each stored axis."""
         return self.voxels.shape[0], self.voxels.shape[1], self.voxels.shape[2]
 
+    @property
+    def corners(self) -> FloatArray:
+        """Millimetres (2, 2, 2, 3) of the outer corners, from the patient's left, back and foot to right, front and head."""
+        from nibabel.orientations import inv_ornt_aff, io_orientation
+
+        turned = self.affine @ inv_ornt_aff(io_orientation(self.affine), self.shape)
+        ends = np.meshgrid(*((-0.5, side - 0.5) for side in self._canonical_shape), indexing="ij")
+        return np.asarray(np.stack(ends, axis=-1) @ turned[:3, :3].T + turned[:3, 3])
+
+    @property
+    def _canonical_shape(self) -> tuple[int, int, int]:
+        from nibabel.orientations import io_orientation
+
+        right, front, head = np.argsort(io_orientation(self.affine)[:, 0]).tolist()
+        return self.shape[right], self.shape[front], self.shape[head]
+
+    @property
+    def axial_shape(self) -> tuple[int, int, int]:
+        """Slices, rows and columns that `axial` gives."""
+        width, height, depth = self._canonical_shape
+        return depth, height, width
+
     def axial(self) -> Array:
         """Slices (D, H, W, C) from foot to head, front up, the patient's right on the left."""
         from nibabel.orientations import apply_orientation, io_orientation
@@ -72,9 +94,7 @@ class Volume:
     @property
     def axial_depth(self) -> int:
         """How many slices `axial` gives."""
-        from nibabel.orientations import io_orientation
-
-        return self.shape[int(np.argsort(io_orientation(self.affine)[:, 0])[2])]
+        return self.axial_shape[0]
 
     @property
     def axes(self) -> str:

@@ -74,6 +74,8 @@ class Trainer:
     config: ModelConfig
     train: SliceCache
     val: SliceCache
+    imagenet: Path | None = None
+    resumes: bool = False
 
     def __post_init__(self) -> None:
         self.device = default_device()
@@ -96,9 +98,9 @@ class Trainer:
     def _build(self) -> nn.Module:
         """The network, with what only its training needs."""
         model: nn.Module = build_model(self.recipe.architecture, self.config.channels, len(self.config.classes))
-        if self.recipe.imagenet:
-            assert isinstance(model, ResUNetLite)
-            model.load_imagenet()
+        if self.recipe.imagenet and not self._has_checkpoint:
+            assert isinstance(model, ResUNetLite | ResNet50Classifier)
+            model.load_imagenet(self.imagenet)
         if self.recipe.auxiliary_masks:
             assert isinstance(model, ResNet50Classifier)
             model = AuxiliaryMaskHeads(model)
@@ -108,9 +110,13 @@ class Trainer:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return model
 
+    @property
+    def _has_checkpoint(self) -> bool:
+        return self.resumes and (self.run.path / CHECKPOINT).exists()
+
     def resume(self) -> None:
-        """Go back to the last checkpoint of the run folder, if there is one."""
-        if (self.run.path / CHECKPOINT).exists():
+        """Go back to the last checkpoint of the run folder, where there is one and it is wanted."""
+        if self._has_checkpoint:
             self.progress = load_checkpoint(self.run.path / CHECKPOINT, self.model, self.average, self.optimiser)
 
     def fit(self) -> None:
@@ -226,24 +232,28 @@ class Trainer:
         wait_for_all()
 
 
-def train(recipe: Recipe, data: str | Path | None, out: Path, resume: bool = False) -> ModelFolder:
+def train(
+    recipe: Recipe, data: str | Path | None, out: Path, resume: bool = False, imagenet: Path | None = None
+) -> ModelFolder:
     """Train `recipe` into the run folder `out`; with `resume`, go on from its last checkpoint.
+
+    Args:
+        imagenet: a file of ImageNet weights for recipes that start from them; by default they are fetched.
 
     Raises:
         InputError: no data, a checkpoint that cannot be used, or a folder that another process is training in.
     """
     with sole_writer(out) if rank() == 0 else nullcontext():
-        return _train(recipe, data, ModelFolder(out), resume)
+        return _train(recipe, data, ModelFolder(out), resume, imagenet)
 
 
-def _train(recipe: Recipe, data: str | Path | None, run: ModelFolder, resume: bool) -> ModelFolder:
+def _train(recipe: Recipe, data: str | Path | None, run: ModelFolder, resume: bool, imagenet: Path | None) -> ModelFolder:
     splits = open_splits(data, recipe.split_scheme, recipe.data_set, recipe.without_tumour_share > 0)
     config = describe_run(run.name, recipe, splits)
     train_slices, val_slices = (
         SliceCache(splits.seen(split), FRAME, config.channels, splits.description.classes) for split in ("train", "val")
     )
-    trainer = Trainer(recipe, run, config, train_slices, val_slices)
-    if resume:
-        trainer.resume()
+    trainer = Trainer(recipe, run, config, train_slices, val_slices, imagenet, resume)
+    trainer.resume()
     trainer.fit()
     return run

@@ -48,8 +48,16 @@ def describe_run(name: str, recipe: Recipe, splits: Splits) -> ModelConfig:
         sha256={},
         recipe=recipe.describe(),
         optimiser="AdamW, cosine after linear warm-up, exponential moving average of the weights",
-        initialisation="from ImageNet (encoder) and from scratch (decoder)" if recipe.imagenet else "from scratch",
+        initialisation=_initialisation(recipe),
     )
+
+
+def _initialisation(recipe: Recipe) -> str:
+    if not recipe.imagenet:
+        return "from scratch"
+    if recipe.task == "classification":
+        return "from ImageNet (all but the last layer)"
+    return "from ImageNet (encoder) and from scratch (decoder)"
 
 
 def publish_best(run: ModelFolder, model: nn.Module, config: ModelConfig, row: dict[str, float]) -> None:
