@@ -77,6 +77,19 @@ def test_the_bundled_examinations_are_a_case_of_three_with_its_mask_and_a_single
     assert {image.header.get_zooms() for image in images} == {(1, 1, 3)}
 
 
+def test_samples_of_contrast_enhanced_t1_show_every_tumour_in_every_plane():
+    samples = load_samples(SAMPLES / T1CE)
+    assert len(samples) == 12 and {sample.plane for sample in samples} == {"axial", "coronal", "sagittal"}
+    assert {sample.kind.partition("_")[0] for sample in samples} == {"meningioma", "glioma", "pituitary", "no"}
+    for sample in samples:
+        post = sample.image[..., 0].astype(float)
+        assert sample.simulated and sample.image.shape == (256, 256, 3) and sample.mask.any() == (sample.kind != "no_tumour")
+        if sample.kind != "no_tumour":  # the tumour, of a glioma its rim, enhances
+            edge = sample.mask & ~cv2.erode(sample.mask.astype(np.uint8), np.ones((9, 9))).astype(bool)
+            around = cv2.dilate(sample.mask.astype(np.uint8), np.ones((21, 21))).astype(bool) & ~sample.mask & (post > 30)
+            assert np.percentile(post[edge], 75) > 1.3 * np.median(post[around])
+
+
 @pytest.mark.parametrize("sample", load_samples(), ids=lambda sample: sample.name)
 def test_bundled_slices_hold_what_their_kind_says(sample):
     flair, pixels = sample.image[..., 1].astype(float), int(sample.mask.sum())

@@ -1,4 +1,4 @@
-"""The bundled samples: two dozen simulated slices over all difficulties, and two simulated examinations."""
+"""The bundled samples: simulated slices over all difficulties, of contrast-enhanced T1 too, and two examinations."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from resunet.reading.readers import read_mask, read_scan
 
 SAMPLES = Path(__file__).with_name("samples")
 REPLAY = SAMPLES / "replay"  # slices that every training run outlined after each epoch
-INDEX, VOLUMES = "index.csv", "volumes"
+INDEX, VOLUMES, T1CE = "index.csv", "volumes", "t1ce"
 NAME = re.compile(r"\w{1,40}")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample slice: image (H, W, 3) uint8, mask (H, W) bool, the PNG's bytes as visitors send them, and their SHA-256."""
+    """A sample slice: image (H, W, 3) uint8, mask (H, W) bool, the PNG's bytes as visitors send them, and their SHA-256.
+
+    `plane` is empty where all samples are axial.
+    """
 
     name: str
     kind: str
@@ -32,6 +35,7 @@ class Sample:
     mask: npt.NDArray[np.bool_]
     png: bytes
     digest: str
+    plane: str = ""
 
 
 @cache
@@ -43,14 +47,15 @@ def load_samples(folder: Path = SAMPLES) -> tuple[Sample, ...]:
     """
     try:
         with (folder / INDEX).open(newline="") as file:
-            return tuple(_load(folder, row["name"], row["kind"], row["seed"] != "") for row in csv.DictReader(file))
+            return tuple(_load(folder, row) for row in csv.DictReader(file))
     except FileNotFoundError as error:
         raise InputError(f"{error.filename} is missing; the bundled samples are made with: resunet simulate.") from None
     except (KeyError, UnicodeDecodeError):
         raise InputError(f"{folder / INDEX} must have the columns name, kind and seed, names being plain words.") from None
 
 
-def _load(folder: Path, name: str, kind: str, simulated: bool) -> Sample:
+def _load(folder: Path, row: dict[str, str]) -> Sample:
+    name = row["name"]
     if NAME.fullmatch(name) is None:
         raise KeyError(name)
     image_path = folder / "images" / f"{name}.png"
@@ -58,7 +63,8 @@ def _load(folder: Path, name: str, kind: str, simulated: bool) -> Sample:
     image = scan.slices[0]
     if image.dtype != np.uint8 or image.shape[:2] != mask.shape:
         raise InputError(f"{image_path} must be an 8-bit slice of the size of its mask.")
-    return Sample(name, kind, simulated, np.ascontiguousarray(image), mask, png, hashlib.sha256(png).hexdigest())
+    digest, pixels = hashlib.sha256(png).hexdigest(), np.ascontiguousarray(image)
+    return Sample(name, row["kind"], row["seed"] != "", pixels, mask, png, digest, row.get("plane", ""))
 
 
 def load_volumes(folder: Path = SAMPLES) -> dict[str, dict[str, bytes]]:

@@ -1,4 +1,4 @@
-"""The bundled samples, drawn: two dozen slices over all difficulties and two whole examinations."""
+"""The bundled samples, drawn: slices over all difficulties, contrast-enhanced T1 in three planes, whole examinations."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from resunet.data.samples import INDEX, SAMPLES, VOLUMES
+from resunet.data.samples import INDEX, SAMPLES, T1CE, VOLUMES
 from resunet.files import atomic_path, write_text
 from resunet.reading.formats.nifti import nifti_on_grid
 from resunet.reading.volume_scan import Volume
-from resunet.simulation.patient import Patient
+from resunet.simulation.patient import Patient, Plane
 
 # Seeds were picked by eye for variety, some of them hard.
 SLICES: dict[str, tuple[int, ...]] = {
@@ -24,11 +24,19 @@ SLICES: dict[str, tuple[int, ...]] = {
     "cavity": (4, 11, 6),
     "none": (10, 9, 12, 3, 5, 2),
 }
+T1CE_SLICES: dict[str, tuple[tuple[int, Plane], ...]] = {
+    "meningioma_convexity": ((1, "axial"), (3, "sagittal")),
+    "meningioma_falx": ((2, "coronal"),),
+    "meningioma_sphenoid": ((2, "coronal"),),
+    "glioma": ((1, "axial"), (2, "coronal"), (3, "sagittal")),
+    "pituitary": ((8, "axial"), (6, "coronal")),
+    "no_tumour": ((1, "axial"), (2, "coronal"), (3, "sagittal")),
+}
 EXAMINATIONS: dict[str, tuple[str, int, tuple[str, ...]]] = {  # kind, seed, and the sequences that are kept
     "tumour": ("large", 4, ("t1", "flair", "t1ce", "mask")),
     "healthy": ("none", 10, ("flair",)),
 }
-SIDE, PIXEL, THICKNESS = 256, 0.88, 4  # of a slice: pixels, and millimetres
+SIDE, PIXEL, THICKNESS, T1CE_THICKNESS = 256, 0.88, 4, 5  # of a slice: pixels, and millimetres
 SIZE, LEVELS, DISTANCE = (192, 224), (-70, 92), 3  # of an examination: pixels of 1 mm, and millimetres from foot to head
 
 
@@ -47,6 +55,7 @@ def write_samples(folder: Path = SAMPLES) -> tuple[int, int]:
             _write_png(folder / "masks" / f"{kind}_{number}.png", _upright(mask[:, :, 0]).astype(np.uint8) * 255)
             rows.append(f"{kind}_{number},{kind},{seed},{int(mask.sum())}")
     write_text(folder / INDEX, "\n".join(rows) + "\n")
+    slices = len(rows) - 1 + _write_t1ce_samples(folder / T1CE)
     for name, (kind, seed, endings) in EXAMINATIONS.items():
         levels = np.arange(LEVELS[0], LEVELS[1] + 1, DISTANCE)
         images, mask = Patient(kind, seed).examine(levels, SIZE, 1.0, DISTANCE)
@@ -55,11 +64,25 @@ def write_samples(folder: Path = SAMPLES) -> tuple[int, int]:
         affine[:3, 3] = [-(SIZE[0] - 1) / 2, -(SIZE[1] - 1) / 2, LEVELS[0]]
         for ending in endings:
             _write_nifti(folder / VOLUMES / name / f"simulated_{name}_{ending}.nii.gz", voxels[ending], affine)
-    return len(rows) - 1, len(EXAMINATIONS)
+    return slices, len(EXAMINATIONS)
+
+
+def _write_t1ce_samples(folder: Path) -> int:
+    """Slices of contrast-enhanced T1 in three planes; returns how many."""
+    rows = ["name,kind,plane,seed,tumour_pixels"]
+    for kind, chosen in T1CE_SLICES.items():
+        for seed, plane in chosen:
+            name, patient = f"{kind}_{plane}", Patient(kind, seed)
+            images, mask = patient.examine_plane(plane, patient.best_place(plane), SIDE, PIXEL, T1CE_THICKNESS)
+            _write_png(folder / "images" / f"{name}.png", _upright(images[:, :, 0, 2]))
+            _write_png(folder / "masks" / f"{name}.png", _upright(mask[:, :, 0]).astype(np.uint8) * 255)
+            rows.append(f"{name},{kind},{plane},{seed},{int(mask.sum())}")
+    write_text(folder / INDEX, "\n".join(rows) + "\n")
+    return len(rows) - 1
 
 
 def _upright(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """(I, J, ...) as rows from the front and columns from the patient's right."""
+    """(I, J, ...) as rows from the front, or the head, and columns from the patient's right, or the face."""
     return np.ascontiguousarray(plane.swapaxes(0, 1)[::-1, ::-1])
 
 

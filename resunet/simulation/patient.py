@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +10,16 @@ from scipy import ndimage
 
 from resunet.errors import InputError
 from resunet.simulation.growth import FRONT, grow
-from resunet.simulation.lesions import KINDS, Look
+from resunet.simulation.lesions import KINDS, T1CE_KINDS, Look
+from resunet.simulation.masses import grow_mass
 from resunet.simulation.noise import smooth_noise
 from resunet.simulation.scanner import acquire
 from resunet.simulation.template import FloatVoxels, flair_of, load_template
 
 WARP_SPACING = 10  # voxels between the points at which displacements are drawn
 LEVELS = (-22, 45)  # millimetres from the head's centre up, between which tumours start
+Plane = Literal["axial", "coronal", "sagittal"]
+THROUGH: dict[Plane, int] = {"sagittal": 0, "coronal": 1, "axial": 2}  # the axis of right, front and head that a plane averages
 MIDLINE = 14  # millimetres from it at least
 
 
@@ -35,9 +38,10 @@ class Patient:
     """
 
     def __init__(self, kind: str, seed: int) -> None:
-        if kind not in KINDS:
-            raise InputError(f"There is no simulated kind '{kind}'; choose one of {', '.join(KINDS)}.")
-        self._rng = rng = np.random.default_rng([seed, sorted(KINDS).index(kind)])
+        kinds = {**KINDS, **T1CE_KINDS}
+        if kind not in kinds:
+            raise InputError(f"There is no simulated kind '{kind}'; choose one of {', '.join(kinds)}.")
+        self._rng = rng = np.random.default_rng([seed, [*sorted(KINDS), *sorted(T1CE_KINDS)].index(kind)])
         self._template = template = load_template()
         self._turn = _turn(rng)
         points = [side // WARP_SPACING + 2 for side in template.t1.shape]
@@ -45,12 +49,17 @@ class Patient:
         self._texture = smooth_noise(rng, template.t1.shape, 3)
         self._fat = float(rng.uniform(1.0, 1.8))
         self._look: Look | None = None
-        if (tumour := KINDS[kind]) is not None:
+        self._tail: FloatVoxels | None = None
+        self._middle: npt.NDArray[np.float64] | npt.NDArray[np.int64]
+        if (tumour := kinds[kind]) is not None:
             millilitres, self._push = float(rng.uniform(*tumour.millilitres)), float(rng.uniform(*tumour.push))
             self._look = Look(tumour, float(rng.uniform(*tumour.contrast)), bool(rng.random() < tumour.enhancing))
             self._radius = (millilitres * 1000 * 3 / (4 * np.pi)) ** (1 / 3)
-            self._middle = self._start()
-            self._density = grow(template, self._middle, millilitres, rng)
+            if tumour.is_solid:
+                self._density, self._tail, self._middle = grow_mass(template, tumour.site, millilitres, rng)
+            else:
+                self._middle = start = self._start()
+                self._density = grow(template, start, millilitres, rng)
 
     def examine(self, levels: npt.ArrayLike, size: tuple[int, int], pixel: float, thickness: int) -> Examination:
         """Axial slices of `size` pixels of `pixel` millimetres.
@@ -66,6 +75,30 @@ class Patient:
             slices.append([part.mean(axis=-1) for part in self._render(_grid(across, along, heights))])
         sequences, mask = (np.stack(part, axis=-1) for part in zip(*slices, strict=True))
         return Examination(acquire(sequences, self._rng), mask >= 0.5)
+
+    def examine_plane(self, plane: Plane, place: float, side: int, pixel: float, thickness: int) -> Examination:
+        """One slice of `side` x `side` pixels in any plane, as images (side, side, 1, 3) and mask (side, side, 1).
+
+        Args:
+            plane: axial with I right and J front, coronal with I right and J head, sagittal with I front and J head.
+            place: millimetres from the head's centre to the head, to the front, or to the right.
+            thickness: whole millimetres that the slice averages.
+        """
+        within = pixel * (np.arange(side, dtype=float) - (side - 1) / 2)
+        through = place + np.arange(thickness) - (thickness - 1) / 2
+        axes = {"axial": (within, within, through), "coronal": (within, through, within), "sagittal": (through, within, within)}
+        parts = [np.moveaxis(part, THROUGH[plane] - 3, -1).mean(axis=-1) for part in self._render(_grid(*axes[plane]))]
+        return Examination(acquire(parts[0][..., None], self._rng), parts[1][..., None] >= 0.5)
+
+    def best_place(self, plane: Plane) -> float:
+        """Millimetres from the head's centre along a plane's normal to where it cuts most tumour; 0 to 20 without one."""
+        if self._look is None:
+            return float(self._rng.uniform(0, 20))
+        side, through = np.arange(-90, 90, 2.0), np.arange(-80, 80, 2.0)
+        axes = {"axial": (side, side, through), "coronal": (side, through, side), "sagittal": (through, side, side)}
+        density = ndimage.map_coordinates(self._density, self._where(_grid(*axes[plane])), order=1)
+        others = tuple(axis for axis in range(3) if axis != THROUGH[plane])
+        return float(through[(density > FRONT).sum(axis=others).argmax()])
 
     def best_level(self) -> float:
         """Millimetres from the head's centre up to the plane that holds most tumour; without one, any that shows much brain."""
@@ -105,12 +138,15 @@ class Patient:
         sequences = np.stack([0.62 * t1, flair_of(t1, brain, self._fat), 0.63 * t1 + 0.2 * vessels])
         mask = np.zeros_like(t1)
         if self._look is not None:
-            density = brain * ndimage.map_coordinates(self._density, voxels, order=1)
+            density = ndimage.map_coordinates(self._density, voxels, order=1)
+            density *= 1 if self._look.tumour.is_solid else brain
+            if self._tail is not None:
+                sequences[2] += 0.5 * ndimage.map_coordinates(self._tail, voxels, order=1)
             mask = self._look.paint(sequences, t1, density.astype(np.float32), texture)
         return sequences, mask
 
 
-def _grid(*sides: npt.NDArray[np.float64]) -> FloatVoxels:
+def _grid(*sides: npt.NDArray[np.floating[Any]]) -> FloatVoxels:
     return np.stack(np.meshgrid(*sides, indexing="ij")).astype(np.float32)
 
 
