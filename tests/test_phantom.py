@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from resunet.data.samples import SAMPLES, load_samples, load_volumes
+from resunet.data.samples import SAMPLES, T1CE, load_samples, load_volumes
 from resunet.errors import InputError
 from resunet.reading.sequences import read_name
 from resunet.simulation.growth import FRONT, grow
