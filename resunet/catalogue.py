@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from resunet.errors import InputError
 from resunet.files import atomic_folder
 from resunet.hub import Pin, Progress, cached, fetch, pins
-from resunet.model_folder import CONFIG_FILE, REPOSITORY, ModelFolder
+from resunet.model_folder import CONFIG_FILE, REPOSITORY, ModelConfig, ModelFolder
 
 WEIGHTS = REPOSITORY / "weights"
 STUDIES = "studies"  # folder under WEIGHTS for ablations, which keep their evidence and no weights
@@ -38,6 +40,25 @@ def find_model(name: str | Path, weights: Path | None = None) -> ModelFolder:
     return folder_in_cache
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A model or ablation of weights/: its folder, its configuration, and the names of its evaluations."""
+
+    folder: ModelFolder
+    config: ModelConfig
+    evaluations: tuple[str, ...]
+
+
+def read_catalogue() -> dict[str, Entry]:
+    """All models and ablations that can be read, by name, the flagship first."""
+    entries = {}
+    for name in sorted(list_runs(), key=lambda name: (name != FLAGSHIP, name)):
+        folder = find_model(name)
+        with suppress(InputError):  # a damaged folder is not offered
+            entries[name] = Entry(folder, folder.config(), tuple(folder.evaluations()))
+    return entries
+
+
 def list_models(weights: Path | None = None) -> list[str]:
     """Names of the models that can be run, sorted; what a killed write has left behind begins with a dot."""
     names = (path.parent.name for path in (weights or WEIGHTS).glob(f"*/{CONFIG_FILE}"))
@@ -47,6 +68,13 @@ def list_models(weights: Path | None = None) -> list[str]:
 def list_runs() -> list[str]:
     """Names of the models and of the ablations, sorted."""
     return sorted(list_models() + list_models(WEIGHTS / STUDIES))
+
+
+def list_comparable() -> list[str]:
+    """Names of the models and ablations that know the flagship's data set, sorted: figures of two data sets say nothing."""
+    names = list_runs()
+    data_set = find_model(FLAGSHIP).config().data_set.name if FLAGSHIP in names else None
+    return [name for name in names if data_set in (None, find_model(name).config().data_set.name)]
 
 
 def find_or_fetch(name: str, on_progress: Progress | None = None) -> ModelFolder:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from resunet.catalogue import FLAGSHIP, STAGE_1, STUDIES, WEIGHTS, find_model, list_models, list_runs
+from resunet.catalogue import FLAGSHIP, STAGE_1, STUDIES, WEIGHTS, find_model, list_comparable, list_models, list_runs
 from resunet.data import lgg, no_tumour
 from resunet.data.description import DataSetDescription
 from resunet.data.sources import data_set_of, find_slices, open_splits
@@ -225,7 +225,7 @@ def compare(evaluation: str, out: Path | None) -> dict[str, pd.DataFrame]:
     """
     from resunet.evaluation import compare as comparison  # statsmodels takes seconds to import
 
-    folders = {name: find_model(name) for name in list_runs()}
+    folders = {name: find_model(name) for name in list_comparable()}
     stored = {name: Evaluation.stored(folder, evaluation) for name, folder in folders.items()}
     evaluations = {name: measured for name, measured in stored.items() if measured is not None}
     if not evaluations:

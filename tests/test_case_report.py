@@ -9,9 +9,9 @@ from resunet.charts.overlay import Window
 from resunet.data.samples import load_samples
 from resunet.evaluation import regions
 from resunet.inference.pipeline import Prediction
-from resunet.inference.verdict import UNLIKE
+from resunet.inference.verdict import UNLIKE, verdict
 from resunet.model_folder import CleanUp
-from resunet.reports.case_report import IN_PIXELS, regions_table, report, score_slice, verdict
+from resunet.reports.case_report import IN_PIXELS, regions_table, report, score_slice
 
 SAMPLE = next(sample for sample in load_samples() if sample.name == "large_1")
 
@@ -46,11 +46,11 @@ def test_millimetres_follow_the_spacing_of_rows_and_columns():
 
 
 def test_verdict_has_a_line_for_each_outcome():
-    assert verdict(prediction(square())) == "Tumour found. P(tumour) 90.0%, 100 pixels, 0.8% of the slice."
-    assert verdict(prediction(square(), 0.2)).startswith("No tumour found. P(tumour) 20.0%, below the gate of 50%")
-    assert verdict(prediction(square(0))).startswith("No tumour found. P(tumour) 90.0%; no pixel reaches")
+    assert str(verdict(prediction(square()))) == "Tumour found. P(tumour) 90.0%, 100 pixels, 0.8% of the slice."
+    assert str(verdict(prediction(square(), 0.2))).startswith("No tumour found. P(tumour) 20.0%, below the gate of 50%")
+    assert str(verdict(prediction(square(0)))).startswith("No tumour found. P(tumour) 90.0%; no pixel reaches")
     sure = replace(prediction(square(0)), certain=0.65)
-    assert verdict(sure).startswith("Suspicious, but nothing outlined. P(tumour) 90.0%; no pixel reaches")
+    assert str(verdict(sure)).startswith("Suspicious, but nothing outlined. P(tumour) 90.0%; no pixel reaches")
 
 
 def test_scores_by_hand():
@@ -66,7 +66,7 @@ def test_every_note_on_the_screen_is_in_json_and_csv(spacing: tuple[float, float
     expected = [f"{UNLIKE}.", "One channel.", "Turned upright.", *([] if spacing else [IN_PIXELS])]
     content = json.loads(report("slice.png", noted, "model", spacing, None))
     assert content["notes"] == expected and content["unlike_training"] is True
-    assert content["verdict"] == verdict(noted).partition(". ")[0]
+    assert content["verdict"] == verdict(noted).headline
     table = regions_table(noted, spacing)
     assert len(table) == 1 and table["notes"].iloc[0] == " ".join(expected)
 

@@ -26,7 +26,7 @@ from resunet.evaluation.aggregate import (
 )
 from resunet.evaluation.definitions import DEFINITIONS
 from resunet.evaluation.evaluation import Evaluation
-from resunet.evaluation.lesion_hits import LesionHit, lesion_hits, read_lesions, write_lesions
+from resunet.evaluation.lesion_hits import LesionHit, lesion_hits, lesion_table, write_lesions
 from resunet.evaluation.measure import Measurements, Settings, measure_segmentation, write_evaluation
 from resunet.evaluation.overlap import count_pixels, dice, iou, volume_dice
 from resunet.evaluation.surface import surface_scores
@@ -103,8 +103,11 @@ def test_lesions_are_found_by_any_pixel_and_survive_the_table():
     truth = square(0, 0, 5) | square(20, 20, 3) | square(40, 40, 2)
     hits = lesion_hits(square(4, 4, 10) | square(41, 41, 1), truth)
     assert hits == [LesionHit(25, True), LesionHit(9, False), LesionHit(4, True)]
-    assert write_lesions(hits) == "25+ 9- 4+" and read_lesions("25+ 9- 4+") == hits
-    assert read_lesions(float("nan")) == []
+    assert write_lesions(hits) == "25+ 9- 4+"
+    cells = ["25+ 9- 4+", float("nan"), "12-"]
+    table = lesion_table(cells)
+    assert [column.tolist() for column in table] == [[0, 0, 0, 2], [25, 9, 4, 12], [True, False, True, False]]
+    assert table.texts(3) == ["25+ 9- 4+", "", "12-"] and not len(lesion_table([float("nan")]).row)
 
 
 # Two patients; a: one tumour slice with tp 6, fp 2, fn 2 and one empty slice with 4 false positives;

@@ -17,7 +17,8 @@ from pages.common import predictions
 from pages.common.uploads import ImageFile
 from resunet.data.samples import load_samples
 from resunet.inference.pipeline import TumourPipeline
-from resunet.reports.case_report import report, verdict
+from resunet.inference.verdict import verdict
+from resunet.reports.case_report import report
 from resunet.reports.slideshow_file import case_slide
 from tests.conftest import REPOSITORY
 
@@ -190,7 +191,7 @@ def test_every_place_says_the_same_about_every_sample_and_a_patient(command: Com
         words = {
             "command line": lines[name],
             "table": predictions.row_of(file)["verdict"],
-            "viewer": verdict(prediction).partition(". ")[0],
+            "viewer": verdict(prediction).headline,
             "report": json.loads(report(name, prediction, "m", None, None))["verdict"],
         }
         if name in samples:

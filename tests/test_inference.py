@@ -21,12 +21,12 @@ from resunet.inference import hardware
 from resunet.inference.pipeline import RESAMPLED, TumourPipeline
 from resunet.inference.predict_files import Choices, predict_files
 from resunet.inference.stages import Stage1, Stage2, sigmoid
-from resunet.inference.verdict import ScanSummary
+from resunet.inference.verdict import ScanSummary, verdict
 from resunet.inference.windows import WINDOW, in_windows
 from resunet.model_folder import ModelFolder
 from resunet.models import load_network
 from resunet.reading.scan import ONE_CHANNEL, checked_scan
-from resunet.reports.case_report import report, score_slice, verdict
+from resunet.reports.case_report import report, score_slice
 from tests.conftest import REPOSITORY
 
 SAMPLES = {sample.name: sample for sample in load_samples()}
@@ -91,7 +91,7 @@ def test_the_gate_stops_and_can_be_moved(pipeline: TumourPipeline):
     prediction = pipeline.predict(LARGE.image, segment_all=True)
     stopped = prediction.with_thresholds(gate=1.0)
     assert stopped.gated and not stopped.mask.any()
-    assert verdict(stopped).startswith("Suspicious, but nothing outlined") and "below the gate" in verdict(stopped)
+    assert str(verdict(stopped)).startswith("Suspicious, but nothing outlined") and "below the gate" in verdict(stopped).figures
     assert not stopped.with_thresholds(gate=0.0).gated
     assert stopped.with_thresholds(gate=0.0).mask.sum() == prediction.with_thresholds(gate=0.0).mask.sum()
 
@@ -179,7 +179,7 @@ def test_a_model_without_a_gate_is_not_gated_by_a_classifier_of_other_data(tmp_p
     folder.write_config(replace(folder.config(), gate=None))
     prediction = TumourPipeline.load(folder.path).predict(LARGE.image)
     assert np.isnan(prediction.p_tumour) and not prediction.gated and prediction.mask.any()
-    assert verdict(prediction).startswith("Tumour found. Stage 2 alone, ")
+    assert str(verdict(prediction)).startswith("Tumour found. Stage 2 alone, ")
     assert json.loads(report("a.png", prediction, "liver", None, None))["p_tumour"] is None
     (line,) = predict_files([SAMPLE_FOLDER / "images" / "large_1.png"], tmp_path, str(folder.path), Choices())
     assert line["p_tumour"] is None and line["tumour_pixels"] == prediction.mask.sum()

@@ -34,7 +34,8 @@ def test_every_bundled_run_is_complete_and_honest(name: str):
         assert config.trained_on  # elsewhere, where no history was kept
     else:
         assert config.best_epoch in set(history["epoch"])
-    outlines_samples = config.task == "segmentation" and not config.context and history is not None
+    is_seen = config.task == "segmentation" and not config.context and config.channels == 3
+    outlines_samples = is_seen and history is not None
     assert (folder.path / SNAPSHOTS).exists() == outlines_samples
     if config.keeps_weights:
         assert folder.path.parent.name == "weights" and folder.check(WEIGHTS_FILE) and folder.check(GRAPH_FILE)
@@ -75,6 +76,6 @@ def test_cards_and_documents_are_what_the_files_say():
 
 def test_all_rows_of_a_comparison_come_from_the_same_data_and_split():
     configs = [find_model(name).config() for name in list_runs()]
-    for scheme in {config.split_scheme for config in configs}:
-        same = [config for config in configs if config.split_scheme == scheme]
+    for scheme in {(config.data_set.name, config.split_scheme) for config in configs}:
+        same = [config for config in configs if (config.data_set.name, config.split_scheme) == scheme]
         assert len({config.data_fingerprint for config in same}) == len({config.split_hash for config in same}) == 1

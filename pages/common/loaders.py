@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import pandas as pd
 import streamlit as st
 
-from resunet.catalogue import find_model
+from resunet import catalogue
+from resunet.catalogue import Entry
 from resunet.charts import overlay
 from resunet.data import brats, lgg
 from resunet.data.brats import BratsSlice
@@ -24,7 +25,7 @@ from resunet.data.splits import NO_SITE, site, site_name
 from resunet.errors import InputError
 from resunet.files import PackedMasks
 from resunet.hub import find_samples
-from resunet.model_folder import CONFIG_FILE, HISTORY, SNAPSHOTS, SUMMARY, ModelConfig, ModelFolder
+from resunet.model_folder import HISTORY, SNAPSHOTS, SUMMARY, ModelConfig, ModelFolder
 
 BRATS_SETTING = "BRATS_DATA"
 KEPT_FILES = 128
@@ -88,10 +89,26 @@ def stamp(path: Path) -> float:
     return path.stat().st_mtime if path.exists() else 0.0
 
 
+def models() -> dict[str, Entry]:
+    """What weights/ holds, by name, the flagship first; read again once a second, so that a new model is seen."""
+    return _models(str(catalogue.WEIGHTS))
+
+
+@st.cache_resource(show_spinner=False, ttl=1.0)
+def _models(weights: str) -> dict[str, Entry]:
+    return catalogue.read_catalogue()
+
+
+def folder_of(name: str) -> ModelFolder:
+    """The folder of a model by name. Raises InputError."""
+    entry = models().get(name)
+    return entry.folder if entry else catalogue.find_model(name)
+
+
 def model_config(name: str) -> ModelConfig:
     """config.json of a model. Raises InputError."""
-    folder = find_model(name)
-    return _read(folder, ModelFolder.config, stamp(folder.path / CONFIG_FILE))
+    entry = models().get(name)
+    return entry.config if entry else catalogue.find_model(name).config()
 
 
 def display_name(name: str) -> str:

@@ -24,8 +24,7 @@ from resunet.evaluation.aggregate import rates_at
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, REPORTED_MEAN, REPORTED_READERS
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import EXTERNAL
-from resunet.inference.verdict import percent
-from resunet.reports.case_report import verdict
+from resunet.inference.verdict import percent, verdict
 
 SHOWN = "large_2"
 PICTURE = 420

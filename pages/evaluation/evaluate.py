@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import streamlit as st
 
-from pages.common import loaders, models, predictions, uploads
+from pages.common import loaders, models, predictions, session, uploads
 from pages.common.dashboards import evaluate_volumes, evaluations
 from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
@@ -62,11 +62,9 @@ def choose_data() -> ChosenData | None:
                 )
             return ChosenData(named, named, records)
     if upload is None:
-        st.session_state.pop(CHOSEN, None)
+        session.forget(CHOSEN)
         return None
-    if st.session_state.get(CHOSEN, ("", None))[0] != upload.file_id:
-        st.session_state[CHOSEN] = upload.file_id, read(upload.name, upload.file_id, upload.getvalue())
-    return st.session_state[CHOSEN][1]
+    return session.remembered(CHOSEN, upload.file_id, lambda: read(upload.name, upload.file_id, upload.getvalue()))
 
 
 def read(name: str, key: str, content: bytes) -> ChosenData:
@@ -90,15 +88,16 @@ def example_archive() -> bytes:
 
 def tumour_pixels(data: ChosenData) -> list[int]:
     """Tumour pixels in the mask of each slice, counted once a visit. Raises InputError where a mask does not fit its image."""
-    key, counts = st.session_state.get(COUNTS, ("", []))
-    if key != data.key:
+
+    def count() -> list[int]:
         bar, counts = st.progress(0.0), []
         for number, record in enumerate(data.slices):
             bar.progress(number / len(data.slices), text=f"Reading {number + 1:,} of {len(data.slices):,} slices")
             counts.append(int(read_pair(record)[1].sum()))
         bar.empty()
-        st.session_state[COUNTS] = data.key, counts
-    return counts
+        return counts
+
+    return session.remembered(COUNTS, data.key, count)
 
 
 def trained_on(model: str, records: Sequence[Slice]) -> list[str]:

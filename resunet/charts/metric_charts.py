@@ -41,7 +41,9 @@ def slice_table(slices: pd.DataFrame) -> pd.DataFrame:
 def cases(table: pd.DataFrame, number: str) -> pd.DataFrame:
     """The customdata of points: patient and slice, which a click opens, and the patient's name as hover text may show it."""
     named = table[["patient", number]]
-    return named.assign(shown=named["patient"].map(lambda name: html.escape(str(name))))  # Plotly reads tags in hover text
+    return named.assign(
+        shown=named["patient"].map({name: html.escape(str(name)) for name in named["patient"].unique()})
+    )  # Plotly reads tags in hover text
 
 
 def patient_dice(slices: pd.DataFrame) -> go.Figure:

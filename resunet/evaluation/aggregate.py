@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from resunet.evaluation.definitions import DEFINITIONS
-from resunet.evaluation.lesion_hits import read_lesions
+from resunet.evaluation.lesion_hits import lesion_table
 from resunet.evaluation.overlap import Array, FloatArray, dice, iou, ratio, volume_dice
 
 RESAMPLES = 2000
@@ -135,21 +135,17 @@ def _sums(patients: Array, values: Array) -> FloatArray:
 def _lesion_ratios(slices: pd.DataFrame) -> dict[str, Ratio]:
     """Sensitivity by quarter of lesion area; the quarters are those of the lesions in this table."""
     numbers = _numbered(slices)
-    lesions = [
-        (number, hit.pixels, hit.found)
-        for number, text in zip(numbers, slices["lesions"], strict=True)
-        for hit in read_lesions(text)
-    ]
-    if not lesions:
+    lesions = lesion_table(slices["lesions"])
+    if not len(lesions.row):
         return {}
-    patients, pixels, found = np.array(lesions).T
-    quarters = np.searchsorted(np.percentile(pixels, (25, 50, 75)), pixels, side="left")
+    patients = numbers[lesions.row]
+    quarters = np.searchsorted(np.percentile(lesions.pixels, (25, 50, 75)), lesions.pixels, side="left")
     ratios = {}
     for quarter in range(4):
         of_quarter = quarters == quarter
         hits, all_of_them = (
             np.bincount(patients[chosen], minlength=numbers.max() + 1).astype(float)
-            for chosen in (of_quarter & (found > 0), of_quarter)
+            for chosen in (of_quarter & lesions.found, of_quarter)
         )
         ratios[f"lesion_sensitivity_q{quarter + 1}"] = Ratio(hits, all_of_them, int(of_quarter.sum()), "lesion")
     return ratios

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from resunet.evaluation.aggregate import gate_slices
-from resunet.evaluation.lesion_hits import read_lesions
+from resunet.evaluation.lesion_hits import lesion_table
 
 
 def error_breakdown(slices: pd.DataFrame, gate: float | None) -> dict[str, int]:
@@ -20,7 +20,8 @@ def error_breakdown(slices: pd.DataFrame, gate: float | None) -> dict[str, int]:
     final = slices if gate is None else gate_slices(slices, gate)
     empty = final["tumour_pixels"].to_numpy() == 0
     missed, false = final["fn"].to_numpy(), final["fp"].to_numpy()
-    missed_lesions = np.array([sum(hit.pixels for hit in read_lesions(text) if not hit.found) for text in final["lesions"]])
+    lesions = lesion_table(final["lesions"])
+    missed_lesions = np.bincount(lesions.row, np.where(lesions.found, 0, lesions.pixels), len(final)).astype(int)
     return {
         "tumour": int(final["tumour_pixels"].sum()),
         "found": int(final["tp"].sum()),

@@ -16,7 +16,7 @@ SHOWS = {"all slices": (0, 10**9), "with tumour": (1, 10**9), "without tumour": 
 
 def sites_of(slices: pd.DataFrame) -> list[str]:
     """The hospital codes in a table of TCGA patients, sorted; empty for other data."""
-    return sorted({site(patient) for patient in slices["patient"]} - {NO_SITE})
+    return sorted({site(patient) for patient in slices["patient"].unique()} - {NO_SITE})
 
 
 def select_slices(
@@ -39,7 +39,7 @@ def select_slices(
     least, most = SHOWS[shows]
     keep = (pixels >= least) & (pixels <= most)
     if sites:
-        keep &= slices["patient"].map(lambda patient: site(patient) in set(sites))
+        keep &= slices["patient"].isin([patient for patient in slices["patient"].unique() if site(patient) in set(sites)])
     if sizes:
         keep &= np.logical_or.reduce([(pixels >= SIZES[name][0]) & (pixels <= SIZES[name][1]) for name in sizes])
     kept = slices[keep]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from resunet.reading.scan import BoolMask
 
@@ -31,8 +32,26 @@ def write_lesions(hits: Sequence[LesionHit]) -> str:
     return " ".join(f"{hit.pixels}{'+' if hit.found else '-'}" for hit in hits)
 
 
-def read_lesions(text: object) -> list[LesionHit]:
-    """The inverse of `write_lesions`; a missing cell is no lesion."""
-    if not isinstance(text, str):
-        return []
-    return [LesionHit(int(part[:-1]), part.endswith("+")) for part in text.split()]
+class LesionTable(NamedTuple):
+    """All lesions of a table of slices: the row (from 0) each belongs to, its pixels, and whether any was predicted."""
+
+    row: npt.NDArray[np.int64]
+    pixels: npt.NDArray[np.int64]
+    found: BoolMask
+
+    def texts(self, rows: int) -> list[str]:
+        """The cells again, of the first `rows` slices."""
+        cells: list[list[str]] = [[] for _ in range(rows)]
+        for row, pixels, found in zip(*map(np.ndarray.tolist, self), strict=True):
+            cells[row].append(f"{pixels}{'+' if found else '-'}")
+        return [" ".join(cell) for cell in cells]
+
+
+def lesion_table(texts: Iterable[object]) -> LesionTable:
+    """The cells of slices.csv, read at once; missing cells hold no lesion."""
+    parts = [text.split() if isinstance(text, str) else [] for text in texts]
+    row = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    lesions = np.array([lesion for part in parts for lesion in part], dtype=str)
+    if not len(lesions):
+        return LesionTable(row, np.zeros(0, np.int64), np.zeros(0, bool))
+    return LesionTable(row, np.char.rstrip(lesions, "+-").astype(np.int64), np.char.endswith(lesions, "+"))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resunet.evaluation.lesion_hits import LesionHit, lesion_hits, read_lesions, write_lesions
+from resunet.evaluation.lesion_hits import LesionHit, lesion_hits, lesion_table
 from resunet.evaluation.overlap import FloatArray, count_pixels, dice
 from resunet.inference.postprocessing import to_mask
 from resunet.model_folder import CleanUp
@@ -90,10 +90,9 @@ def table_at(slices: pd.DataFrame, sweep: Sweep, threshold: float) -> pd.DataFra
         raise ValueError(f"the sweep of {len(sweep.tp)} slices holds no threshold {threshold} for these {len(slices)} slices")
     pixels = slices[["tp", "fp", "fn", "tn"]].sum(axis=1).to_numpy()
     tp, fp, fn = (getattr(sweep, name)[:, at[0]].astype(np.int64) for name in ("tp", "fp", "fn"))
-    lesions = [
-        write_lesions([LesionHit(hit.pixels, bool(found)) for hit, found in zip(read_lesions(text), bits, strict=False)])
-        for text, bits in zip(slices["lesions"], sweep.found[:, at[0]], strict=True)
-    ]
+    lesions = lesion_table(slices["lesions"])
+    within = np.arange(len(lesions.row)) - np.searchsorted(lesions.row, lesions.row)  # the lesion's number in its slice
+    found = lesions._replace(found=sweep.found[lesions.row, at[0], within])
     return slices.assign(
         tp=tp,
         fp=fp,
@@ -101,7 +100,7 @@ def table_at(slices: pd.DataFrame, sweep: Sweep, threshold: float) -> pd.DataFra
         tn=pixels - tp - fp - fn,
         hd95=sweep.hd95[:, at[0]],
         surface_dice=sweep.surface_dice[:, at[0]],
-        lesions=[text or np.nan for text in lesions],
+        lesions=[text or np.nan for text in found.texts(len(slices))],
     )
 
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ class Prediction:
         """Whether the slice looks like nothing that stage 1 was trained on; its verdict then means little."""
         return self.ood_score > 0
 
-    @property
+    @cached_property
     def mask(self) -> npt.NDArray[np.bool_]:
         """(H, W) bool; all False where the gate stopped the slice."""
         if self.gated or self.probability is None:

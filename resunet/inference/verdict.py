@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,32 @@ SUSPICIOUS = "Suspicious, but nothing outlined"
 NOT_FOUND = "No tumour found"
 UNLIKE = "Unlike the scans this was trained on"
 MANY = 0.5  # share of a volume's slices that must be unlike the training's for the volume to be so
+
+
+class Verdict(NamedTuple):
+    """What is said about a slice: the headline, the figures behind it, and what should make one doubt it."""
+
+    headline: str
+    figures: str
+    flags: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.headline}. {self.figures}."
+
+
+def verdict(prediction: Prediction) -> Verdict:
+    """Whether a tumour was found, how sure stage 1 is, and how large it is."""
+    p_tumour = "Stage 2 alone" if math.isnan(prediction.p_tumour) else f"P(tumour) {percent(prediction.p_tumour)}"
+    area = int(prediction.mask.sum())
+    headline = verdict_of(area, prediction.p_tumour, prediction.certain)
+    flags = (UNLIKE,) if prediction.is_unlike_training else ()
+    if area:
+        return Verdict(headline, f"{p_tumour}, {area:,} pixels, {area / prediction.mask.size:.1%} of the slice", flags)
+    if prediction.gated:
+        return Verdict(headline, f"{p_tumour}, below the gate of {prediction.gate:.0%}", flags)
+    reached = prediction.probability is not None and prediction.probability.max() >= prediction.threshold
+    reason = "clean-up removed every region" if reached else f"no pixel reaches the threshold of {prediction.threshold:.2f}"
+    return Verdict(headline, f"{p_tumour}; {reason}", flags)
 
 
 def verdict_of(tumour_pixels: int, p_tumour: float, certain: float) -> str:

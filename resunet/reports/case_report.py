@@ -1,4 +1,4 @@
-"""What a person takes away from one slice: the verdict in words, the scores against a known mask, the JSON report."""
+"""What a person takes away from one slice: the scores against a known mask, the regions, the JSON report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from resunet.evaluation.overlap import count_pixels, dice, iou, ratio
 from resunet.evaluation.regions import measure_regions
 from resunet.inference.pipeline import Prediction
-from resunet.inference.verdict import UNLIKE, percent, verdict_of
+from resunet.inference.verdict import verdict
 from resunet.reading.scan import BoolMask
 
 IN_PIXELS = "In pixels: this file does not say how large a pixel is."
@@ -34,24 +34,10 @@ def score_slice(predicted: BoolMask, truth: BoolMask) -> Scores:
     return Scores(*(float(value[0]) for value in values))
 
 
-def verdict(prediction: Prediction) -> str:
-    """One line: whether a tumour was found, how sure stage 1 is, and how large it is."""
-    p_tumour = "Stage 2 alone" if np.isnan(prediction.p_tumour) else f"P(tumour) {percent(prediction.p_tumour)}"
-    area = int(prediction.mask.sum())
-    finding = verdict_of(area, prediction.p_tumour, prediction.certain)
-    if area:
-        return f"{finding}. {p_tumour}, {area:,} pixels, {area / prediction.mask.size:.1%} of the slice."
-    if prediction.gated:
-        return f"{finding}. {p_tumour}, below the gate of {prediction.gate:.0%}."
-    reached = prediction.probability is not None and prediction.probability.max() >= prediction.threshold
-    reason = "clean-up removed every region" if reached else f"no pixel reaches the threshold of {prediction.threshold:.2f}"
-    return f"{finding}. {p_tumour}; {reason}."
-
-
 def all_notes(prediction: Prediction, spacing: tuple[float, float] | None) -> list[str]:
     """Every remark on the slice that the screen shows, in its order."""
-    notes = [f"{UNLIKE}."] if prediction.is_unlike_training else []
-    return [*notes, *prediction.notes, *([] if spacing else [IN_PIXELS])]
+    flags = [f"{flag}." for flag in verdict(prediction).flags]
+    return [*flags, *prediction.notes, *([] if spacing else [IN_PIXELS])]
 
 
 def regions_table(prediction: Prediction, spacing: tuple[float, float] | None) -> pd.DataFrame:
@@ -69,7 +55,7 @@ def report(name: str, prediction: Prediction, model: str, spacing: tuple[float, 
         "file": name,
         "model": model,
         "research_use_only": True,
-        "verdict": verdict_of(int(mask.sum()), prediction.p_tumour, prediction.certain),
+        "verdict": verdict(prediction).headline,
         "p_tumour": None if np.isnan(prediction.p_tumour) else round(prediction.p_tumour, 6),
         "gate": prediction.gate,
         "gated": prediction.gated,

@@ -54,9 +54,11 @@ def _what(config: ModelConfig) -> str:
     )
     latency = config.latency
     timed = f", {latency.milliseconds:.1f} ms on {latency.processor}" if latency else ""
+    channels = "one channel" if config.channels == 1 else f"{config.channels} channels"
+    kinds = f" It also says which kind it is: {', '.join(config.classes)}." if config.classes else ""
     neighbours = f" It sees {config.context} slices each way." if config.context else ""
     return (
-        f"{job} of three channels ({', '.join(data.channels)}).{neighbours} Anatomy: {data.anatomy}; modality: "
+        f"{job} of {channels} ({', '.join(data.channels)}).{kinds}{neighbours} Anatomy: {data.anatomy}; modality: "
         f"{data.modality}. "
         f"{config.parameters / 1e6:.2f} million parameters, {config.gflop:.2f} GFLOP per slice of "
         f"{config.input_size}x{config.input_size}{timed}. Research use only; not a medical device. {PAPER}"
@@ -103,6 +105,8 @@ def _evaluation(config: ModelConfig, summaries: Mapping[str, dict[str, Any]]) ->
 def _evaluation_table(config: ModelConfig, evaluation: str, summary: dict[str, Any]) -> str:
     rows = ["| figure | value | 95 % interval | n | how it is taken |", "| --- | --- | --- | --- | --- |"]
     for name, figure in summary["metrics"].items():
+        if figure["value"] is None:
+            continue  # undefined on this set
         definition = DEFINITIONS.get(name.removeprefix("gated_"), "")
         if name == "precision" and config.task == "classification":
             definition = "share of slices called tumour that show one"

@@ -19,8 +19,8 @@ from resunet.data.samples import Sample
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import Evaluation
 from resunet.inference.pipeline import Prediction
-from resunet.inference.verdict import percent
-from resunet.reports.case_report import score_slice, verdict
+from resunet.inference.verdict import percent, verdict
+from resunet.reports.case_report import score_slice
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 TURNING_HEAD = Path(__file__).with_name("turning_head.webp")  # made by docs/turning_head.py
@@ -75,7 +75,7 @@ def case_slide(sample: Sample, prediction: Prediction) -> Slide:
     """A bundled sample on its way through both stages, to the verdict and the true outline."""
     plain = render(sample.image, "FLAIR", Window(), PICTURE)
     grad_cam = heat_over(plain, prediction.grad_cam * head_mask(sample.image), 0.7)
-    finding, _, figures = verdict(prediction).partition(". ")
+    finding, figures, _ = verdict(prediction)
     steps = [
         Step(
             _data_uri(plain), "Is there a tumour?", "A slice goes in." + (" This one is simulated." if sample.simulated else "")
@@ -85,7 +85,7 @@ def case_slide(sample: Sample, prediction: Prediction) -> Slide:
         ),
     ]
     outlined = outline(plain, prediction.mask, PREDICTED)
-    steps.append(Step(_data_uri(outlined), finding, figures))
+    steps.append(Step(_data_uri(outlined), finding, f"{figures}."))
     if sample.mask.any():
         score = score_slice(prediction.mask, sample.mask).dice
         both = outline(outline(plain, sample.mask, TRUTH), prediction.mask, PREDICTED)

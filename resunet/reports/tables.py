@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from resunet.catalogue import FLAGSHIP, VOLUME_MODEL, find_model, list_models, list_runs
+from resunet.catalogue import FLAGSHIP, VOLUME_MODEL, find_model, list_comparable, list_models
 from resunet.evaluation.ablation_questions import (
     FALSE_POSITIVES,
     LOSS_LABELS,
@@ -63,7 +63,7 @@ def document_tables() -> dict[Path, dict[str, str]]:
 
 
 def _stored(evaluation: str) -> dict[str, Evaluation]:
-    stored = {name: Evaluation.stored(find_model(name), evaluation) for name in list_runs()}
+    stored = {name: Evaluation.stored(find_model(name), evaluation) for name in list_comparable()}
     return {name: measured for name, measured in stored.items() if measured is not None}
 
 

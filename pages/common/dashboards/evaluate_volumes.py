@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.common import loaders, models, predictions
+from pages.common import loaders, models, predictions, session
 from pages.common.downloads import download
 from pages.common.messages import escape_markdown
 from pages.common.volumes import segmented_volume as volumes
@@ -44,10 +44,10 @@ def show(model: str, name: str, cases: list[Examination], notes: Sequence[str], 
     loaded = models.pipeline_of(model)
     if st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="evaluate_start"):
         with predictions.in_line(volumes.VOLUMES, "Other visitors' volumes come first."):
-            st.session_state[RESULT] = (model, key), _measure(loaded, cases)
+            session.keep(RESULT, (model, key), _measure(loaded, cases))
         st.rerun()
-    known, measured = st.session_state.get(RESULT, (None, None))
-    if known == (model, key):
+    measured = session.recall(RESULT, (model, key))
+    if isinstance(measured, MeasuredCases):
         _result(model, loaded, measured)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import streamlit as st
 
 from pages.common import loaders
-from resunet.catalogue import FLAGSHIP, find_model, list_runs
 from resunet.errors import InputError
 from resunet.evaluation.cross_validation import CROSS_VALIDATED
 from resunet.evaluation.evaluation import EXTERNAL, UPLOADED, Evaluation
@@ -39,8 +38,7 @@ def label_of(model: str, evaluation: str) -> str:
     """Its name with the number of patients."""
     if evaluation == UPLOADED:
         return name_of(evaluation)
-    folder = find_model(model)
-    summary = loaders.summary(folder, evaluation)
+    summary = loaders.summary(loaders.folder_of(model), evaluation)
     return f"{name_of(evaluation)}, {summary['n_patients']} patients" if summary else name_of(evaluation)
 
 
@@ -63,7 +61,7 @@ def find(model: str, name: str) -> Evaluation | None:
     if name == UPLOADED:
         return uploaded().get(model)
     try:
-        folder = find_model(model)
+        folder = loaders.folder_of(model)
     except InputError:
         return None
     return _stored(str(folder.path), name, loaders.stamp(folder.evaluation_path(name, SUMMARY)))
@@ -76,20 +74,18 @@ def _stored(folder: str, name: str, changed: float) -> Evaluation | None:
 
 def names(model: str) -> list[str]:
     """Names of a model's evaluations in order, this visitor's own among them. Raises InputError."""
-    return in_order(find_model(model).evaluations() + ([UPLOADED] if model in uploaded() else []))
+    stored = loaders.models()[model].evaluations if model in loaders.models() else loaders.folder_of(model).evaluations()
+    return in_order([*stored, *([UPLOADED] if model in uploaded() else [])])
 
 
 def measured_runs(task: str | None = None) -> dict[str, ModelConfig]:
     """Configurations of the models and ablations with at least one evaluation, the flagship first."""
-    measured = {}
-    for name in sorted(list_runs(), key=lambda name: (name != FLAGSHIP, name)):
-        try:
-            config = loaders.model_config(name)
-            if task in (None, config.task) and names(name):
-                measured[name] = config
-        except InputError:
-            continue
-    return measured
+    mine = uploaded()
+    return {
+        name: entry.config
+        for name, entry in loaders.models().items()
+        if task in (None, entry.config.task) and (entry.evaluations or name in mine)
+    }
 
 
 def compared_models(with_ablations: bool = False) -> list[str]:

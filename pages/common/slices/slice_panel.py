@@ -20,8 +20,8 @@ from resunet.errors import InputError
 from resunet.evaluation.regions import measure_regions
 from resunet.files import encode_mask
 from resunet.inference.pipeline import Prediction
-from resunet.inference.verdict import UNLIKE
-from resunet.reports.case_report import IN_PIXELS, regions_table, report, score_slice, verdict
+from resunet.inference.verdict import verdict
+from resunet.reports.case_report import IN_PIXELS, regions_table, report, score_slice
 
 PICTURE = 720  # pixels, longer side of the picture that is downloaded
 # By the split that a patient is in; the others were seen neither in training nor in choosing.
@@ -77,12 +77,12 @@ def show(case: Case) -> None:
 
 
 def _headline(case: Case, prediction: Prediction) -> None:
-    finding, _, figures = verdict(prediction).partition(". ")
+    finding, figures, flags = verdict(prediction)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
         st.header(finding, anchor=False, width="content")
-        st.markdown(f"##### {figures}{_score(case, prediction)}", width="content")
-        if prediction.is_unlike_training:
-            st.badge(UNLIKE, icon=":material/warning:", color="red", help=UNLIKE_HELP)
+        st.markdown(f"##### {figures}.{_score(case, prediction)}", width="content")
+        for flag in flags:
+            st.badge(flag, icon=":material/warning:", color="red", help=UNLIKE_HELP)
         if case.patient:
             _membership_badge(case.patient)
         if case.simulated:

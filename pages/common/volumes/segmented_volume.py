@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 from cachetools import LRUCache, cached
 
-from pages.common import loaders, models, predictions
+from pages.common import loaders, models, predictions, session
 from resunet.catalogue import VOLUME_MODEL
 from resunet.errors import InputError
 from resunet.examination import Examination
@@ -51,7 +51,8 @@ def predict(examination: Examination, model: str = VOLUME_MODEL) -> VolumePredic
         finally:
             loaded.stage_2.release()
     place.empty()
-    _keep_picture(examination, volume)
+    if examination.main.kind != "nifti":
+        session.keep(PICTURE, examination.key, _picture(volume))
     grid = np.broadcast_to(np.float32(0), (*volume.shape, 1))
     prediction = replace(prediction, volume=replace(volume, voxels=grid))
     with _lock:
@@ -79,29 +80,21 @@ def picture(examination: Examination) -> bytes:
     """FLAIR as a NIfTI file, for the viewer. Raises InputError."""
     if examination.main.kind == "nifti":
         return examination.main.files[0].read()
-    if st.session_state.get(PICTURE, (None, b""))[0] != examination.key:
-        _keep_picture(examination, examination.volume(predictions.decoder()))
-    content: bytes = st.session_state[PICTURE][1]
-    return content
+    return session.remembered(PICTURE, examination.key, lambda: _picture(examination.volume(predictions.decoder())))
 
 
 def planes(examination: Examination) -> Array:
     """Axial slices (D, H, W, 3), for a browser that cannot show the volume itself. Raises InputError."""
-    if st.session_state.get(PLANES, (None,))[0] != examination.key:
-        st.session_state[PLANES] = examination.key, examination.volume(predictions.decoder()).axial()
-    slices: Array = st.session_state[PLANES][1]
-    return slices
+    return session.remembered(PLANES, examination.key, lambda: examination.volume(predictions.decoder()).axial())
 
 
 def forget() -> None:
     """Let go of what this visitor's viewer showed."""
-    for name in (PICTURE, PLANES):
-        st.session_state.pop(name, None)
+    session.forget(PICTURE, PLANES)
 
 
-def _keep_picture(examination: Examination, volume: Volume) -> None:
-    if examination.main.kind != "nifti":
-        st.session_state[PICTURE] = examination.key, nifti_on_grid(volume, volume.voxels[..., 1])
+def _picture(volume: Volume) -> bytes:
+    return nifti_on_grid(volume, volume.voxels[..., 1])
 
 
 def segmentation(examination: Examination, mask: BoolMask, model: str) -> bytes:

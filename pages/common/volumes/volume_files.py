@@ -9,7 +9,7 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.common import predictions, uploads
+from pages.common import predictions, session, uploads
 from pages.common.messages import escape_markdown
 from pages.common.uploads import ImageFile
 from resunet.data.archive import files_in
@@ -57,7 +57,7 @@ def choose_examination(row: DeltaGenerator) -> Chosen | None:
     if uploaded:
         uploads.check_together(sum(file.size for file in uploaded) / 2**20)
         return Chosen(_sorted_out(_dropped(uploads.image_files(uploaded))))
-    st.session_state.pop(DROPPED, None)
+    session.forget(DROPPED)
     with row:
         st.markdown("Or open a simulated sample:", width="content")
         for name, label in SAMPLES.items():
@@ -71,12 +71,12 @@ def choose_examination(row: DeltaGenerator) -> Chosen | None:
 def _dropped(files: Sequence[ImageFile]) -> Dropped:
     """The files, those in a zip file in its place, sorted once. Raises InputError."""
     key = tuple(file.digest for file in files)
-    known, dropped = st.session_state.get(DROPPED, (None, None))
-    if known != key:
+
+    def sort() -> Dropped:
         stored = _unpacked(files)
-        dropped = Dropped(stored, find_sources(stored, predictions.decoder(), one_patient=True))
-        st.session_state[DROPPED] = key, dropped
-    return dropped
+        return Dropped(stored, find_sources(stored, predictions.decoder(), one_patient=True))
+
+    return session.remembered(DROPPED, key, sort)
 
 
 def _unpacked(files: Sequence[ImageFile]) -> list[StoredFile]:
