@@ -175,7 +175,8 @@ def _predict(options: argparse.Namespace) -> int:
 
     if bool(options.images) == bool(options.case):
         raise InputError("Give files or folders to segment, or one patient's files with --case.")
-    choices, failed = _choices(options), False
+    choices = _choices(options)
+    failed = False
     lines = (
         predict_case(dict(options.case), options.out, options.model, choices)
         if options.case

@@ -56,7 +56,8 @@ def evaluate(
         InputError: no such model or slices; or another threshold or gate than the model's without `out`, which would
             replace the model's own evaluation.
     """
-    choices, folder = choices or Choices(), find_model(model)
+    choices = choices or Choices()
+    folder = find_model(model)
     if split == CROSS_VALIDATED:
         return _cross_validate(folder, out)
     config = folder.config()
@@ -80,7 +81,8 @@ def evaluate(
         settings = _chosen(Settings(name, stage_1.threshold), choices)
         measured = measure_classification(stage_1, records)
     else:
-        stage_2, gate_model = Stage2(folder), _gate_model(folder)
+        stage_2 = Stage2(folder)
+        gate_model = _gate_model(folder)
         settings = _chosen(settings_of(name, stage_2, gate_model, choices.tta), choices)
         measured = measure_segmentation(stage_2, gate_model, records, settings)
     summary = write_evaluation(out, measured, folder.name, settings)
@@ -131,7 +133,8 @@ def _gate_model(folder: ModelFolder) -> Stage1 | None:
     """Stage 1, where it was trained on the same data under the same split: then held-out slices are held out from both."""
     if STAGE_1 not in list_models():
         return None
-    stage_1, config = find_model(STAGE_1).config(), folder.config()
+    stage_1 = find_model(STAGE_1).config()
+    config = folder.config()
     same = (stage_1.data_set.name, stage_1.split_scheme) == (config.data_set.name, config.split_scheme)
     return Stage1(find_model(STAGE_1)) if same else None
 

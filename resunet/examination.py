@@ -29,7 +29,8 @@ from resunet.reading.stored_file import Decoder, LocalDecoder, StoredFile
 from resunet.reading.volume_scan import Volume
 
 Kind = Literal["nifti", "dicom", "slices", "picture"]
-IMAGE_FOLDERS, MASK_FOLDERS = {"images", "imagestr", "imagests"}, {"masks", "labels", "labelstr", "labelsts"}
+IMAGE_FOLDERS = {"images", "imagestr", "imagests"}
+MASK_FOLDERS = {"masks", "labels", "labelstr", "labelsts"}
 SIGNATURE = 132  # bytes that tell the formats apart
 LAYOUT = (
     "<case>_flair.nii.gz beside <case>_mask.nii.gz (or _seg), <case>_t1 and <case>_t1ce where there are any, or images/ and "
@@ -189,7 +190,8 @@ def _is_nifti_name(file: StoredFile) -> bool:
 
 def _nifti_source(file: StoredFile) -> Source:
     """Folders may say what a name does not: images/ and masks/, or one folder per sequence."""
-    reading, place = read_name(file.path.name), file.path.parent
+    reading = read_name(file.path.name)
+    place = file.path.parent
     folder = place.name.lower()
     if folder in MASK_FOLDERS:
         return Source("nifti", (file,), place.parent, reading._replace(sequence=None, is_mask=True, channel=None))

@@ -21,7 +21,9 @@ from resunet.errors import InputError
 from resunet.files import PackedMasks, file_sha256, write_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-WEIGHTS_FILE, GRAPH_FILE, CONFIG_FILE = "model.safetensors", "model.onnx", "config.json"
+WEIGHTS_FILE = "model.safetensors"
+GRAPH_FILE = "model.onnx"
+CONFIG_FILE = "config.json"
 HISTORY, SNAPSHOTS, CARD = "history.csv", "snapshots.npz", "README.md"
 DETECTOR = "out_of_distribution.npz"  # out-of-distribution detector, which stage 1 carries
 CHECKPOINT = "checkpoint.safetensors"  # state for an exact resume; it stays in the run folder

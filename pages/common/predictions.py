@@ -101,13 +101,15 @@ def _row_of(file: ImageFile, key: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _summary(file: ImageFile, scan: Scan) -> ScanSummary:
-    summary, count = ScanSummary(scan), len(scan.slices)
+    summary = ScanSummary(scan)
+    count = len(scan.slices)
     if count == 1:  # what the viewer will show
         with suppress(NoContrastError):
             summary.add(predict(file.digest, 0, scan.slices[0], tta=False, spacing=scan.spacing))
         return summary
     # Slices take their turns one by one, and nothing but their figures stays.
-    predictions, bar = models.pipeline().predict_volume(scan.slices, spacing=scan.spacing), st.progress(0.0)
+    predictions = models.pipeline().predict_volume(scan.slices, spacing=scan.spacing)
+    bar = st.progress(0.0)
     for number in range(count):
         bar.progress(number / count, text=f"Slice {number + 1:,} of {count:,}")
         with in_line(FORWARD_PASSES, "Other visitors' slices come first."):

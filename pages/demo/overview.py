@@ -114,9 +114,11 @@ def finding(name: str) -> None:
 
 def headlines(name: str) -> None:
     """Both segmentation models on a set, and what belongs beside them: stage 1 there, or what others report."""
-    medians, columns = [], iter(st.columns(4))
+    medians = []
+    columns = iter(st.columns(4))
     for model in SEGMENTERS:
-        evaluation, label = evaluations.find(model, name), f"{loaders.display_name(model)}, mean volume Dice"
+        evaluation = evaluations.find(model, name)
+        label = f"{loaders.display_name(model)}, mean volume Dice"
         with next(columns):
             headline(model, name, "volume_dice_mean", label)
         if evaluation is not None:

@@ -54,7 +54,8 @@ def show(chosen: Chosen, model: str, original: VolumePrediction) -> None:
     with right:
         volume_viewer.along_the_head(table, prediction.certain)
     with st.container(horizontal=True):
-        name, report = examination.name, {"case": examination.name, **content}
+        name = examination.name
+        report = {"case": examination.name, **content}
         download("Mask (NIfTI)", lambda: volume_viewer.on_grid(prediction, mask), f"{name}_mask.nii.gz")
         if examination.main.kind == "dicom":
             on_grid = prediction.volume.from_axial(mask)
@@ -112,7 +113,8 @@ def _truth(prediction: VolumePrediction, mask: np.ndarray, examination: Examinat
 st.title("Volume", anchor=False)
 try:
     models.pipeline()
-    zone, row = st.container(), st.container(horizontal=True, vertical_alignment="center")
+    zone = st.container()
+    row = st.container(horizontal=True, vertical_alignment="center")
     with zone:
         chosen = choose_examination(row)
     if chosen is not None:

@@ -128,7 +128,8 @@ def pictures(evaluation: Evaluation, row: pd.Series) -> None:
             f"To see it, download the data and set {loaders.BRATS_SETTING if is_external else 'LGG_DATA'} to their folder."
         )
         return
-    truth, plain = record.mask(), overlay.render(record.image(), "FLAIR", overlay.Window(), PICTURE)
+    truth = record.mask()
+    plain = overlay.render(record.image(), "FLAIR", overlay.Window(), PICTURE)
     both = overlay.outline(plain, truth, overlay.TRUTH)
     if predicted is None:
         left.image(both, width="stretch", alt="FLAIR with the true outline")

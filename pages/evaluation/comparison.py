@@ -176,7 +176,8 @@ def differences(measured: Measured, best: str) -> None:
         figure = computed(charts.forest, of_slices(paired_table, measured, best), labels, labels[best])
         chart(figure, "forest", f"Paired differences from {labels[best]}")
     with right:
-        place, others = st.container(), [name for name in measured if name != best]
+        place = st.container()
+        others = [name for name in measured if name != best]
         first = st.selectbox("Against", others, format_func=loaders.display_name, key="against")
         figure = computed(charts.patient_by_patient, measured[first], measured[best])
         with place:

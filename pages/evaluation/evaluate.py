@@ -90,7 +90,8 @@ def tumour_pixels(data: ChosenData) -> list[int]:
     """Tumour pixels in the mask of each slice, counted once a visit. Raises InputError where a mask does not fit its image."""
 
     def count() -> list[int]:
-        bar, counts = st.progress(0.0), []
+        bar = st.progress(0.0)
+        counts = []
         for number, record in enumerate(data.slices):
             bar.progress(number / len(data.slices), text=f"Reading {number + 1:,} of {len(data.slices):,} slices")
             counts.append(int(read_pair(record)[1].sum()))
@@ -113,7 +114,8 @@ def evaluate(model: str, records: Sequence[Slice]) -> Evaluation:
     stage_2 = models.stage_2(model)
     stage_1 = models.pipeline().stage_1 if stage_2.config.gate else None  # a model without a gate was tuned without it
     settings = settings_of(UPLOADED, stage_2, stage_1)
-    bar, started = st.progress(0.0, text=f"0 of {len(records):,} slices"), time.monotonic()
+    bar = st.progress(0.0, text=f"0 of {len(records):,} slices")
+    started = time.monotonic()
 
     def on_progress(done: int) -> None:
         spent = time.monotonic() - started
@@ -144,7 +146,8 @@ def evaluate(model: str, records: Sequence[Slice]) -> Evaluation:
 def result(evaluation: Evaluation) -> None:
     """The main figures and the ways on."""
     summary = evaluation.summary
-    dice, slices = summary["metrics"]["volume_dice_mean"], f"{summary['n_slices']:,} slices"
+    dice = summary["metrics"]["volume_dice_mean"]
+    slices = f"{summary['n_slices']:,} slices"
     interval = f"{dice['value']:.3f} ({dice['low']:.3f} to {dice['high']:.3f}) over {dice['n']} patients, {slices}."
     finding = f"mean volume Dice {interval}"
     if summary["n_tumour_slices"] == 0:

@@ -66,14 +66,16 @@ def explorer(evaluation: Evaluation) -> tuple[Evaluation, float | None, str]:
         st.caption("Each fold's network has the threshold that its own validation patients chose; stage 1 was not run.")
         return evaluation, None, ""
     start, left, right, options = evaluation.threshold, *st.columns(2), ""
-    has_sweep, note = evaluation.sweep() is not None, f"Chosen on validation: {start}"
+    has_sweep = evaluation.sweep() is not None
+    note = f"Chosen on validation: {start}"
     start_sliders(evaluation, explore_threshold=start, explore_gate=float(evaluation.gate or 0))
     threshold = left.select_slider(
         "Threshold", sorted({*THRESHOLDS, start}), key="explore_threshold", disabled=not has_sweep, help=note
     )
     moved = evaluation
     if has_sweep and threshold != start:
-        moved, options = computed(Evaluation.at, evaluation, float(threshold)), f" --threshold {threshold}"
+        moved = computed(Evaluation.at, evaluation, float(threshold))
+        options = f" --threshold {threshold}"
     if evaluation.gate is None:
         right.caption("No gate: stage 1 was not run beside this evaluation.")
         return moved, None, options

@@ -21,7 +21,8 @@ def sensitivity_by_loss(table: pd.DataFrame) -> go.Figure:
     """Share of lesions found by quarter of their area, one group of bars per loss."""
     figure = go.Figure()
     for loss, rows in table.groupby("loss", sort=False):
-        quarters, runs = rows.set_index("metric").reindex(QUARTERS), int(rows["runs"].iloc[0])
+        quarters = rows.set_index("metric").reindex(QUARTERS)
+        runs = int(rows["runs"].iloc[0])
         figure.add_bar(
             # Lesions, not lesions times runs: losses with more runs than others share their group of bars.
             x=[f"quarter {index + 1}<br>n = {n / runs:,.0f}" for index, n in enumerate(quarters["n"])],

@@ -50,7 +50,8 @@ def with_controls(
     steps = [{"label": str(epoch), "method": "animate", "args": [[str(epoch)], _options(0)]} for epoch in range(1, epochs + 1)]
     scrubber = {"active": epochs - 1, "steps": steps, "currentvalue": {"prefix": "epoch ", "font": {"size": TEXT}}}
     scrubber |= {"y": 1, "yanchor": "bottom", "pad": {"b": 25}}
-    height, top = figure.layout.height + CONTROLS, figure.layout.margin.t + CONTROLS
+    height = figure.layout.height + CONTROLS
+    top = figure.layout.margin.t + CONTROLS
     figure.update_layout(updatemenus=menus, sliders=[scrubber], margin_t=top, height=height)
     return figure
 

@@ -30,7 +30,8 @@ def _trace_table(trace: Any) -> pd.DataFrame:
     for axis, error in drawn.items():
         high = np.asarray(error.array, float)
         low = high if error.arrayminus is None else np.asarray(error.arrayminus, float)
-        centre, prefix = table[axis].to_numpy(float), f"{axis}_" if len(drawn) == 2 else ""
+        centre = table[axis].to_numpy(float)
+        prefix = f"{axis}_" if len(drawn) == 2 else ""
         table[f"{prefix}low"], table[f"{prefix}high"] = centre - low, centre + high
     return table
 

@@ -160,7 +160,8 @@ def dice_by_threshold(evaluations: Sequence[Evaluation]) -> go.Figure:
     for evaluation in evaluations:
         sweep = evaluation.sweep()
         assert sweep is not None
-        chosen, colour = evaluation.threshold, model_colour(evaluation.model)
+        chosen = evaluation.threshold
+        colour = model_colour(evaluation.model)
         figure.add_scatter(
             x=sweep.thresholds,
             y=volume_dice_at_each(evaluation.slices, sweep),

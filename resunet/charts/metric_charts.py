@@ -112,7 +112,8 @@ def distribution(slices: pd.DataFrame, group: Mapping[str, str] | None = None, l
         label: what the groups are.
     """
     figure = go.Figure()
-    patients, tumours = patient_table(slices), slice_table(slices)
+    patients = patient_table(slices)
+    tumours = slice_table(slices)
     for table, kind, number, colour in (
         (patients, "patient volumes", "worst_slice", BLUE),
         (tumours, "tumour slices", "slice", ORANGE),

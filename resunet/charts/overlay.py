@@ -110,7 +110,8 @@ def _fit(mask: BoolMask, picture: Picture) -> Picture:
 def _blend(below: Picture, above: Picture, share: npt.NDArray[np.floating]) -> Picture:
     """`above` over `below`, both (h, w, 3), by `share` (h, w) in [0, 1]; most pixels have none and are left alone."""
     touched = share > 0
-    weight, result = share[touched][:, None], below.copy()
+    weight = share[touched][:, None]
+    result = below.copy()
     result[touched] = (below[touched] * (1 - weight) + above[touched] * weight).astype(np.uint8)
     return result
 

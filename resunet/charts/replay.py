@@ -41,7 +41,8 @@ def animation(histories: Mapping[str, pd.DataFrame], labels: Mapping[str, str], 
 
     Play, pause, the epoch, how smooth curves are and the loss's scale are the browser's; no server is asked.
     """
-    panels, epochs = panels_of(histories), max(table["epoch"].size for table in histories.values())
+    panels = panels_of(histories)
+    epochs = max(table["epoch"].size for table in histories.values())
     grid = _panels(panels, masks.rows if masks else 0)
     smoothed = [curves_of(histories, weight) for weight in SMOOTHINGS.values()]
     spans = {panel: _span([curve for curve in smoothed[0] if curve.panel == panel]) for panel in panels}
@@ -127,7 +128,8 @@ def _panels(panels: list[str], mask_rows: int) -> go.Figure:
 
 
 def _place(panel: str, panels: list[str]) -> tuple[int, int]:
-    index, columns = panels.index(panel), min(2, len(panels))
+    index = panels.index(panel)
+    columns = min(2, len(panels))
     return index // columns + 1, index % columns * (GRID // columns) + 1
 
 

@@ -65,7 +65,8 @@ def split_table(root: Path, slices: Sequence[SliceRecord]) -> pd.DataFrame:
             raise InputError(f"{root / 'split.csv'} does not list patient {unlisted[0]}; every patient needs a row.")
         return table.astype({"patient": str})
     ordered = sorted(patients, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    test, val = max(1, round(0.15 * len(ordered))), max(1, round(0.15 * len(ordered)))
+    test = max(1, round(0.15 * len(ordered)))
+    val = max(1, round(0.15 * len(ordered)))
     if len(ordered) < 3:
         raise InputError(f"{root} holds {len(ordered)} patients; at least 3 are needed for train, val and test.")
     names = ["test"] * test + ["val"] * val + ["train"] * (len(ordered) - test - val)

@@ -60,7 +60,8 @@ def leaves(_: npt.NDArray[np.generic], rng: np.random.Generator) -> FloatPicture
     picture[:] = rng.uniform(0, 255, 3)
     is_grey = rng.random() < 0.5
     for _leaf in range(int(rng.integers(5, 300))):
-        size, centre = min(100.0, 6 / rng.uniform(0.02, 1)), rng.integers(0, SIDE, 2)
+        size = min(100.0, 6 / rng.uniform(0.02, 1))
+        centre = rng.integers(0, SIDE, 2)
         leaf = np.zeros((SIDE, SIDE), np.uint8)
         if rng.random() < 0.5:
             axes = int(size) + 1, int(size * rng.uniform(0.3, 1)) + 1

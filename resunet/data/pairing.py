@@ -83,7 +83,8 @@ def _in_two_folders(paths: dict[PurePosixPath, str]) -> Pairing:
                     raise InputError(f"{group[place]} and {path} have the same name; number them apart.")
                 group[place] = path
                 break
-    roots, used = {root for root, _ in images}, set[tuple[PurePosixPath, str]]()
+    roots = {root for root, _ in images}
+    used = set[tuple[PurePosixPath, str]]()
     for position, ((root, key), image) in enumerate(images.items()):
         found = next((name for name in (key, f"{key}{MASK}") if (root, name) in masks), None)
         if found is None:
@@ -110,7 +111,8 @@ def _side_by_side(paths: dict[PurePosixPath, str]) -> Pairing:
             if image not in stems:
                 pairing.without_image.append(paths[path])
             continue
-        mask, numbered = stems.get(stem.with_name(stem.name + MASK)), NUMBERED.match(stem.name)
+        mask = stems.get(stem.with_name(stem.name + MASK))
+        numbered = NUMBERED.match(stem.name)
         if mask is None:
             pairing.without_mask.append(paths[path])
         elif numbered is not None:

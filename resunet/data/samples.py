@@ -59,11 +59,14 @@ def _load(folder: Path, row: dict[str, str]) -> Sample:
     if NAME.fullmatch(name) is None:
         raise KeyError(name)
     image_path = folder / "images" / f"{name}.png"
-    png, scan, mask = image_path.read_bytes(), read_scan(image_path), read_mask(folder / "masks" / f"{name}.png")
+    png = image_path.read_bytes()
+    scan = read_scan(image_path)
+    mask = read_mask(folder / "masks" / f"{name}.png")
     image = scan.slices[0]
     if image.dtype != np.uint8 or image.shape[:2] != mask.shape:
         raise InputError(f"{image_path} must be an 8-bit slice of the size of its mask.")
-    digest, pixels = hashlib.sha256(png).hexdigest(), np.ascontiguousarray(image)
+    digest = hashlib.sha256(png).hexdigest()
+    pixels = np.ascontiguousarray(image)
     return Sample(name, row["kind"], row["seed"] != "", pixels, mask, png, digest, row.get("plane", ""))
 
 

@@ -111,8 +111,10 @@ def read_pair(record: Slice) -> tuple[npt.NDArray[np.generic], BoolMask]:
     Raises:
         InputError: a file cannot be read, or the two differ in size or in how the patient lies.
     """
-    image_scan, mask_scan = record.image_scan(), record.mask_scan()
-    image, mask = single_slice(image_scan), mask_of(mask_scan)
+    image_scan = record.image_scan()
+    mask_scan = record.mask_scan()
+    image = single_slice(image_scan)
+    mask = mask_of(mask_scan)
     if image.shape[:2] != mask.shape:
         raise InputError(
             f"The mask of {record.patient}, slice {record.number}, is {mask.shape[1]}x{mask.shape[0]} pixels but the image is "

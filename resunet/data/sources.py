@@ -89,10 +89,12 @@ def find_slices(
     if split == "all":
         slices, description = all_slices(data, data_set)
     elif data is not None and no_tumour.is_no_tumour(Path(data)):
-        slices, description = list(no_tumour.split(scheme, data).get(split, ())), no_tumour.DESCRIPTION
+        slices = list(no_tumour.split(scheme, data).get(split, ()))
+        description = no_tumour.DESCRIPTION
     else:
         splits = open_splits(data, scheme, data_set)
-        slices, description = list(splits.slices(split)), splits.description
+        slices = list(splits.slices(split))
+        description = splits.description
     if not slices:
         raise InputError(f"The data hold no slice of the split '{split}'.")
     return slices, description

@@ -91,7 +91,8 @@ def _with_dark_background(plane: FloatImage) -> FloatImage:
     level, share = _border_level(plane)
     if share < EVEN_BORDER or _is_air(level, plane):
         return plane
-    lowest, highest = plane.min(), plane.max()
+    lowest = plane.min()
+    highest = plane.max()
     # A white page that was stored as JPEG is not quite even; within the tissue's range nothing but the level itself counts.
     tolerance = PAGE_TOLERANCE * (highest - lowest) if level >= highest - PAGE_TOLERANCE * (highest - lowest) else 0.0
     labels = cv2.connectedComponents((np.abs(plane - level) <= tolerance).astype(np.uint8), connectivity=4)[1]

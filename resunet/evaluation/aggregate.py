@@ -157,7 +157,8 @@ def summarise_classification(
     """Stage 1's metrics by name for a table with patient, tumour_pixels, p_tumour."""
     resampling = resampling or Resampling.of_patients(slices["patient"].nunique())
     figures = figures_at(slices, threshold, resampling)
-    truth, probability = slices["tumour_pixels"].to_numpy() > 0, slices["p_tumour"].to_numpy(float)
+    truth = slices["tumour_pixels"].to_numpy() > 0
+    probability = slices["p_tumour"].to_numpy(float)
     weights = np.vstack((np.ones(len(slices)), resampling.weights[:, _numbered(slices)]))
     auroc, auprc = ranking_scores(truth, probability, weights)
     ece = np.where(np.isfinite(auroc), calibration_error(truth, probability, weights), np.nan)
@@ -187,7 +188,8 @@ def ranking_scores(truth: Array, probability: Array, weights: FloatArray) -> tup
         ordered = weights[first : first + CHUNK, order]
         positive = np.add.reduceat(ordered * truth[order], starts, axis=1)
         negative = np.add.reduceat(ordered * ~truth[order], starts, axis=1)
-        hits, false_alarms = positive.cumsum(axis=1), negative.cumsum(axis=1)
+        hits = positive.cumsum(axis=1)
+        false_alarms = negative.cumsum(axis=1)
         positives, negatives = hits[:, -1], false_alarms[:, -1]
         auroc[first : first + CHUNK] = ratio((negative * (hits - positive / 2)).sum(axis=1), positives * negatives)
         precisions = ratio(hits, hits + false_alarms, 0.0)
@@ -199,7 +201,8 @@ def ranking_scores(truth: Array, probability: Array, weights: FloatArray) -> tup
 def figures_at(slices: pd.DataFrame, threshold: float, resampling: Resampling | None = None) -> dict[str, dict[str, Any]]:
     """Those of stage 1's metrics that the threshold moves; the areas under curves and the calibration it leaves alone."""
     resampling = resampling or Resampling.of_patients(slices["patient"].nunique())
-    truth, positive = slices["tumour_pixels"].to_numpy() > 0, slices["p_tumour"].to_numpy(float) >= threshold
+    truth = slices["tumour_pixels"].to_numpy() > 0
+    positive = slices["p_tumour"].to_numpy(float) >= threshold
     patients = _numbered(slices)
 
     def share(part: Array, whole: Array) -> Ratio:
@@ -218,7 +221,8 @@ def figures_at(slices: pd.DataFrame, threshold: float, resampling: Resampling | 
 
 def rates_at(slices: pd.DataFrame, threshold: float) -> dict[str, float]:
     """accuracy, sensitivity and specificity of stage 1 at a threshold, for a table with tumour_pixels and p_tumour."""
-    truth, positive = slices["tumour_pixels"].to_numpy() > 0, slices["p_tumour"].to_numpy(float) >= threshold
+    truth = slices["tumour_pixels"].to_numpy() > 0
+    positive = slices["p_tumour"].to_numpy(float) >= threshold
     return {
         "accuracy": float((truth == positive).mean()),
         "sensitivity": float(ratio((truth & positive).sum(), truth.sum())),

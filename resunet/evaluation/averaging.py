@@ -49,7 +49,8 @@ def _batch_figure(slices: pd.DataFrame) -> dict[str, Any]:
     """The figure with an interval over patients: each resample's slices are put into batches again."""
     if "soft_tp" not in slices:
         return {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0}
-    numbers, soft = pd.factorize(slices["patient"], sort=True)[0][slices["tumour_pixels"] > 0], _soft(slices)
+    numbers = pd.factorize(slices["patient"], sort=True)[0][slices["tumour_pixels"] > 0]
+    soft = _soft(slices)
     patients = [soft[numbers == number] for number in range(slices["patient"].nunique())]
     resampling = Resampling.of_patients(len(patients))
     draws = []

@@ -19,7 +19,8 @@ def error_breakdown(slices: pd.DataFrame, gate: float | None) -> dict[str, int]:
     stopped = np.zeros(len(slices), bool) if gate is None else (slices["p_tumour"] < gate).to_numpy()
     final = slices if gate is None else gate_slices(slices, gate)
     empty = final["tumour_pixels"].to_numpy() == 0
-    missed, false = final["fn"].to_numpy(), final["fp"].to_numpy()
+    missed = final["fn"].to_numpy()
+    false = final["fp"].to_numpy()
     lesions = lesion_table(final["lesions"])
     missed_lesions = np.bincount(lesions.row, np.where(lesions.found, 0, lesions.pixels), len(final)).astype(int)
     return {

@@ -56,7 +56,8 @@ class Evaluation:
     @classmethod
     def stored(cls, folder: ModelFolder, name: str) -> Evaluation | None:
         """The evaluation that lies in a model folder, or None when it has not been run. Raises InputError when damaged."""
-        summary, slices = folder.summary(name), folder.slices(name)
+        summary = folder.summary(name)
+        slices = folder.slices(name)
         if summary is None or slices is None:
             return None
         path = folder.evaluation_path(name, SUMMARY)

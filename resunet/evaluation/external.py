@@ -13,7 +13,9 @@ from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.overlap import volume_dice
 
 MIN_TUMOUR = 100  # pixels of a patient; Dice of a few pixels says little, and some of these slices graze a tumour's edge
-TEST_SET, EXTERNAL_SET, EVERYBODY = "LGG test", f"External, {MIN_TUMOUR} tumour pixels or more", "External, all"
+TEST_SET = "LGG test"
+EXTERNAL_SET = f"External, {MIN_TUMOUR} tumour pixels or more"
+EVERYBODY = "External, all"
 
 
 def large_enough(slices: pd.DataFrame) -> pd.DataFrame:

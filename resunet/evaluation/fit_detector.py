@@ -28,7 +28,8 @@ def fit_detector(
     folder: ModelFolder, train: Sequence[Slice], val: Sequence[Slice], pictures: int = PICTURES
 ) -> OutOfDistributionDetector:
     """Fit the discriminant, set its limit on validation, and write it into the model folder."""
-    stage_1, rng = Stage1(folder), np.random.default_rng(SEED)
+    stage_1 = Stage1(folder)
+    rng = np.random.default_rng(SEED)
     slices = _telling(train)
     kinds = [make for kind, make in KINDS.items() for _ in range(round(SHARES[kind] * pictures))]
     others = (make(slices[rng.integers(len(slices))], rng) for make in kinds)

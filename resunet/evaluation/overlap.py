@@ -26,7 +26,8 @@ def count_pixels(predicted: npt.NDArray[np.bool_], target: npt.NDArray[np.bool_]
     """Counts per mask of (N, H, W) bool arrays; each field is (N,)."""
     over = (1, 2)
     tp = np.count_nonzero(predicted & target, axis=over)
-    positives, tumour = np.count_nonzero(predicted, axis=over), np.count_nonzero(target, axis=over)
+    positives = np.count_nonzero(predicted, axis=over)
+    tumour = np.count_nonzero(target, axis=over)
     fp, fn = positives - tp, tumour - tp
     tn = predicted[0].size - tp - fp - fn if len(predicted) else tp
     return Counts(*(np.asarray(part, dtype=np.int64) for part in (tp, fp, fn, tn)))
@@ -34,7 +35,8 @@ def count_pixels(predicted: npt.NDArray[np.bool_], target: npt.NDArray[np.bool_]
 
 def soft_counts(probability: npt.NDArray[np.float32], target: npt.NDArray[np.bool_]) -> dict[str, float]:
     """soft_tp, soft_fp and soft_fn of one map (H, W) in [0, 1]: the counts with probabilities in place of 0 and 1."""
-    inside, everywhere = float(probability[target].sum(dtype=np.float64)), float(probability.sum(dtype=np.float64))
+    inside = float(probability[target].sum(dtype=np.float64))
+    everywhere = float(probability.sum(dtype=np.float64))
     return {"soft_tp": inside, "soft_fp": everywhere - inside, "soft_fn": float(target.sum()) - inside}
 
 
@@ -50,7 +52,8 @@ def iou(tp: Array, fp: Array, fn: Array, empty: float = np.nan) -> FloatArray:
 
 def ratio(part: npt.ArrayLike, whole: npt.ArrayLike, empty: float = np.nan) -> FloatArray:
     """part / whole, `empty` where the whole is 0."""
-    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    part = np.asarray(part, np.float64)
+    whole = np.asarray(whole, np.float64)
     return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, empty), where=whole > 0)
 
 

@@ -75,7 +75,8 @@ def stack(rows: list[list[MaskFigures]]) -> Sweep:
     for row, figures in enumerate(rows):
         found[row, :, : len(figures[0].lesions)] = [[hit.found for hit in figure.lesions] for figure in figures]
     tp, fp, fn = (column(name, np.int32) for name in ("tp", "fp", "fn"))
-    hd95, surface_dice = column("hd95", np.float64), column("surface_dice", np.float64)
+    hd95 = column("hd95", np.float64)
+    surface_dice = column("surface_dice", np.float64)
     return Sweep(np.array(THRESHOLDS), tp, fp, fn, hd95, surface_dice, found)
 
 

@@ -63,10 +63,12 @@ class MeasuredCases(NamedTuple):
 def score_volume(prediction: VolumePrediction, mask: BoolMask, truth: BoolMask) -> VolumeScores:
     """Scores of a mask (D, H, W) against the truth (D, H, W)."""
     tp, fp, fn, _ = (part.sum(keepdims=True) for part in count_pixels(mask, truth))
-    overlap, sides = float(dice(tp, fp, fn)[0]), prediction.volume.axial_sides
+    overlap = float(dice(tp, fp, fn)[0])
+    sides = prediction.volume.axial_sides
     if sides is None:
         return VolumeScores(overlap, math.nan, math.nan, math.nan, math.nan)
-    surface, millilitre = surface_scores(mask, truth, TOLERANCE_MM, sides), math.prod(sides) / 1000
+    surface = surface_scores(mask, truth, TOLERANCE_MM, sides)
+    millilitre = math.prod(sides) / 1000
     if mask.any() != truth.any():  # nothing of the one outline is near the other
         surface = surface._replace(surface_dice=0.0)
     return VolumeScores(overlap, *surface, int(mask.sum()) * millilitre, int(truth.sum()) * millilitre)
@@ -84,7 +86,8 @@ def measure_cases(
     Args:
         on_progress: called after each slice; an exception that it raises ends the work.
     """
-    rows, problems = [], dict[str, str]()
+    rows = []
+    problems = dict[str, str]()
     for number, case in enumerate(cases):
         started = time.perf_counter()
         try:
@@ -118,7 +121,8 @@ def summarise_cases(table: pd.DataFrame, model: str, threshold: float, gate: flo
 
     Cases whose true mask is empty have no Dice, as in the evaluation by slices.
     """
-    resampling, shows_tumour = Resampling.of_patients(len(table)), table["true_ml"].to_numpy() > 0
+    resampling = Resampling.of_patients(len(table))
+    shows_tumour = table["true_ml"].to_numpy() > 0
     overlap = np.where(shows_tumour | np.isnan(table["true_ml"]), table["dice"], np.nan)
     metrics = {
         "volume_dice_mean": mean_figure(overlap, resampling),

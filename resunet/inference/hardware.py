@@ -20,7 +20,8 @@ def cgroup_quota() -> float | None:
         quota, period = CGROUP_V2.read_text().split()[:2]
     except (OSError, ValueError):
         try:
-            quota, period = CGROUP_V1_QUOTA.read_text(), CGROUP_V1_PERIOD.read_text()
+            quota = CGROUP_V1_QUOTA.read_text()
+            period = CGROUP_V1_PERIOD.read_text()
         except OSError:
             return None
     if quota.strip() in ("max", "-1"):

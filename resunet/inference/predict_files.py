@@ -105,10 +105,12 @@ def _is_image(file: StoredFile) -> bool:
 
 
 def _predict(examinations: Sequence[Examination], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
-    outputs, pipelines = Outputs(examinations, out, choices), dict[str, TumourPipeline]()
+    outputs = Outputs(examinations, out, choices)
+    pipelines = dict[str, TumourPipeline]()
     with ThreadPoolExecutor(1) as readers:
         for examination in examinations:
-            started, name = time.perf_counter(), model or (VOLUME_MODEL if examination.is_volume else FLAGSHIP)
+            started = time.perf_counter()
+            name = model or (VOLUME_MODEL if examination.is_volume else FLAGSHIP)
             read: Callable[[], Volume | Scan] = examination.volume if examination.is_volume else examination.scan
             reading = readers.submit(read)  # while the models load
             pipeline = pipelines[name] = pipelines.get(name) or load_pipeline(name, choices)
@@ -161,7 +163,8 @@ class Outputs:
 
     def of_volume(self, examination: Examination) -> list[Path]:
         """The mask of a volume, and its probability map where one is wanted."""
-        stem, ending = self.stems[examination.name], ".dcm" if examination.main.kind == "dicom" else ".nii.gz"
+        stem = self.stems[examination.name]
+        ending = ".dcm" if examination.main.kind == "dicom" else ".nii.gz"
         probability = [self.out / f"{stem}{PROBABILITY}.nii.gz"] if self.choices.probability else []
         return [self.out / f"{stem}{MASK}{ending}", *probability]
 
@@ -206,7 +209,8 @@ def _segment_scan(
     """Masks are written when all of them are known: a stack leaves all of its files, or none."""
     count = len(scan.slices)
     paths = [outputs.single(examination)] if count == 1 else outputs.of_stack(examination, count)
-    summary, masks = ScanSummary(scan), list[bytes]()
+    summary = ScanSummary(scan)
+    masks = list[bytes]()
     for prediction in pipeline.predict_volume(scan.slices, tta, scan.spacing):
         summary.add(prediction)
         masks.append(encode_mask(np.zeros(scan.slices.shape[1:3], bool) if prediction is None else prediction.mask))

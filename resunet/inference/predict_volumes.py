@@ -22,7 +22,8 @@ def content_of(prediction: VolumePrediction, mask: np.ndarray[Any, np.dtype[np.b
     """Verdict and figures of a volume as plain values. `mask` (D, H, W) is the prediction's."""
     judged = prediction.p_tumour[np.isfinite(prediction.p_tumour)]
     highest = float(judged.max()) if judged.size else math.nan
-    voxels, sides = int(mask.sum()), prediction.volume.sides
+    voxels = int(mask.sum())
+    sides = prediction.volume.sides
     return {
         "verdict": verdict_of(voxels, highest, prediction.certain),
         "p_tumour": None if math.isnan(highest) else round(highest, 6),

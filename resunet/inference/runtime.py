@@ -58,7 +58,9 @@ class Network:
 
     def __init__(self, folder: ModelFolder, size: int, precision: Precision) -> None:
         folder.check(WEIGHTS_FILE)
-        self._path, self._graph, self._size = folder.path, folder.check(GRAPH_FILE), size
+        self._path = folder.path
+        self._graph = folder.check(GRAPH_FILE)
+        self._size = size
         self._channels = folder.config().channels
         self._settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",

@@ -124,7 +124,8 @@ class Stage2:
         if self.config.task != "segmentation":
             raise InputError(f"{folder.path} is not a stage 2 model; give a folder whose task is segmentation.")
         self.size = self.config.input_size
-        self.threshold, self.clean_up = self.config.threshold, self.config.postprocessing
+        self.threshold = self.config.threshold
+        self.clean_up = self.config.postprocessing
         self.context = self.config.context
         self.gate = self.config.gate.threshold if self.config.gate else None
         fusion = self.config.fusion

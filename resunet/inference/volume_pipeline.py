@@ -90,8 +90,10 @@ def predict_volume(
     Raises:
         NoContrastError: no slice shows anything that could be judged.
     """
-    passes, sides = _Passes(pipeline, volume), volume.axial_sides
-    depth, step = len(passes.slices), neighbour_step(sides[0] if sides else None)
+    passes = _Passes(pipeline, volume)
+    sides = volume.axial_sides
+    depth = len(passes.slices)
+    step = neighbour_step(sides[0] if sides else None)
     done = 0
     for first in range(min(step, depth)):
         for _ in passes.run(range(first, depth, step), tta):
@@ -124,12 +126,14 @@ class _Passes:
 
     def __init__(self, pipeline: TumourPipeline, volume: Volume) -> None:
         self._stage_1, self._stage_2 = pipeline.stage_1, pipeline.stage_2
-        self.slices, sides = volume.axial(), volume.axial_sides
+        self.slices = volume.axial()
+        sides = volume.axial_sides
         self._spacing = sides[1:] if sides else None
         self.window = window_of(self.slices[..., 1], self._spacing[0] / self._spacing[1] if self._spacing else 1.0)
         depth = len(self.slices)
         self.probability = np.zeros(self.slices.shape[:3], np.float16)
-        self.p_tumour, self.unlike = np.full(depth, np.nan, np.float32), np.zeros(depth, bool)
+        self.p_tumour = np.full(depth, np.nan, np.float32)
+        self.unlike = np.zeros(depth, bool)
         self.has_contrast = np.zeros(depth, bool)
 
     def run(self, numbers: range, tta: bool) -> Iterator[None]:
@@ -154,7 +158,8 @@ class _Passes:
 
     def _put_back(self, plane: FloatImage) -> FloatImage:
         """A map of the networks' square on the whole slice."""
-        rows, columns = self.window.bottom - self.window.top, self.window.right - self.window.left
+        rows = self.window.bottom - self.window.top
+        columns = self.window.right - self.window.left
         squared = with_square_pixels(np.zeros((rows, columns), np.float32), self._spacing).shape
         height, width = self.slices.shape[1:3]
         return self.window.put_back(stretch(fit_back(plane, *squared), rows, columns), height, width)

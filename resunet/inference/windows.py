@@ -41,7 +41,8 @@ def in_windows(
     done = 0  # slices whose results are out
     for read, each in enumerate(slices, start=1):
         window = [*window[-length + 1 :], each] if length > 1 else [each]
-        start, is_last = read - length, read == count
+        start = read - length
+        is_last = read == count
         if start == max(0, done - halo) or is_last:
             stop = count if is_last else read - halo
             yield from run(np.stack(window))[done - start : stop - start]

@@ -47,7 +47,8 @@ class ResNet50Classifier(Pretrained, nn.Module):
                 body["conv1.weight"] = body["conv1.weight"].sum(dim=1, keepdim=True)
             missing = self.backbone.load_state_dict(body, strict=False).missing_keys
         except (OSError, RuntimeError, KeyError, AttributeError, pickle.UnpicklingError) as error:
-            where, name = file or "torchvision's server", IMAGENET.url.rpartition("/")[2]
+            where = file or "torchvision's server"
+            name = IMAGENET.url.rpartition("/")[2]
             why = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(
                 f"ResNet-50's ImageNet weights cannot be had from {where} ({why}); download {name} elsewhere and name the file "
@@ -94,7 +95,8 @@ class ExplainedClassifier(nn.Module):
         and has forgotten what tells a slice from a photograph.
         """
         maps = self.classifier.feature_maps(image)
-        last, weight = maps[-1], self.classifier.backbone.fc.weight[:, :, None, None]
+        last = maps[-1]
+        weight = self.classifier.backbone.fc.weight[:, :, None, None]
         cam = torch.relu(nn.functional.conv2d(last, weight))
         texture = torch.cat((maps[0].mean(dim=(2, 3)), maps[0].std(dim=(2, 3))), dim=1)
         cam = cam[:, 0] if len(weight) == 1 else cam

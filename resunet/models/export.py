@@ -110,7 +110,8 @@ def point_to_weights(graph: GraphProto, stored: dict[str, StoredTensor]) -> None
     """
     casts = []
     for initialiser in graph.initializer:
-        traced, name = initialiser.name, initialiser.name.removeprefix(WRAPPER)
+        traced = initialiser.name
+        name = initialiser.name.removeprefix(WRAPPER)
         tensor = stored[name]
         is_half = tensor.type == "F16"
         initialiser.CopyFrom(reference(name, tensor))

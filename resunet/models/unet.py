@@ -37,7 +37,8 @@ class EncoderDecoder(Pretrained, nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, 1, H, W) of a normalised image (B, C, H, W)."""
-        features, skips = self.stem(image), []
+        features = self.stem(image)
+        skips = []
         for level in self.encoder:
             skips.append(features)
             features = level(self.pool(features))

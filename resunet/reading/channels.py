@@ -38,9 +38,11 @@ def assemble(name: str, volumes: Mapping[Role, Volume]) -> Volume:
     """
     if "flair" not in volumes:
         raise InputError(f"{name} has no FLAIR, which the networks need; give it as flair=FILE.")
-    flair, notes = volumes["flair"], list[str]()
+    flair = volumes["flair"]
+    notes = list[str]()
     if flair.sides is not None and not all(SPACINGS[0] <= side <= SPACINGS[1] for side in flair.sides):
-        flair, notes = replace(flair, sides=None), [NO_SPACING]
+        flair = replace(flair, sides=None)
+        notes = [NO_SPACING]
     for volume in volumes.values():
         _check_is_image(volume)
         notes += volume.notes

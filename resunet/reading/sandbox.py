@@ -84,7 +84,8 @@ class SandboxedDecoder:
         sizes = [len(content) for content in files.values()]
         request = {"task": task, "name": name, "files": list(files), "sizes": sizes, **options}
         with self._lock:
-            process, seconds = self._running(), self.timeout + SECONDS_PER_FILE * (len(files) - 1)
+            process = self._running()
+            seconds = self.timeout + SECONDS_PER_FILE * (len(files) - 1)
             with _killed_after(seconds, process) as late:
                 try:
                     answer, payload = self._ask(process, request, b"".join(files.values()))

@@ -65,7 +65,8 @@ TASKS: dict[str, Callable[[Files, dict[str, Any]], Answer]] = {
 
 def answer(request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], memoryview]:
     """What a request gives: its task's fields and pixels, or the sentence that says why not."""
-    files, start = {}, 0
+    files = {}
+    start = 0
     for name, size in zip(request["files"], request["sizes"], strict=True):
         files[name] = content[start : start + size]
         start += size

@@ -154,7 +154,8 @@ def sequence_of_header(dataset: Any) -> SequenceName | None:
             return "post"
         if sequence is not None:
             return sequence
-    echo, inversion = _milliseconds(dataset, "EchoTime"), _milliseconds(dataset, "InversionTime")
+    echo = _milliseconds(dataset, "EchoTime")
+    inversion = _milliseconds(dataset, "InversionTime")
     if echo is None:
         return None
     if inversion is not None and inversion >= LONG_INVERSION and echo >= LONG_ECHO:

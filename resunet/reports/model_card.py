@@ -23,7 +23,8 @@ TASKS = {"segmentation": "image-segmentation", "classification": "image-classifi
 
 def model_card(folder: ModelFolder, name: str | None = None) -> str:
     """README.md of a model folder as text: front matter, what it is, how it was made, how it does, its limits."""
-    config, name = folder.config(), name or folder.name
+    config = folder.config()
+    name = name or folder.name
     summaries = {evaluation: folder.summary(evaluation) or {} for evaluation in folder.evaluations()}
     licence = config.data_set.licence.lower().replace(" ", "-")
     front = ModelCardData(

@@ -72,7 +72,8 @@ def _write_t1ce_samples(folder: Path) -> int:
     rows = ["name,kind,plane,seed,tumour_pixels"]
     for kind, chosen in T1CE_SLICES.items():
         for seed, plane in chosen:
-            name, patient = f"{kind}_{plane}", Patient(kind, seed)
+            name = f"{kind}_{plane}"
+            patient = Patient(kind, seed)
             images, mask = patient.examine_plane(plane, patient.best_place(plane), SIDE, PIXEL, T1CE_THICKNESS)
             _write_png(folder / "images" / f"{name}.png", _upright(images[:, :, 0, 2]))
             _write_png(folder / "masks" / f"{name}.png", _upright(mask[:, :, 0]).astype(np.uint8) * 255)

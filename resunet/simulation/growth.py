@@ -24,7 +24,8 @@ def grow(template: Template, start: npt.NDArray[np.int64], millilitres: float, r
     low = np.maximum(start - REACH, 0)
     box = tuple(slice(first, last) for first, last in zip(low, start + REACH + 1, strict=True))
     t1, brain = template.t1[box], template.brain[box]
-    white, grey = np.clip((t1 - 0.75) / 0.2, 0, 1), np.clip((t1 - 0.45) / 0.15, 0, 1)
+    white = np.clip((t1 - 0.75) / 0.2, 0, 1)
+    grey = np.clip((t1 - 0.45) / 0.15, 0, 1)
     diffusion = DIFFUSION * brain * (GREY_SHARE * grey + (1 - GREY_SHARE) * white)
     diffusion *= np.clip(0.4 + 0.7 * smooth_noise(rng, t1.shape, 6), 0.02, 1)
     density = np.zeros_like(t1)
@@ -42,7 +43,8 @@ def _diffused(density: FloatVoxels, diffusion: FloatVoxels) -> FloatVoxels:
     """div(D grad u) in one step; nothing leaves the box."""
     change = np.zeros_like(density)
     for axis in range(3):
-        ahead, here = (_along(axis, slice(1, None)), _along(axis, slice(None, -1)))
+        ahead = _along(axis, slice(1, None))
+        here = _along(axis, slice(None, -1))
         flux = 0.5 * (diffusion[ahead] + diffusion[here]) * (density[ahead] - density[here])
         change[here] += flux
         change[ahead] -= flux

@@ -52,7 +52,8 @@ class Patient:
         self._tail: FloatVoxels | None = None
         self._middle: npt.NDArray[np.float64] | npt.NDArray[np.int64]
         if (tumour := kinds[kind]) is not None:
-            millilitres, self._push = float(rng.uniform(*tumour.millilitres)), float(rng.uniform(*tumour.push))
+            millilitres = float(rng.uniform(*tumour.millilitres))
+            self._push = float(rng.uniform(*tumour.push))
             self._look = Look(tumour, float(rng.uniform(*tumour.contrast)), bool(rng.random() < tumour.enhancing))
             self._radius = (millilitres * 1000 * 3 / (4 * np.pi)) ** (1 / 3)
             if tumour.is_solid:
@@ -131,7 +132,8 @@ class Patient:
 
     def _render(self, points: FloatVoxels) -> tuple[FloatVoxels, FloatVoxels]:
         """Sequences (3, ...) and mask (...) at points (3, ...) in millimetres from this head's centre."""
-        voxels, template = self._where(points), self._template
+        voxels = self._where(points)
+        template = self._template
         t1 = np.clip(ndimage.map_coordinates(template.t1, voxels, order=3), 0, 2.4)
         brain, texture = (ndimage.map_coordinates(map_, voxels, order=1) for map_ in (template.brain, self._texture))
         vessels = np.clip((t1 - 0.25) / 0.2, 0, 1) * np.clip(1 - np.abs(brain - 0.35) / 0.35, 0, 1)

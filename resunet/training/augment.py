@@ -80,7 +80,8 @@ def _intensities(images: Tensor, parameters: Sequence[AugmentationParameters]) -
                 images[chosen, channel] = flair[chosen]
     if chosen := [row for row, each in enumerate(parameters) if each.gamma != 1.0]:
         part = images[chosen]
-        low, high = part.amin(dim=(2, 3), keepdim=True), part.amax(dim=(2, 3), keepdim=True)
+        low = part.amin(dim=(2, 3), keepdim=True)
+        high = part.amax(dim=(2, 3), keepdim=True)
         span = (high - low).clamp_min(1e-6)
         gamma = _column([parameters[row].gamma for row in chosen], images)
         images[chosen] = ((part - low) / span) ** gamma * span + low

@@ -31,7 +31,8 @@ def write_ensemble(folder: ModelFolder, data: Path | None, members: tuple[str, s
     """
     configs = [find_model(name).config() for name in members]
     records = open_splits(data, configs[0].split_scheme).val
-    truths, patients = [record.mask() for record in records], np.array([record.patient for record in records])
+    truths = [record.mask() for record in records]
+    patients = np.array([record.patient for record in records])
     first, second = (stage_2_outputs(Stage2(find_model(name)), records) for name in members)
 
     def figure(share: float) -> float:

@@ -46,7 +46,8 @@ FINAL_RATE = 0.01  # share of the peak learning rate at the end of the cosine
 
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Linear warm-up, then half a cosine down to FINAL_RATE of the peak; `step` counts from 0 over the whole run."""
-    total, warmup = recipe.epochs * recipe.steps_per_epoch, recipe.warmup_epochs * recipe.steps_per_epoch
+    total = recipe.epochs * recipe.steps_per_epoch
+    warmup = recipe.warmup_epochs * recipe.steps_per_epoch
     if step < warmup:
         return recipe.learning_rate * (step + 1) / warmup
     done = (step - warmup) / max(1.0, total - warmup)
@@ -141,7 +142,8 @@ class Trainer:
 
     def _train_epoch(self, slices: TrainingSlices, bar: tqdm[Any]) -> None:
         self.model.train()
-        progress, started = self.progress, time.monotonic()
+        progress = self.progress
+        started = time.monotonic()
         # Losses are added up on the device, because reading one makes the processor wait for it.
         losses = torch.tensor(progress.loss_sum, dtype=torch.float64, device=self.device)
         for batch in self._batches(slices):
@@ -152,7 +154,8 @@ class Trainer:
             bar.update()
             if progress.step % CHECKPOINT_STEPS == 0 and progress.step < self.recipe.steps_per_epoch:
                 now = time.monotonic()
-                progress.seconds, started = progress.seconds + now - started, now
+                progress.seconds = progress.seconds + now - started
+                started = now
                 progress.loss_sum = losses.item()
                 self._checkpoint()
         progress.loss_sum = losses.item()
@@ -188,7 +191,8 @@ class Trainer:
 
     def _end_epoch(self, snapshots: SnapshotRecorder | None, bar: tqdm[Any]) -> None:
         """Validate the averaged weights, keep them if they are the best, write the row and the checkpoint."""
-        progress, averaged = self.progress, self.averaged_model()
+        progress = self.progress
+        averaged = self.averaged_model()
         figures = validate(averaged, self.val, self.recipe, self.loss, self.device, self.dtype)
         row = {
             "epoch": progress.epoch + 1,
@@ -199,7 +203,8 @@ class Trainer:
             "input_size": self.recipe.phase_of(progress.epoch).size,
         }
         if score(self.recipe, figures) > progress.best_score:
-            progress.best_score, progress.best_epoch = score(self.recipe, figures), progress.epoch
+            progress.best_score = score(self.recipe, figures)
+            progress.best_epoch = progress.epoch
             if rank() == 0:
                 publish_best(self.run, averaged, self.config, row)
         if snapshots is not None:
@@ -207,7 +212,10 @@ class Trainer:
         if rank() == 0:
             self._write_history(row)
             bar.write("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
-        progress.epoch, progress.step, progress.loss_sum, progress.seconds = progress.epoch + 1, 0, 0.0, 0.0
+        progress.epoch = progress.epoch + 1
+        progress.step = 0
+        progress.loss_sum = 0.0
+        progress.seconds = 0.0
         self._checkpoint()
 
     def averaged_model(self) -> nn.Module:

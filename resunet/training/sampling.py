@@ -94,7 +94,8 @@ class TrainingSlices:
     def __init__(self, cache: SliceCache, recipe: Recipe, device: torch.device) -> None:
         self._recipe, self._device = recipe, device
         self._images, self._masks, self._classes = held_on(device, cache.images, cache.masks, cache.classes)
-        runs, start = neighbours(cache.records) if recipe.sequence > 1 else [], 0
+        runs = neighbours(cache.records) if recipe.sequence > 1 else []
+        start = 0
         self._runs: list[range] = []  # by position: the positions of the same patient's slices
         for run in runs:
             self._runs += [range(start, start + len(run))] * len(run)
@@ -122,7 +123,8 @@ class TrainingSlices:
             ]
             # One geometry and one change of intensities, but every slice has noise of its own.
             parameters = [replace(each, seed=each.seed + place) for each in parameters for place in range(recipe.sequence)]
-        images, masks = self._pixels(positions), self._planes(self._masks, positions)
+        images = self._pixels(positions)
+        masks = self._planes(self._masks, positions)
         images, masks = self._with_lesions(images, masks, positions, generators)
         images, masks = augment(images, masks, parameters, phase.size if phase.crop else FRAME)
         labels = masks.flatten(1).amax(dim=1, keepdim=True)
@@ -140,7 +142,8 @@ class TrainingSlices:
         donors = [int(generators[row].integers(len(self._tumours))) for row in rows]
         strength = torch.tensor([generators[row].uniform(0.5, 1.0) for row in rows], dtype=torch.float32)
         weights = self._planes(self._weights, donors) * strength.to(self._device, non_blocking=True)[:, None, None, None]
-        brains, sources = self._planes(self._brains, [positions[row] for row in rows]), self._tumours[donors].tolist()
+        brains = self._planes(self._brains, [positions[row] for row in rows])
+        sources = self._tumours[donors].tolist()
         donor_images = self._pixels(sources)
         flair_alone = [i for i, row in enumerate(rows) if self._without_tumour[positions[row]]]
         donor_images[flair_alone] = donor_images[flair_alone, FLAIR : FLAIR + 1]

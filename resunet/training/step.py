@@ -34,7 +34,10 @@ class Step:
         clip_norm: float,
         graphs: bool,
     ) -> None:
-        self._model, self._optimiser, self._loss_of, self._clip_norm = model, optimiser, loss_of, clip_norm
+        self._model = model
+        self._optimiser = optimiser
+        self._loss_of = loss_of
+        self._clip_norm = clip_norm
         self._graphs = graphs
         self._recorded: dict[torch.Size, tuple[torch.cuda.CUDAGraph, Batch, Tensor]] = {}
 

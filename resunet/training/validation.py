@@ -33,7 +33,8 @@ def validation_batches(cache: SliceCache, recipe: Recipe, device: torch.device) 
     for positions in _shares(cache, recipe):
         images = torch.from_numpy(cache.images[positions]).to(device).float().permute(0, 3, 1, 2)
         masks = torch.from_numpy(cache.masks[positions]).to(device).float()[:, None]
-        labels, classes = masks.flatten(1).amax(dim=1, keepdim=True), torch.from_numpy(cache.classes[positions]).to(device)
+        labels = masks.flatten(1).amax(dim=1, keepdim=True)
+        classes = torch.from_numpy(cache.classes[positions]).to(device)
         yield positions, Batch(shrunk(images, size), shrunk(masks, size), labels, classes)
 
 
@@ -89,10 +90,12 @@ def _told_rows(logits: Tensor, batch: Batch) -> list[dict[str, Any]]:
     if logits.shape[1] == 1:
         entropy = nn.functional.binary_cross_entropy_with_logits(logits, batch.labels, reduction="none")[:, 0]
         share = torch.sigmoid(logits.double())
-        probabilities, truth = torch.cat((1 - share, share), dim=1), batch.labels[:, 0].long()
+        probabilities = torch.cat((1 - share, share), dim=1)
+        truth = batch.labels[:, 0].long()
     else:
         entropy = nn.functional.cross_entropy(logits, batch.classes, ignore_index=-1, reduction="none")
-        probabilities, truth = torch.softmax(logits.double(), dim=1), batch.classes
+        probabilities = torch.softmax(logits.double(), dim=1)
+        truth = batch.classes
     columns = zip(entropy.tolist(), truth.tolist(), probabilities.tolist(), strict=True)
     return [{"entropy": value, "truth": label, "probabilities": shares} for value, label, shares in columns]
 

@@ -111,11 +111,13 @@ def external() -> None:
     """The same models on other hospitals' slices."""
     st.subheader("Other hospitals, other scanners", anchor=False)
     models = evaluations.compared_models()
-    test, measured = evaluations.of_all(models, "test"), evaluations.of_all(models, EXTERNAL)
+    test = evaluations.of_all(models, "test")
+    measured = evaluations.of_all(models, EXTERNAL)
     if FLAGSHIP not in measured or FLAGSHIP not in test:
         st.info(f"Not measured yet. Run: {evaluations.command(FLAGSHIP, EXTERNAL)}")
         return
-    table, paired = computed(external_table, test, measured), computed(external_differences, measured, FLAGSHIP)
+    table = computed(external_table, test, measured)
+    paired = computed(external_differences, measured, FLAGSHIP)
     recipes = {name: loaders.model_config(name).recipe or {} for name in measured}
     pretrained = [name for name, recipe in recipes.items() if recipe.get("imagenet")]
     labels = {name: evaluation.display_name for name, evaluation in measured.items()}

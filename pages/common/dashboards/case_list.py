@@ -84,7 +84,8 @@ def _pictures(evaluation: Evaluation, table: pd.DataFrame, position: int) -> Non
 
 def _thumbnail(evaluation: Evaluation, row: pd.Series) -> overlay.Picture:
     """The slice with both outlines where it is at hand, or the predicted mask; black where that was not kept."""
-    masks, record = evaluation.masks(), record_of(evaluation, row["patient"], int(row["slice"]))
+    masks = evaluation.masks()
+    record = record_of(evaluation, row["patient"], int(row["slice"]))
     predicted = None if masks is None or row["row"] >= len(masks) else masks[int(row["row"])]
     if record is None:
         plain = np.zeros((THUMBNAIL, THUMBNAIL), np.uint8) if predicted is None else predicted.astype(np.uint8) * 255

@@ -53,7 +53,8 @@ def show(model: str, name: str, cases: list[Examination], notes: Sequence[str], 
 
 def _measure(pipeline: TumourPipeline, cases: list[Examination]) -> MeasuredCases:
     """Pressing Cancel reruns the page, which ends this at the next slice. Raises InputError."""
-    bar, started = st.progress(0.0, text=f"0 of {len(cases):,} volumes"), time.monotonic()
+    bar = st.progress(0.0, text=f"0 of {len(cases):,} volumes")
+    started = time.monotonic()
     st.button("Cancel", key="evaluate_cancel")
 
     def on_progress(done: int, slices: int) -> None:

@@ -12,7 +12,8 @@ from resunet.evaluation.definitions import DEFINITIONS
 
 def metric_card(label: str, name: str, figure: dict[str, Any], command: str) -> None:
     """One figure of a summary: value, interval and n; the tooltip says how it is taken and how to take it again."""
-    n, help_text = f"n = {figure['n']:,} {figure['unit']}s", f"{DEFINITIONS[name]}. 95 % interval, patients resampled. "
+    n = f"n = {figure['n']:,} {figure['unit']}s"
+    help_text = f"{DEFINITIONS[name]}. 95 % interval, patients resampled. "
     if pd.isna(figure["value"]):
         _card(label, "–", n, help_text + "Undefined here: nothing of the kind is in the set.")
         return

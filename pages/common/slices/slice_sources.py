@@ -84,7 +84,9 @@ def choose_upload() -> Case | None:
     if table.loc[row, "problem"]:
         st.error(escape_markdown(str(table.loc[row, "problem"])))
         return None
-    scan, title, number = predictions.decode(file), file.name, 0
+    scan = predictions.decode(file)
+    title = file.name
+    number = 0
     if (count := len(scan.slices)) > 1:
         number = st.slider("Slice", 1, count, value=(count + 1) // 2, key=f"slice_of_{count}") - 1
         title = f"{file.name}, slice {number + 1} of {count}"
@@ -134,7 +136,8 @@ def choose_patient() -> Case:
     """Patient and slice of the LGG set, with its true mask."""
     patients = loaders.lgg_patients()
     left, right = st.columns([2, 3], vertical_alignment="bottom")
-    config, asked = loaders.model_config(FLAGSHIP), st.query_params
+    config = loaders.model_config(FLAGSHIP)
+    asked = st.query_params
     names = sorted(patients, key=lambda name: (config.split_of(name) == "train", name))  # held-out patients first
     start = names.index(asked["patient"]) if asked.get("patient") in names else 0
 
@@ -147,7 +150,8 @@ def choose_patient() -> Case:
     wanted = int(asked["slice"]) if patient == asked.get("patient") and asked.get("slice", "").isdigit() else None
     first = wanted if wanted in numbers else loaders.largest_slice(patient)
     number = right.select_slider("Slice", numbers, value=first, key=f"slice_{patient}")
-    record, title = records[numbers.index(number)], f"{patient}, slice {number}"
+    record = records[numbers.index(number)]
+    title = f"{patient}, slice {number}"
     link = {"patient": patient, "slice": str(number)}
     return Case(title, _record_digest(record), 0, record.image(), record.mask(), patient=patient, link=link)
 

@@ -44,7 +44,8 @@ def predict(examination: Examination, model: str = VOLUME_MODEL) -> VolumePredic
         return kept
     place = st.empty()
     with predictions.in_line(VOLUMES, "Other visitors' volumes come first."), place.container():
-        volume, loaded = examination.volume(predictions.decoder()), models.pipeline_of(model)
+        volume = examination.volume(predictions.decoder())
+        loaded = models.pipeline_of(model)
         loaded.check_modality(volume)
         try:
             prediction = predict_volume(loaded, volume, on_progress=_progress(volume.axial_depth))
@@ -63,7 +64,8 @@ def predict(examination: Examination, model: str = VOLUME_MODEL) -> VolumePredic
 
 def _progress(slices: int) -> OnProgress:
     """Shows how far it is; raises InputError when it takes too long."""
-    bar, started = st.progress(0.0, text=f"0 of {slices:,} slices"), time.monotonic()
+    bar = st.progress(0.0, text=f"0 of {slices:,} slices")
+    started = time.monotonic()
     st.button("Cancel", key="volume_cancel")
 
     def on_progress(done: int) -> None:

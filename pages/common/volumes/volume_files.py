@@ -120,7 +120,8 @@ def _choose_roles(sources: list[Source]) -> Examination:
         return _of_roles(sources, ["flair"])
     chosen = []
     for number, (column, source) in enumerate(zip(st.columns(len(sources)), sources, strict=True)):
-        start, label = CHOICES.index(_guess(source)), escape_markdown(source.name)
+        start = CHOICES.index(_guess(source))
+        label = escape_markdown(source.name)
         key = f"role_{number}_{source.files[0].digest}"
         chosen.append(column.selectbox(label, CHOICES, start, format_func=LABELS.__getitem__, key=key))
     return _of_roles(sources, chosen)

@@ -77,7 +77,8 @@ def _planes(examination: Examination, prediction: VolumePrediction, parts: dict[
 
 def _slices(examination: Examination, prediction: VolumePrediction, parts: dict[str, BoolMask]) -> None:
     st.info("This browser has no WebGL2, which three planes and a rendering need; here are the axial slices instead.")
-    planes, depth = volumes.planes(examination), len(prediction.probability)
+    planes = volumes.planes(examination)
+    depth = len(prediction.probability)
     number = st.slider("Slice, from the foot", 1, depth, (depth + 1) // 2, key="volume_slice") if depth > 1 else 1
     picture = overlay.render(planes[number - 1], "FLAIR", overlay.Window(), HEIGHT)
     for name, part in parts.items():

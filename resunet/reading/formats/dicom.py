@@ -60,7 +60,8 @@ def decode_frames(dataset: Any, name: str) -> Array:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        frames, samples = int(dataset.get("NumberOfFrames") or 1), int(dataset.SamplesPerPixel)
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        samples = int(dataset.SamplesPerPixel)
         rows, columns = int(dataset.Rows), int(dataset.Columns)
         check_size(name, frames, rows, columns, samples)
         _state_encoding(dataset)
@@ -104,7 +105,8 @@ def _state_encoding(dataset: Any) -> None:
 
 def _without_overlays(stored: Array, dataset: Any) -> Array:
     """The pixels without what older files keep in the bits above those that are stored, overlays mostly."""
-    bits, unused = int(dataset.get("BitsStored") or 0), stored.dtype.itemsize * 8 - int(dataset.get("BitsStored") or 0)
+    bits = int(dataset.get("BitsStored") or 0)
+    unused = stored.dtype.itemsize * 8 - int(dataset.get("BitsStored") or 0)
     if stored.dtype.kind not in "iu" or bits < 2 or unused <= 0:
         return stored
     return np.asarray((stored << unused) >> unused, stored.dtype)
@@ -122,7 +124,8 @@ def _to_values(stored: Array, dataset: Any) -> Array:
 
 def _padding(stored: Array, dataset: Any) -> BoolMask | None:
     """Pixels that hold no measurement by the file's own account."""
-    first, last = dataset.get("PixelPaddingValue"), dataset.get("PixelPaddingRangeLimit")
+    first = dataset.get("PixelPaddingValue")
+    last = dataset.get("PixelPaddingRangeLimit")
     if not isinstance(first, int) or stored.dtype.kind not in "iu" or stored.ndim > 3:
         return None
     last = last if isinstance(last, int) else first

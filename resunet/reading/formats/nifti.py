@@ -38,7 +38,8 @@ def read_nifti(content: bytes, name: str) -> Scan:
     Accepts 2-D and 3-D images, and 4-D ones whose fourth axis is one volume or the three channels. Raises InputError.
     """
     volume = read_volume(content, name)
-    slices, notes = volume.axial(), list(volume.notes)
+    slices = volume.axial()
+    notes = list(volume.notes)
     if volume.is_oriented and len(slices) > 1:
         notes.append(AXIAL)
     placement = Placement(volume.axes, tuple(_canonical_affine(volume).ravel().tolist()) if volume.is_oriented else ())

@@ -24,7 +24,8 @@ def turn_upright(pixels: Array, orientation: int, notes: list[str]) -> Array:
     notes.append(TURNED)
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)
-    rows_end_first, columns_end_first = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+    rows_end_first = orientation in (3, 4, 7, 8)
+    columns_end_first = orientation in (2, 3, 6, 7)
     return pixels[:: -1 if rows_end_first else 1, :: -1 if columns_end_first else 1]
 
 

@@ -13,7 +13,8 @@ from resunet.errors import InputError
 from resunet.reading.scan import BoolMask
 from resunet.reading.volume_scan import Volume
 
-LABEL, MAKER = "Tumour (FLAIR abnormality)", "ResUNet (research use only)"
+LABEL = "Tumour (FLAIR abnormality)"
+MAKER = "ResUNet (research use only)"
 SERIES_NUMBER = 9001  # far above what scanners number their own
 
 

@@ -119,10 +119,12 @@ def _frames(content: bytes, name: str) -> Iterator[Frame]:
     pixels = decode_frames(dataset, name)
     if pixels.shape[3] != 1:
         raise InputError(f"{name} is in colour; a series of grey slices is expected.")
-    shared, per_frame = dataset.get("SharedFunctionalGroupsSequence"), dataset.get("PerFrameFunctionalGroupsSequence")
+    shared = dataset.get("SharedFunctionalGroupsSequence")
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
     for number, plane in enumerate(pixels[..., 0]):
         groups = [dataset, *(shared or ()), *([per_frame[number]] if per_frame and number < len(per_frame) else [])]
-        position, orientation = _stated(groups, "ImagePositionPatient"), _stated(groups, "ImageOrientationPatient")
+        position = _stated(groups, "ImagePositionPatient")
+        orientation = _stated(groups, "ImageOrientationPatient")
         if position is None or orientation is None:
             raise InputError(f"{name} does not say where its slices lie; export the series again, or give NIfTI.")
         yield Frame(position, orientation, plane, dataset, number)
