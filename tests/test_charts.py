@@ -194,8 +194,8 @@ def test_dice_over_the_threshold_passes_through_what_validation_chose():
 
 def test_a_table_for_a_paper_is_escaped_and_its_best_row_bold():
     table = pd.DataFrame({"Model": ["a_b", "c & d"], "Dice": ["0.9 [0.8, 1]", "50 %"]})
-    lines = latex_table(table, "95 % of $x$", pd.Series([False, True])).splitlines()
+    lines = latex_table(table, r"95 \% of $x$", pd.Series([False, True])).splitlines()
     assert (
-        lines[1] == r"\caption{95 \% of \$x\$}" and lines[3] == r"\toprule" and lines[-2:] == [r"\end{tabular}", r"\end{table}"]
+        lines[1] == r"\caption{95 \% of $x$}" and lines[3] == r"\toprule" and lines[-2:] == [r"\end{tabular}", r"\end{table}"]
     )
     assert lines[6] == r"a\_b & 0.9 [0.8, 1] \\" and lines[7] == r"\textbf{c \& d} & \textbf{50 \%} \\"
