@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="where <stem>_mask.png or .nii.gz goes")
     predict.add_argument("--model", help="model folder or name (default: the flagship; for volumes the volume model)")
     predict.add_argument("--png", action="store_true", help="of a volume, also a mask of every axial slice")
+    predict.add_argument("--resume", action="store_true", help="leave out what has its mask in DIR already")
     predict.add_argument("--probability", action="store_true", help="of a volume, also <stem>_probability.nii.gz")
     _add_choices(predict)
     predict.set_defaults(run=_predict)
@@ -191,7 +192,7 @@ def _predict(options: argparse.Namespace) -> int:
 def _choices(options: argparse.Namespace) -> Choices:
     from resunet.inference.predict_files import Choices
 
-    files = {name: getattr(options, name) for name in ("png", "probability") if hasattr(options, name)}
+    files = {name: getattr(options, name) for name in ("png", "probability", "resume") if hasattr(options, name)}
     return Choices(options.threshold, options.gate, options.tta, **files)
 
 
@@ -213,9 +214,10 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("resunet evaluate uses all cores from one process; run it without torchrun.")
     summary, out = _commands().evaluate(options.model, options.data, options.split, options.out, _choices(options))
+    if not summary:
+        print(f"done with this process's share; the last one writes {out}")
+        return 0
     print(f"{summary['model']}, {summary['protocol']}: {summary['n_patients']} patients, {summary['n_slices']} slices")
     for name, figure in summary["metrics"].items():
         print(

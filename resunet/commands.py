@@ -31,7 +31,7 @@ from resunet.evaluation.measure import (
     write_evaluation,
 )
 from resunet.evaluation.tuning import calibrate_kinds, tune_stage_1, tune_stage_2
-from resunet.evaluation.volume_scores import measure_cases, write_cases
+from resunet.evaluation.volume_scores import measure_in_shards, write_cases
 from resunet.examination import Examination, measurable_volumes, nifti_below
 from resunet.files import atomic_folder, write_csv, write_text
 from resunet.inference.predict_files import Choices, load_pipeline
@@ -39,6 +39,7 @@ from resunet.inference.stages import Stage1, Stage2
 from resunet.inference.timing import measure_latency
 from resunet.model_folder import CARD, CONFIG_FILE, GRAPH_FILE, WEIGHTS_FILE, ModelConfig, ModelFolder
 from resunet.reports.model_card import model_card
+from resunet.shards import Shard
 
 CHECKPOINTS = "checkpoint.*"
 NO_TUMOUR = "no_tumour"  # the evaluation of people without a tumour
@@ -69,6 +70,8 @@ def evaluate(
         examinations, notes = measurable_volumes(nifti_below(data))
         if examinations:
             return _evaluate_volumes(folder, examinations, notes, out, choices)
+    if Shard.of_launcher().processes > 1:
+        raise InputError("Slices are evaluated by one process, which uses all cores; run it without torchrun or srun.")
     records, description = find_slices(data, split, config.split_scheme, data_set_of(config.data_set))
     name = _evaluation_name(config, description, split)
     if name == POST_CONTRAST:
@@ -110,7 +113,9 @@ def _evaluate_volumes(
         raise InputError("The data are whole volumes, whose figures need a folder of their own; add --out DIR.")
     pipeline = load_pipeline(str(folder.path), choices)
     with tqdm(total=len(cases), desc="evaluate", unit="volume") as bar:
-        measured = measure_cases(pipeline, cases, choices.tta, lambda done, _: bar.update(done - bar.n))
+        measured = measure_in_shards(pipeline, cases, out, choices.tta, lambda done, _: bar.update(max(0, done - bar.n)))
+    if measured is None:
+        return {}, out  # another process has cases left, and writes the figures
     return write_cases(out, measured, notes, pipeline, folder.name), out
 
 

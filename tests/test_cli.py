@@ -137,7 +137,7 @@ def test_evaluate_writes_what_it_prints(command: Command, kaggle: Path, tmp_path
 
 
 def test_evaluate_refuses_to_run_several_times_at_once(command: Command, kaggle: Path):
-    done = command("evaluate", FLAGSHIP, "--data", kaggle, WORLD_SIZE="2")
+    done = command("evaluate", FLAGSHIP, "--data", kaggle, WORLD_SIZE="2", RANK="0")
     assert done.returncode == 2 and "run it without torchrun" in done.stderr
 
 

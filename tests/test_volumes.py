@@ -63,7 +63,7 @@ class Bright:
 
     def __init__(self) -> None:
         self.stage_1, self.gate, self.threshold, self.clean_up, self.certain = None, 0.0, 0.5, CleanUp(), np.inf
-        self.stage_2 = SimpleNamespace(volume=self.volume)
+        self.stage_2 = SimpleNamespace(volume=self.volume, config=SimpleNamespace(sha256={}))
 
     def volume(self, images: Iterable[np.ndarray], count: int, tta: bool) -> Iterator[ProbabilityMap]:
         for image in images:

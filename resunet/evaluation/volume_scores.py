@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -23,7 +25,9 @@ from resunet.inference.volume_pipeline import VolumePrediction, predict_volume
 from resunet.model_folder import CASES, SUMMARY
 from resunet.reading.scan import BoolMask
 from resunet.reading.stored_file import Decoder
+from resunet.shards import Shard
 
+ROWS = "rows"  # folder with a row for each case that is measured, until all are
 TOLERANCE_MM = 2.0  # of surface Dice
 OnProgress = Callable[[int, int], object]  # cases done, and slices of the next
 
@@ -112,6 +116,44 @@ def measure_cases(
     return MeasuredCases(pd.DataFrame(rows), problems)
 
 
+def measure_in_shards(
+    pipeline: TumourPipeline, cases: Sequence[Examination], out: Path, tta: bool, on_progress: OnProgress | None = None
+) -> MeasuredCases | None:
+    """`measure_cases` for long lists: each case's row is kept under `out` as it comes, so that a second start goes on.
+
+    Several processes share the list (`Shard`). Returns all rows to the process that finds them complete, else None.
+    """
+    digests = pipeline.stage_2.config.sha256
+    asked = [digests, pipeline.threshold, pipeline.gate, tta]
+    places = [(out / ROWS / f"{number:06d}.json", [case.name, *asked]) for number, case in enumerate(cases)]
+    for number in Shard.of_launcher().of(range(len(cases))):
+        path, key = places[number]
+        if _kept_row(path, key) is None:
+            table, problems = measure_cases(pipeline, [cases[number]], tta, on_progress and _numbered(on_progress, number))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, {"key": key, "rows": table.to_dict("records"), "problems": problems})
+    kept = [_kept_row(path, key) for path, key in places]
+    rows = [row for content in kept if content for row in content["rows"]]
+    if None in kept:
+        return None
+    problems = {name: sentence for content in kept if content for name, sentence in content["problems"].items()}
+    table = pd.DataFrame(rows)
+    figures = table.columns.drop("case", errors="ignore")
+    return MeasuredCases(table.assign(**{name: pd.to_numeric(table[name]) for name in figures}), problems)
+
+
+def _kept_row(path: Path, key: Sequence[object]) -> dict[str, Any] | None:
+    """What was kept of a case, where it was measured by the same model in the same way."""
+    if not path.exists():
+        return None
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content if content["key"] == list(key) else None
+
+
+def _numbered(on_progress: OnProgress, number: int) -> OnProgress:
+    return lambda _, slices: on_progress(number, slices)
+
+
 def _of_case(on_progress: OnProgress, number: int) -> Callable[[int], object]:
     return lambda slices: on_progress(number, slices)
 
@@ -159,4 +201,5 @@ def write_cases(
         summary["postprocessing"] = asdict(pipeline.clean_up)
         summary |= {"problems": measured.problems, "notes": list(notes)}
         write_json(new / SUMMARY, summary)
+    shutil.rmtree(out / ROWS, ignore_errors=True)
     return summary

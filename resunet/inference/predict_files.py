@@ -26,17 +26,24 @@ from resunet.reading.scan import Scan
 from resunet.reading.sequences import Role, read_name
 from resunet.reading.stored_file import StoredFile
 from resunet.reading.volume_scan import Volume
+from resunet.shards import Shard
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Overrides of what validation chose; None keeps it. `png` and `probability` ask for more files of a volume."""
+    """Overrides of what validation chose; None keeps it.
+
+    Attributes:
+        png, probability: write more files of a volume.
+        resume: leave out what has its mask already.
+    """
 
     threshold: float | None = None
     gate: float | None = None
     tta: bool = False
     png: bool = False
     probability: bool = False
+    resume: bool = False
 
 
 def predict_files(images: Sequence[Path], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
@@ -107,8 +114,11 @@ def _is_image(file: StoredFile) -> bool:
 def _predict(examinations: Sequence[Examination], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
     outputs = Outputs(examinations, out, choices)
     pipelines = dict[str, TumourPipeline]()
+    examinations = Shard.of_launcher().of(examinations)
     with ThreadPoolExecutor(1) as readers:
         for examination in examinations:
+            if choices.resume and outputs.has(examination):
+                continue
             started = time.perf_counter()
             name = model or (VOLUME_MODEL if examination.is_volume else FLAGSHIP)
             read: Callable[[], Volume | Scan] = examination.volume if examination.is_volume else examination.scan
@@ -156,6 +166,14 @@ class Outputs:
                 raise InputError(f"{first} and another file would both give {stem}{MASK}; give them different --out folders.")
             for path in self.of_volume(examination) if examination.is_volume else [self.single(examination)]:
                 self._refuse_neighbour(path)
+
+    def has(self, examination: Examination) -> bool:
+        """Whether its mask, or that of its first slice, has been written."""
+        if examination.is_volume:
+            return self.of_volume(examination)[0].exists()
+        stem = self.stems[examination.name]
+        first = (self.single(examination), *(self.out / f"{stem}{middle}1{MASK}.png" for middle in ("_", "_slice_")))
+        return any(path.exists() for path in first)
 
     def single(self, examination: Examination) -> Path:
         """The mask of a file of one slice."""
