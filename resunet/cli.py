@@ -33,9 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="where <stem>_mask.png or .nii.gz goes")
     predict.add_argument("--model", help="model folder or name (default: the flagship; for volumes the volume model)")
-    predict.add_argument("--png", action="store_true", help="of a volume, also a mask of every axial slice")
-    predict.add_argument("--resume", action="store_true", help="leave out what has its mask in DIR already")
-    predict.add_argument("--probability", action="store_true", help="of a volume, also <stem>_probability.nii.gz")
+    predict.add_argument("--png", action="store_true", help="for volumes, also write one PNG mask per axial slice")
+    predict.add_argument("--resume", action="store_true", help="skip inputs whose mask is already in DIR")
+    predict.add_argument("--probability", action="store_true", help="for volumes, also write <stem>_probability.nii.gz")
     _add_choices(predict)
     predict.set_defaults(run=_predict)
 

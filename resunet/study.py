@@ -57,7 +57,7 @@ def _run_if_missing(recipe: Recipe, data: Path | None, runs: Path) -> str:
             _tune_and_measure(run, data)
             return f"{recipe.name}: now in {promote(run)}"
     except BusyError:
-        return f"{recipe.name}: another process is at it"
+        return f"{recipe.name}: another process is training it"
 
 
 def _tune_and_measure(folder: Path, data: Path | None) -> None:

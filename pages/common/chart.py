@@ -28,7 +28,9 @@ def chart(figure: go.Figure, key: str, title: str, selectable: bool = False) -> 
         )
     if presenter.is_on():
         size = TEXT * presenter.LARGER
-        figure = go.Figure(figure).update_layout(font_size=size, legend_font_size=size)  # the figure may be others', too
+        figure = go.Figure(figure).update_layout(
+            font_size=size, legend_font_size=size
+        )  # copy: the cached figure is shared between sessions
         figure.update_xaxes(tickfont_size=size, title_font_size=size).update_yaxes(tickfont_size=size, title_font_size=size)
     config = {"displaylogo": False, "toImageButtonOptions": {"format": "png", "filename": key, "scale": 2}}
     if not selectable:

@@ -26,8 +26,8 @@ async def lifespan(server: st.App) -> AsyncIterator[None]:
 def import_statistics(_: object) -> None:
     """Import what the dashboards test and draw with, so that no visitor waits the second that it takes.
 
-    Not at once: whoever opened the app as it started has their first screen before. Then leave what is loaded out of
-    garbage collection: looking through it holds everybody up for a tenth of a second.
+    It waits, so that the first visitor's page renders first. Loaded objects are then exempt from garbage collection, which
+    would pause every session for a tenth of a second.
     """
     time.sleep(FIRST_SCREEN)
     import resunet.charts.stage_1

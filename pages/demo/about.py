@@ -63,13 +63,13 @@ def basis(config: ModelConfig) -> None:
     """Paper, data, licence and repository."""
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("What it stands on", anchor=False)
+        st.subheader("Data and references", anchor=False)
         volume = loaders.display_name(VOLUME_MODEL)
         st.markdown(
             f"- The paper: *{PAPER}*, QPAIN 2025, DOI {DOI}.\n"
             f"- The data: {escape_markdown(config.data_set.name)}; {escape_markdown(config.data_set.licence)}.\n"
             f"- Trained on {len(config.patients['train'])} patients, chosen on {len(config.patients['val'])} others, "
-            "measured on those that are left.\n"
+            "tested on the remaining patients.\n"
             f"- Whole volumes go through {volume}, which sees four slices to either side.\n"
             "- The samples are simulated, in the head of Colin27.\n"
             "- Source code, documents and weights: this app's repository; its README says how to run all of it.\n"
@@ -97,8 +97,8 @@ try:
     flagship = loaders.model_config(FLAGSHIP)
     st.graphviz_chart(diagram(loaders.model_config(STAGE_1), flagship), width="stretch")
     st.caption(
-        "Thresholds and the gate were chosen on validation patients. Stage 1's own threshold, from which it says yes by "
-        f"itself, is {loaders.model_config(STAGE_1).threshold:.2f}; the gate lies far lower, so as to lose hardly a tumour."
+        "Thresholds and the gate were chosen on validation patients. On its own, stage 1 is positive from "
+        f"{loaders.model_config(STAGE_1).threshold:.2f}; the gate is far lower, so that almost no tumour is missed."
     )
     basis(flagship)
     glossary()

@@ -39,7 +39,7 @@ TOUR = (
         "1. Single image",
         "Pick a sample, drag the threshold, look at hits and misses. Or drop in a slice.",
     ),
-    ("pages/demo/volume.py", "2. Volume", "A whole examination in three planes and in space; the mask goes home with you."),
+    ("pages/demo/volume.py", "2. Volume", "A whole examination in three planes and in space. Download the mask."),
     (
         "pages/evaluation/comparison.py",
         "3. Comparison",
@@ -108,7 +108,7 @@ def finding(name: str) -> None:
     readers = f" Two human readers, as reported for such data, agree by {REPORTED_READERS:.2f}." if name != EXTERNAL else ""
     st.markdown(
         f"##### On {dice['n']:,} {WHO[name]} that it never saw, its outlines overlap the experts' by {dice['value']:.2f} "
-        f"(Dice: 1 is the same outline, 0 none of it).{readers}"
+        f"(Dice: 1 = identical outlines, 0 = no overlap).{readers}"
     )
 
 

@@ -133,6 +133,6 @@ try:
         volumes.forget()
         head = head_slide().steps[0]
         st.html(f'<img src="{head.picture}" alt="{head.title}" style="max-width: min(100%, 44rem); border-radius: 0.5rem">')
-        st.caption(f"What comes back, beside the mask for your own viewer. {head.caption}")
+        st.caption(f"Example result; you can also download the mask. {head.caption}")
 except InputError as error:
     show_error(error)

@@ -30,7 +30,7 @@ def fit_detector(
     """Fit the discriminant, set its limit on validation, and write it into the model folder."""
     stage_1 = Stage1(folder)
     rng = np.random.default_rng(SEED)
-    slices = _telling(train)
+    slices = _informative_images(train)
     kinds = [make for kind, make in KINDS.items() for _ in range(round(SHARES[kind] * pictures))]
     others = (make(slices[rng.integers(len(slices))], rng) for make in kinds)
     known, unknown = textures(stage_1, slices), textures(stage_1, others)
@@ -41,13 +41,13 @@ def fit_detector(
     labels = np.repeat((0, 1), (len(known), len(unknown)))
     fitted = LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=2000).fit(features, labels)
     unlimited = replace(start, weights=np.asarray(fitted.coef_[0], np.float32))
-    limit = float(np.percentile(unlimited.score(textures(stage_1, _telling(val))), PERCENTILE))
+    limit = float(np.percentile(unlimited.score(textures(stage_1, _informative_images(val))), PERCENTILE))
     detector = replace(unlimited, limit=limit)
     write_arrays(folder.path / DETECTOR, detector.arrays())
     return detector
 
 
-def _telling(records: Sequence[Slice]) -> list[npt.NDArray[np.generic]]:
+def _informative_images(records: Sequence[Slice]) -> list[npt.NDArray[np.generic]]:
     """The slices that show more than noise."""
     return [image for image in (record.image() for record in records) if not has_few_levels(image)]
 

@@ -1,4 +1,4 @@
-"""What the mask consists of: one row of measurements a connected region."""
+"""Measurements of the mask: one row per connected component."""
 
 from __future__ import annotations
 

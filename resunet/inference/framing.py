@@ -11,7 +11,7 @@ from resunet.reading.scan import Array
 
 FOREGROUND = 0.1  # share of the range above which a pixel counts as head
 LINE = 0.05  # share of a row or column that must be head for it to belong to the head's box
-SMALL = 0.75  # share of the frame: under it no head of the training set lies; chosen there
+SMALL = 0.75  # share of the frame; smaller than any head in the training set
 FILLED = 0.95  # share of the frame that a small head fills afterwards; chosen on LGG validation (docs/findings.md)
 
 

@@ -146,7 +146,7 @@ class _Passes:
 
     def _judged(self, numbers: range) -> Iterator[FloatImage]:
         """What the networks see of each slice, on its way past stage 1."""
-        for number, image in zip(numbers, ahead(self._prepared, numbers), strict=True):
+        for number, image in zip(numbers, prefetched(self._prepared, numbers), strict=True):
             self.has_contrast[number] = image.any()
             if self._stage_1 is not None and self.has_contrast[number]:
                 judgement = self._stage_1(image)
@@ -165,7 +165,7 @@ class _Passes:
         return self.window.put_back(stretch(fit_back(plane, *squared), rows, columns), height, width)
 
 
-def ahead(make: Callable[[int], T], numbers: Iterable[int]) -> Iterator[T]:
+def prefetched(make: Callable[[int], T], numbers: Iterable[int]) -> Iterator[T]:
     """What `make` gives for each number, made in another thread while the one before is used."""
     with ThreadPoolExecutor(1) as pool:
         waiting: deque[Future[T]] = deque()
@@ -178,5 +178,5 @@ def ahead(make: Callable[[int], T], numbers: Iterable[int]) -> Iterator[T]:
 
 
 def neighbour_step(distance: float | None) -> int:
-    """Every how many slices, `distance` millimetres apart, the next one is that stage 2 sees; 1 where that is not known."""
+    """Stride between the slices, `distance` mm apart, that stage 2 treats as neighbours; 1 where the distance is unknown."""
     return max(1, round(NEIGHBOUR_MM / distance)) if distance and distance > 0 else 1

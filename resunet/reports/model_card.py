@@ -76,7 +76,7 @@ def _training(config: ModelConfig) -> str:
     auxiliary = " Its feature maps were also trained to find the masks." if recipe["auxiliary_masks"] else ""
     unaided = "" if recipe["imagenet"] else ", no ImageNet pre-training"
     where = f" Trained on {config.trained_on}." if config.trained_on else ""
-    kept = "" if config.keeps_weights else " The weights are not kept; the command trains the like again."
+    kept = "" if config.keeps_weights else " The weights are not kept; rerun the command to train an equivalent model."
     return (
         f"`resunet train --recipe {recipe['name']}`. {config.data_set.name}: {len(config.patients['train'])} patients "
         f"({config.slices['train']} slices) for training, {len(config.patients['val'])} for validation, split by "

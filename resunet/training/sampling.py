@@ -93,7 +93,7 @@ class TrainingSlices:
 
     def __init__(self, cache: SliceCache, recipe: Recipe, device: torch.device) -> None:
         self._recipe, self._device = recipe, device
-        self._images, self._masks, self._classes = held_on(device, cache.images, cache.masks, cache.classes)
+        self._images, self._masks, self._classes = on_device(device, cache.images, cache.masks, cache.classes)
         runs = neighbours(cache.records) if recipe.sequence > 1 else []
         start = 0
         self._runs: list[range] = []  # by position: the positions of the same patient's slices
@@ -105,7 +105,7 @@ class TrainingSlices:
         if recipe.augmentation.lesion_copy_paste:
             brains = np.stack([brain_mask(image) for image in cache.images])
             weights = np.stack([feathered(mask) for mask in cache.masks[self._tumours]]).astype(np.float16)
-            self._brains, self._weights = held_on(device, brains, weights)
+            self._brains, self._weights = on_device(device, brains, weights)
 
     def batch(self, draws: Sequence[Draw]) -> Batch:
         """The examples of one epoch's draws, in their order."""
@@ -169,7 +169,7 @@ def sequence_around(position: int, run: range, length: int, rng: np.random.Gener
     return [min(max(place, run.start), run.stop - 1) for place in range(start, start + length)]
 
 
-def held_on(device: torch.device, *arrays: npt.NDArray[Any]) -> list[Tensor]:
+def on_device(device: torch.device, *arrays: npt.NDArray[Any]) -> list[Tensor]:
     """The arrays as tensors: on the device where twice as much is free there, else in the processor's memory, uncopied."""
     fits = device.type == "cuda" and 2 * sum(array.nbytes for array in arrays) < torch.cuda.mem_get_info(device)[0]
     return [torch.from_numpy(array).to(device if fits else "cpu") for array in arrays]

@@ -15,7 +15,7 @@ def metric_card(label: str, name: str, figure: dict[str, Any], command: str) -> 
     n = f"n = {figure['n']:,} {figure['unit']}s"
     help_text = f"{DEFINITIONS[name]}. 95 % interval, patients resampled. "
     if pd.isna(figure["value"]):
-        _card(label, "–", n, help_text + "Undefined here: nothing of the kind is in the set.")
+        _card(label, "–", n, help_text + "Not defined: this set has no such slices.")
         return
     interval = "" if pd.isna(figure["low"]) else f"{figure['low']:.3f} to {figure['high']:.3f}, "
     _card(label, f"{figure['value']:.3f}", interval + n, f"{help_text}Re-derive: {command}")

@@ -32,8 +32,8 @@ MEMBERSHIP: dict[str | None, tuple[str, Any]] = {
 }
 BLUE = " Blue line: true outline."
 UNLIKE_HELP = (
-    "Stage 1 sees in this picture what it saw in none of its training slices: another organ, sequence or modality, or a "
-    "picture that was changed. The verdict then means little."
+    "This image does not resemble the training data: another organ, sequence or modality, or an edited picture. Do not rely "
+    "on the verdict."
 )
 REGION_LABELS = {
     "region": "Region",

@@ -24,8 +24,8 @@ from resunet.reading.volume_scan import Volume
 KEPT = 96 << 20  # bytes of predictions for all visitors together
 VOLUMES = FairLock(limit=20)  # one volume at a time; its forward passes take turns with other visitors' slices
 MAX_SECONDS = 300  # that one visitor's volume may take while others wait
-PICTURE = "volume_picture"  # in the session: the key of what the viewer shows, and its NIfTI file
-PLANES = "volume_planes"  # in the session: the key of what the slices show, and they
+PICTURE = "volume_picture"  # session key: (examination key, the viewer's NIfTI file)
+PLANES = "volume_planes"  # session key: (examination key, slices)
 
 
 _kept: LRUCache[tuple[Any, ...], VolumePrediction] = LRUCache(KEPT, lambda prediction: prediction.probability.nbytes)

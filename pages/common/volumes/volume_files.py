@@ -130,7 +130,7 @@ def _choose_roles(sources: list[Source]) -> Examination:
 def _of_roles(sources: list[Source], chosen: list[str]) -> Examination:
     for role in (*ROLES, TRUTH):
         if chosen.count(role) > 1:
-            raise InputError(f"Two files are the {LABELS[role]}; say of one of them that it is left out.")
+            raise InputError(f'Two files are marked {LABELS[role]}; set one to "{LABELS[UNUSED]}".')
     by_role = dict(zip(chosen, sources, strict=True))
     if "flair" not in by_role:
         raise InputError("None of the files is the FLAIR, which the networks need; choose it above.")
