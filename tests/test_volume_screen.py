@@ -79,7 +79,7 @@ def test_what_cannot_be_used_gets_one_sentence(case: list[Path], tmp_path: Path)
         assert sentence in app.error[0].value.replace("\\", "").replace("\u2060", "")
     app = uploaded(flair, post)
     app.selectbox[1].set_value("flair").run()
-    assert "Two files are the FLAIR" in app.error[0].value
+    assert "Two files are marked FLAIR" in app.error[0].value
 
 
 def test_a_mask_on_another_grid_is_no_truth(case: list[Path], tmp_path: Path):
