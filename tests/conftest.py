@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from resunet.cli import main
 from resunet.data import lgg
 from resunet.data.samples import load_samples
 from resunet.data.splits import read_split
@@ -93,7 +96,27 @@ def kaggle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs ``resunet`` with the given arguments in this process, in an empty folder."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        out, err, words = io.StringIO(), io.StringIO(), [str(argument) for argument in arguments]
+        with monkeypatch.context() as changed, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            changed.chdir(tmp_path)
+            changed.delenv("LGG_DATA", raising=False)
+            for name, value in environment.items():
+                changed.setenv(name, value)
+            try:
+                status = main(words)
+            except SystemExit as end:
+                status = int(end.code or 0)
+        return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs ``python -m resunet`` with the given arguments as its own process, in an empty folder."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
