@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +144,8 @@ def _download(pin: Pin, files: list[str], on_progress: Progress | None, repo_typ
                 on_progress(int(self.n), int(self.total))
 
     with _in_one_sentence(pin.repo):
+        # Asked once, without the retries of the download: what keeps the Hub from answering is said at once.
+        _api().repo_info(pin.repo, revision=pin.revision, repo_type=repo_type, timeout=TIMEOUT)
         return _snapshot(pin, files, repo_type, etag_timeout=TIMEOUT, tqdm_class=Bar)
 
 
@@ -181,6 +184,10 @@ def _in_one_sentence(repo: str) -> Iterator[None]:
         ) from None
     except errors.HFValidationError as error:
         raise InputError(f"'{repo}' is not a name of a Hub repository ({error}); give owner/name.") from None
+    except (JSONDecodeError, KeyError):  # no JSON, or not the Hub's
+        raise InputError(
+            f"What answers for {repo} is not the Hub, but perhaps a proxy's login page; check proxy and network."
+        ) from None
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, HTTPError, OSError) as error:
         # A download that gave up says "not in the cache"; what the Hub answered is the cause behind it.
         answer = error if isinstance(error, errors.HfHubHTTPError) else error.__cause__

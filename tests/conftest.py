@@ -7,7 +7,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser, Page
 
 from resunet.cli import main
 from resunet.data import lgg
@@ -132,3 +133,31 @@ def process(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """The app on a server of its own."""
+    from benchmarks.server import serving
+
+    with serving() as server:
+        yield server.address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    from benchmarks.browser import browsing
+
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of its own, which knows nothing of the others."""
+    from benchmarks.browser import VIEWPORT
+
+    page = browser.new_page(viewport=VIEWPORT)
+    yield page
+    page.close()

@@ -73,7 +73,13 @@ class Handler(BaseHTTPRequestHandler):
     def _refused(self) -> bool:
         self.hub.asked.append(self.path)
         time.sleep(self.hub.delay)
-        if self.hub.status:
+        if self.hub.status == 200:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", "13")
+            self.end_headers()
+            self.wfile.write(b"<html></html>")
+        elif self.hub.status:
             code = {401: "RepoNotFound", 404: "RepoNotFound"}.get(self.hub.status)
             self._json({"error": "no"}, self.hub.status, **({"X-Error-Code": code} if code else {}))
         return bool(self.hub.status)

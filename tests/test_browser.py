@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, TimeoutError, expect
 
-from benchmarks.browser import LANDMARKS, SLOW, VIEWPORT, browsing
+from benchmarks.browser import LANDMARKS, SLOW
 from benchmarks.server import serving
 from pages.common.messages import JOINER
 from resunet.catalogue import FLAGSHIP, find_model
@@ -25,18 +25,6 @@ from tests.conftest import REPOSITORY
 from tests.test_evaluate_screen import two_folders, zipped
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serving() as server:
-        yield server.address
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    with browsing() as browser:
-        yield browser.new_page(viewport=VIEWPORT)
 
 
 def test_from_sample_to_downloaded_mask(

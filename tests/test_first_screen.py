@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from streamlit.testing.v1 import AppTest
 
-from benchmarks.browser import LANDMARKS, SLOW, browsing, wait_until_drawn
-from benchmarks.server import serving
+from benchmarks.browser import LANDMARKS, SLOW, wait_until_drawn
 from pages.common import predictions
 from pages.common.uploads import ImageFile
 from resunet.data.samples import load_samples
@@ -32,18 +31,6 @@ COUNT_ORANGE = """node => {
         count += Math.abs(data[at] - 230) < 40 && Math.abs(data[at + 1] - 159) < 40 && data[at + 2] < 40;
     return count;
 }"""
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serving() as server:
-        yield server.address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as browser:
-        yield browser
 
 
 def opened(browser: Browser, address: str, screen: str, size: tuple[int, int], scheme: str = "light") -> Page:

@@ -188,6 +188,13 @@ def test_offline_is_said_soon(pin: Pin, monkeypatch: pytest.MonkeyPatch):
         fetch(pin)
 
 
+def test_a_login_page_is_not_the_hub(server: Hub, pin: Pin, tmp_path: Path):
+    server.status = 200
+    with pytest.raises(InputError, match="is not the Hub, but perhaps a proxy's login page; check proxy and network"):
+        pull(f"{pin.repo}@{pin.revision}", tmp_path / "pulled")
+    assert not (tmp_path / "pulled").exists()
+
+
 def test_a_slow_hub_is_waited_for(server: Hub, pin: Pin):
     server.delay = 0.3
     assert fetch(pin).check(WEIGHTS_FILE).exists()

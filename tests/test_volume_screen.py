@@ -20,7 +20,6 @@ from resunet.evaluation.volume_scores import score_volume
 from resunet.reading.sandbox import SandboxedDecoder
 from resunet.reports.volume_report import slices_table, volume_interval, volume_report
 from tests.conftest import REPOSITORY
-from tests.test_browser import address, page  # noqa: F401 (fixtures)
 from tests.test_volumes import Bright, assemble, head, nifti, predict_volume, read_volume, scene, turned  # noqa: F401 (fixtures)
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -123,8 +122,8 @@ def test_figures_of_a_volume_by_hand(scene: tuple[np.ndarray, np.ndarray], tmp_p
 
 @pytest.mark.browser
 def test_three_planes_a_rendering_and_the_command_lines_mask(
-    address: str,  # noqa: F811
-    page: Page,  # noqa: F811
+    address: str,
+    page: Page,
     case: list[Path],
     command: Command,
     tmp_path: Path,
