@@ -89,6 +89,7 @@ def run(tree: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_model_keeps_the_contract_and_has_a_colour_of_its_own(tree: Path):
     summary = run(
         tree, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_models.py", "tests/test_export.py", "-k", "shallow"
@@ -97,6 +98,7 @@ def test_a_model_keeps_the_contract_and_has_a_colour_of_its_own(tree: Path):
     assert run(tree, "-c", COLOUR) not in MODEL_COLOURS.values()
 
 
+@pytest.mark.slow
 def test_a_loss_and_a_data_set_are_trained_on_and_the_card_speaks_of_them(tree: Path):
     run(tree, "-c", SHORT)
     run(tree, "-m", "resunet", "promote", "runs/shallow")

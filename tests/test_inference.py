@@ -308,6 +308,7 @@ def test_windows_give_what_the_whole_sequence_gives(count: int, halo: int, lengt
     assert len(set(sizes)) == 1 and sizes[0] <= length  # one length, for which the network is compiled
 
 
+@pytest.mark.slow
 def test_a_volume_in_windows_gives_the_networks_maps_of_the_whole():
     """46 slices, more than a window holds, some of them above and below the head."""
     images = [normalise(np.asarray(sample.image)) for sample in load_samples()]

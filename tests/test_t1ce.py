@@ -161,6 +161,7 @@ def test_slices_tell_tumour_plane_and_kinds_and_the_summary_follows(run: ModelFo
     assert_rederived(run, "test")
 
 
+@pytest.mark.slow
 def test_the_classifier_tells_kinds_too(pngs: Path, tmp_path: Path):
     recipe = find_recipe("resnet50_t1ce", phases=(Phase(1, 64, crop=False),), samples_per_epoch=8, batch_size=4)
     folder = train(recipe, pngs, tmp_path / "run")

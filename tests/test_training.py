@@ -241,7 +241,7 @@ def run_killed_at(step: int, data: Path, out: Path, monkeypatch: pytest.MonkeyPa
             train(recipe, data, out)
 
 
-@pytest.mark.parametrize("step", [0, 1, 3, 4, 6])
+@pytest.mark.parametrize("step", [3, *(pytest.param(step, marks=pytest.mark.slow) for step in (0, 1, 4, 6))])
 def test_killed_and_resumed_equals_uninterrupted(
     step: int, finished: ModelFolder, kaggle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -255,6 +255,7 @@ def test_killed_and_resumed_equals_uninterrupted(
     assert (resumed.path / SNAPSHOTS).read_bytes() == (finished.path / SNAPSHOTS).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_volume_models_run_resumes_exactly(kaggle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     whole = train(VOLUME, kaggle, tmp_path / "whole")
     run_killed_at(3, kaggle, tmp_path / "killed", monkeypatch, VOLUME)
@@ -278,6 +279,7 @@ def test_a_process_killed_by_the_system_resumes_to_the_same_weights(finished: Mo
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_usable_run(kaggle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run_killed_at(5, kaggle, tmp_path / "smoke", monkeypatch)  # in the second epoch
     run = ModelFolder(tmp_path / "smoke")
@@ -285,6 +287,7 @@ def test_ctrl_c_leaves_a_usable_run(kaggle: Path, tmp_path: Path, monkeypatch: p
     assert list(run.history()["epoch"]) == [1]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_checkpoint(kaggle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run_killed_at(3, kaggle, tmp_path / "smoke", monkeypatch)
     checkpoint = ModelFolder(tmp_path / "smoke").path / CHECKPOINT
@@ -308,6 +311,7 @@ def test_a_damaged_checkpoint_is_named(kaggle: Path, tmp_path: Path):
         train(SMOKE, kaggle, tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_early_stopping_waits_for_the_last_phase(kaggle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     figures = iter([0.5, 0.4, 0.3, 0.2, 0.2, 0.2, 0.2])
     monkeypatch.setattr(loop, "validate", lambda *_: {"val_loss": 1.0, "val_dice": next(figures), "val_iou": 0.1})

@@ -113,6 +113,12 @@ def test_a_sample_is_opened_without_any_file():
     app.segmented_control(key="volume_model").set_value("resunet_lite").run()
     assert not app.exception and {metric.label: metric.value for metric in app.metric}["Volume"] != volume
     app.segmented_control(key="volume_model").set_value("resunet_lite_3d").run()
+
+
+@pytest.mark.slow
+def test_a_healthy_sample_is_opened_without_any_file():
+    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=90).run()
+    app = app.switch_page("pages/demo/volume.py").run()
     app.button(key="open_healthy").click().run()
     assert app.header[0].value == "No tumour found"
 
