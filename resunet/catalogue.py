@@ -17,6 +17,7 @@ STUDIES = "studies"  # folder under WEIGHTS for ablations, which keep their evid
 FLAGSHIP = "resunet_lite"  # the segmentation model with the best validation figures
 VOLUME_MODEL = "resunet_lite_3d"  # sees the neighbouring slices
 STAGE_1 = "resnet50"
+T1CE_MODEL = "resunet_lite_t1ce"  # outlines tumours on contrast-enhanced T1 and says which kind they are
 
 
 def find_model(name: str | Path, weights: Path | None = None) -> ModelFolder:

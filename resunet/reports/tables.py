@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from resunet.catalogue import FLAGSHIP, VOLUME_MODEL, find_model, list_comparable, list_models
+from resunet.catalogue import FLAGSHIP, T1CE_MODEL, VOLUME_MODEL, find_model, list_comparable, list_models
 from resunet.evaluation.ablation_questions import (
     FALSE_POSITIVES,
     LOSS_LABELS,
@@ -28,6 +28,7 @@ from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import EXTERNAL, Evaluation
 from resunet.evaluation.external import external_differences, external_rows, external_table
+from resunet.evaluation.kinds import by_tumour_and_plane, confusion
 from resunet.evaluation.overlap import volume_dice
 from resunet.model_folder import REPOSITORY
 
@@ -56,6 +57,8 @@ def document_tables() -> dict[Path, dict[str, str]]:
         "hard patients": hard(unions),
         "external": other_hospitals(runs, external),
         "error breakdown": breakdown(runs),
+        "other tumours": other_tumours(),
+        "kinds": kinds_confused(),
     }
     return {
         REPOSITORY / "README.md": {"sets": sets(measured)},
@@ -221,6 +224,33 @@ def breakdown(runs: Mapping[str, Evaluation]) -> str:
         [name.replace("_", " ").capitalize(), f"{count:,}", f"{count / pixels['tumour']:.1%}"] for name, count in pixels.items()
     ]
     return markdown(["Pixels", "Count", "Of all tumour pixels"], rows)
+
+
+def other_tumours() -> str:
+    """The T1-CE model by tumour and plane."""
+    rows = []
+    for row in by_tumour_and_plane(_t1ce_slices()).to_dict("records"):
+        dice = f"{row['dice']:.3f} [{row['dice_low']:.3f}, {row['dice_high']:.3f}]"
+        right = f"{row['accuracy']:.3f} [{row['accuracy_low']:.3f}, {row['accuracy_high']:.3f}]"
+        group = row["group"][0].upper() + row["group"][1:]
+        rows.append([group, row["patients"], row["slices"], dice, f"{row['dice_median']:.3f}", f"{row['missed']:.1%}", right])
+    return markdown(["Slices", "Patients", "n", "Dice", "Median", "Dice under 0.1", "Kind right"], rows)
+
+
+def kinds_confused() -> str:
+    """Slices by true kind and by what the T1-CE model takes them for."""
+    table = confusion(_t1ce_slices())
+    rows = [[kind[0].upper() + kind[1:], *counts] for kind, counts in zip(table.index, table.to_numpy().tolist(), strict=True)]
+    return markdown(["True kind", *(f"Called {kind}" for kind in table.columns)], rows)
+
+
+def _t1ce_slices() -> pd.DataFrame:
+    """All folds where they are measured, else the test fold alone."""
+    folder = find_model(T1CE_MODEL)
+    slices = folder.slices("cross_validated")
+    slices = folder.slices("test") if slices is None else slices
+    assert slices is not None
+    return slices
 
 
 def _segmentation_models(runs: Mapping[str, Evaluation]) -> list[str]:
