@@ -27,15 +27,16 @@ def navigation():
 
 
 if __name__ == "__main__":
-    from pages.common.theme import dress
+    from pages.common.theme import apply_theme
 
     st.set_page_config(page_title="Brain-tumour segmentation", page_icon="pages/common/icon.png", layout="wide")
     page = navigation()
-    dress()
+    apply_theme()
     page.run()
 else:
-    from pages.common.server import keep_memory_small, lifespan
+    from pages.common.server import hide_warnings_of_start, keep_memory_small, lifespan
 
+    hide_warnings_of_start()
     keep_memory_small()
 
     # Until the first st.navigation of a server, Streamlit looks for screens in the files right under pages/, where there are

@@ -97,3 +97,8 @@ def test_the_reference_is_made_from_the_docstrings(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "resunet" / "inference" / "pipeline.html").read_text()
     assert "TumourPipeline" in page and "probability that the slice shows a tumour" in page
+
+
+def test_the_server_starts_without_warnings():
+    done = subprocess.run([sys.executable, "-c", "import app"], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "ScriptRunContext" not in done.stderr

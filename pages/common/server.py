@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -35,6 +36,12 @@ def import_statistics(_: object) -> None:
 
     gc.collect()
     gc.freeze()
+
+
+def hide_warnings_of_start() -> None:
+    """Leave out Streamlit's warnings that pages are declared outside a visit, which is done on purpose."""
+    logger = logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context")
+    logger.addFilter(lambda record: "missing ScriptRunContext" not in record.getMessage())
 
 
 def keep_memory_small() -> None:

@@ -12,7 +12,7 @@ PRESENTER = "presenter"
 LARGER = 1.5
 
 
-def dress() -> None:
+def apply_theme() -> None:
     """Style sheet, name and switch; called once for every page."""
     st.logo(HERE.with_name("logo.svg"), size="large")
     larger = f"html {{ font-size: {100 * LARGER:.0f}%; }}" if is_on() else ""
