@@ -37,6 +37,7 @@ LAYOUT = (
     "masks/ with equal names"
 )
 ASK = "if one of them is, name it with --case flair=FILE"
+CHANNEL_LIST = "dataset.json"  # what nnU-Net calls its account of a data set
 LOCAL = LocalDecoder()
 
 
@@ -131,7 +132,7 @@ class Examination:
             raise InputError(f"{self.name} has no mask; {LAYOUT} are expected.")
         if self.truth.kind == "slices":
             masks = [mask_of(decoder.read(file.read(), file.path.name)) for file in self.truth.files]
-            if len({mask.shape for mask in masks} | {volume.axial().shape[1:3]}) > 1 or len(masks) != volume.axial_depth:
+            if len({mask.shape for mask in masks} | {volume.axial_shape[1:]}) > 1 or len(masks) != volume.axial_depth:
                 raise InputError("The masks differ in size from the slices; give those of the same patient.")
             return np.stack(masks)
         return truth_on(volume, self.truth.volume(decoder))
@@ -158,7 +159,7 @@ def find_sources(files: Sequence[StoredFile], decoder: Decoder = LOCAL, one_pati
     Args:
         one_patient: whether numbered slices belong together wherever they lie; elsewhere only in a folder of their name.
     """
-    files = [file for file in files if not is_litter(file.path)]
+    files = [file for file in files if not is_litter(file.path) and file.path.name != CHANNEL_LIST]
     starts = {file.name: _start(file) for file in files if not _is_nifti_name(file)}
     nifti = [file for file in files if _is_nifti_name(file) or looks_like_nifti(starts[file.name])]
     dicom = [file for file in files if file not in nifti and looks_like_dicom(starts[file.name])]
@@ -318,7 +319,7 @@ def _channel_names(files: Sequence[StoredFile]) -> dict[PurePosixPath, dict[int,
     """What nnU-Net's dataset.json says about its channels, by folder."""
     names: dict[PurePosixPath, dict[int, SequenceName]] = {}
     for file in files:
-        if file.path.name == "dataset.json":
+        if file.path.name == CHANNEL_LIST:
             try:
                 content = json.loads(file.read())
                 channels = content.get("channel_names") or content.get("modality") or {}

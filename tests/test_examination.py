@@ -139,7 +139,7 @@ def test_the_data_set_says_what_nnunets_numbers_mean():
     content = b'{"channel_names": {"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"}}'
     names = [f"imagesTr/a_000{number}.nii" for number in range(4)]
     cases = sorted_names("dataset.json", *names, **{"dataset.json": content})
-    assert cases["a"] == ({"pre": names[0], "flair": names[3], "post": names[1]}, None, False)
+    assert cases == {"a": ({"pre": names[0], "flair": names[3], "post": names[1]}, None, False)}
 
 
 # The files' names of FLAIR, T1 before and after contrast, T2 and the mask.

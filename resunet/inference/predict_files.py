@@ -15,7 +15,7 @@ import numpy as np
 from resunet.catalogue import FLAGSHIP, VOLUME_MODEL
 from resunet.data.archive import files_in
 from resunet.errors import InputError
-from resunet.examination import SIGNATURE, Examination, find_sources, sort_examinations
+from resunet.examination import CHANNEL_LIST, SIGNATURE, Examination, find_sources, sort_examinations
 from resunet.files import atomic_path, encode_mask
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.predict_volumes import segment_case
@@ -99,7 +99,7 @@ def image_files(paths: Sequence[Path]) -> list[StoredFile]:
 
 def _images(files: Iterable[StoredFile]) -> list[StoredFile]:
     """Those that are images by their names, or DICOM by their content, and no results; with nnU-Net's list of channels."""
-    return [file for file in files if file.path.name == "dataset.json" or _is_image(file)]
+    return [file for file in files if file.path.name == CHANNEL_LIST or _is_image(file)]
 
 
 def _is_image(file: StoredFile) -> bool:
