@@ -162,10 +162,11 @@ def find_sources(files: Sequence[StoredFile], decoder: Decoder = LOCAL, one_pati
     files = [file for file in files if not is_litter(file.path) and file.path.name != CHANNEL_LIST]
     starts = {file.name: _start(file) for file in files if not _is_nifti_name(file)}
     nifti = [file for file in files if _is_nifti_name(file) or looks_like_nifti(starts[file.name])]
-    dicom = [file for file in files if file not in nifti and looks_like_dicom(starts[file.name])]
+    nifti_names = {file.name for file in nifti}
+    dicom = [file for file in files if file.name not in nifti_names and looks_like_dicom(starts[file.name])]
     series = _find_series(dicom, decoder)
-    in_series = {file.name for source in series for file in source.files}
-    others = [file for file in files if file not in nifti and file.name not in in_series]
+    taken = nifti_names | {file.name for source in series for file in source.files}
+    others = [file for file in files if file.name not in taken]
     stacks = _find_stacks(others, one_patient)
     stacked_names = {file.name for source in stacks for file in source.files}
     sources = [_nifti_source(file) for file in nifti if not stem_of(file.path.name).endswith(PROBABILITY)]
