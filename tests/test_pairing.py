@@ -191,8 +191,8 @@ def test_a_mask_in_another_orientation_fits_where_its_affine_is_right():
     moved = RAS.copy()
     moved[:2, 3] = -0.9 * 255  # the same places in the scanner, stored from the other corner
     (record,) = read_archive(volumes(moved, turned=True)).slices
-    assert int(read_pair(record)[1].sum()) == PIXELS
-    image, mask = read_pair(record)
+    assert int(read_pair(record).mask.sum()) == PIXELS
+    image, mask, _ = read_pair(record)
     np.testing.assert_array_equal(image[..., 1], SAMPLE.image[..., 1])
     np.testing.assert_array_equal(mask, SAMPLE.mask)
 

@@ -58,7 +58,7 @@ def test_a_case_of_three_files_gets_its_verdict_figures_and_scores(case: list[Pa
     against = against_the_truth(app)
     assert 0 <= float(against["Dice"]) <= 1 and against["HD95"].endswith(" mm") and against["volume"].endswith(" ml")
     assert len(app.get("plotly_chart")) == 1
-    app.slider(key="volume_threshold").set_value(0.95).run()
+    app.slider(key="volume_threshold_resunet_lite_3d").set_value(0.95).run()
     smaller = {metric.label: metric.value for metric in app.metric}["Volume"]
     assert float(smaller.removesuffix(" ml")) < line["volume_ml"]
 

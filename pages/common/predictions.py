@@ -89,7 +89,7 @@ def row_of(file: ImageFile) -> dict[str, Any]:
 def _row_of(file: ImageFile, key: tuple[Any, ...]) -> dict[str, Any]:
     try:
         scan = decode(file)
-        models.pipeline().check_modality(scan)
+        models.pipeline().check_suitable(scan)
     except InputError as error:
         return {"verdict": NOT_READABLE, "notes": "", "problem": str(error)}
     try:

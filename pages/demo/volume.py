@@ -37,7 +37,7 @@ def show(chosen: Chosen, model: str, original: VolumePrediction) -> None:
             0.95,
             original.threshold,
             0.05,
-            key="volume_threshold",
+            key=f"volume_threshold_{model}",
             help=f"Voxels of at least this probability are outlined. Chosen on validation: {original.threshold:.2f}.",
         )
     prediction = original.with_threshold(threshold)

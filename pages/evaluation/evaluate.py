@@ -94,7 +94,7 @@ def tumour_pixels(data: ChosenData) -> list[int]:
         counts = []
         for number, record in enumerate(data.slices):
             bar.progress(number / len(data.slices), text=f"Reading {number + 1:,} of {len(data.slices):,} slices")
-            counts.append(int(read_pair(record)[1].sum()))
+            counts.append(int(read_pair(record).mask.sum()))
         bar.empty()
         return counts
 

@@ -12,6 +12,8 @@ import plotly.graph_objects as go
 
 FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")  # as spreadsheets read the start of a cell, full width too
 
+BYTE_ORDER_MARK = "\ufeff"
+
 
 def chart_table(figure: go.Figure) -> pd.DataFrame:
     """One row per point: series, x, y and text where the chart has them, low and high where it draws intervals.
@@ -43,9 +45,12 @@ def _column(values: Any) -> list[Any] | None:
 def safe_csv(table: pd.DataFrame) -> str:
     """CSV text in which no cell is taken for a formula: such text is led by an apostrophe (OWASP, CSV injection).
 
-    Text is quoted, so that a spreadsheet that splits at semicolons does not make two cells of one.
+    Text is quoted, so that a spreadsheet that splits at semicolons does not make two cells of one, and a byte order mark leads,
+    without which Excel takes UTF-8 for another encoding.
     """
-    return table.map(escape_formula).rename(columns=escape_formula).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+    return BYTE_ORDER_MARK + table.map(escape_formula).rename(columns=escape_formula).to_csv(
+        index=False, quoting=csv.QUOTE_NONNUMERIC
+    )
 
 
 def escape_formula(cell: Any) -> Any:

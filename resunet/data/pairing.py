@@ -6,6 +6,7 @@ beside <patient>_<n>_mask.tif, as Kaggle ships the LGG set.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -62,8 +63,8 @@ def pair_files(names: Iterable[str], identity: Callable[[str], object]) -> Pairi
     """
     paths = {PurePosixPath(name.replace("\\", "/")): name for name in sorted(names)}
     paths = {path: name for path, name in paths.items() if path.name and not is_litter(path) and may_be_image(path.name)}
-    has_folders = any(IMAGES in path.parts[:-1] for path in paths)
-    pairing = _in_two_folders(paths) if has_folders else _side_by_side(paths)
+    folders = {part.lower() for path in paths for part in path.parts[:-1]}
+    pairing = _in_two_folders(paths) if folders >= {IMAGES, MASKS} else _side_by_side(paths)
     _drop_repeated(pairing, identity)
     return pairing
 
@@ -75,10 +76,11 @@ def _in_two_folders(paths: dict[PurePosixPath, str]) -> Pairing:
     pairing = Pairing()
     for path in paths:
         for kind, group in ((IMAGES, images), (MASKS, masks)):
-            if kind in path.parts[:-1]:
-                at = path.parts.index(kind)
+            folders = [part.lower() for part in path.parts[:-1]]
+            if kind in folders:
+                at = folders.index(kind)
                 inside = PurePosixPath(*path.parts[at + 1 :])
-                place = PurePosixPath(*path.parts[:at]), str(inside.with_name(stem_of(inside.name)))
+                place = PurePosixPath(*path.parts[:at]), _composed(inside.with_name(stem_of(inside.name)))
                 if place in group:
                     raise InputError(f"{group[place]} and {path} have the same name; number them apart.")
                 group[place] = path
@@ -101,9 +103,18 @@ def _in_two_folders(paths: dict[PurePosixPath, str]) -> Pairing:
     return pairing
 
 
+def _composed(path: PurePosixPath) -> str:
+    """Equal for names that look equal: macOS writes an umlaut as two characters, others as one."""
+    return unicodedata.normalize("NFC", str(path))
+
+
 def _side_by_side(paths: dict[PurePosixPath, str]) -> Pairing:
-    """Images with <name>_mask beside them; the patient is the folder."""
-    stems = {path.with_name(stem_of(path.name)): path for path in paths}
+    """Images with <name>_mask beside them; the patient is the folder, or in a folder of several patients the name's start."""
+    stems = {PurePosixPath(_composed(path.with_name(stem_of(path.name)))): path for path in paths}
+    starts: dict[PurePosixPath, set[str]] = {}
+    for stem in stems:
+        if numbered := NUMBERED.match(stem.name.removesuffix(MASK)):
+            starts.setdefault(stem.parent, set()).add(numbered["patient"])
     pairing = Pairing()
     for stem, path in stems.items():
         if stem.name.endswith(MASK):
@@ -116,7 +127,8 @@ def _side_by_side(paths: dict[PurePosixPath, str]) -> Pairing:
         if mask is None:
             pairing.without_mask.append(paths[path])
         elif numbered is not None:
-            patient = path.parent.name or numbered["patient"]
+            of_several = len(starts[stem.parent]) > 1
+            patient = numbered["patient"] if of_several or not path.parent.name else path.parent.name
             pairing.pairs.append(Pair(patient, int(numbered["number"]), paths[path], paths[mask]))
     return pairing
 

@@ -105,8 +105,16 @@ class LoadedSlice(NamedTuple):
     mask: BoolMask
 
 
-def read_pair(record: Slice) -> tuple[npt.NDArray[np.generic], BoolMask]:
-    """Image (H, W, 3) and mask (H, W).
+class ReadSlice(NamedTuple):
+    """A slice as stored: image (H, W, 3), mask (H, W), and millimetres between rows and columns where the file says so."""
+
+    image: npt.NDArray[np.generic]
+    mask: BoolMask
+    spacing: tuple[float, float] | None
+
+
+def read_pair(record: Slice) -> ReadSlice:
+    """Image and mask of a slice.
 
     Raises:
         InputError: a file cannot be read, or the two differ in size or in how the patient lies.
@@ -125,7 +133,7 @@ def read_pair(record: Slice) -> tuple[npt.NDArray[np.generic], BoolMask]:
             f"Image and mask of {record.patient}, slice {record.number}, disagree on how the patient lies; save the mask with "
             "the orientation (the affine) of its image."
         )
-    return image, mask
+    return ReadSlice(image, mask, image_scan.spacing)
 
 
 def _lie_differently(image: Placement | None, mask: Placement | None) -> bool:
@@ -137,7 +145,7 @@ def _lie_differently(image: Placement | None, mask: Placement | None) -> bool:
 
 def load(record: Slice, size: int) -> LoadedSlice:
     """Read one slice, normalise it and put image and mask on a (size, size) grid. Raises InputError as `read_pair`."""
-    image, mask = read_pair(record)
+    image, mask, _ = read_pair(record)
     return LoadedSlice(fit_to_grid(normalise(image), size), mask_to_grid(mask, size))
 
 

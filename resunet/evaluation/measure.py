@@ -13,7 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from resunet.data.slices import Slice, neighbours, place_of, read_pair
-from resunet.data.transforms import FloatImage, fit_back, normalise
+from resunet.data.transforms import FloatImage, normalise
 from resunet.evaluation.aggregate import RESAMPLES, gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.definitions import EMPTY_RULE
 from resunet.evaluation.kinds import kind_columns, summarise_kinds, tells_kinds
@@ -21,6 +21,7 @@ from resunet.evaluation.lesion_hits import write_lesions
 from resunet.evaluation.overlap import soft_counts
 from resunet.evaluation.sweep import Sweep, measure_mask, stack, sweep_slice
 from resunet.files import PackedMasks, atomic_files, write_arrays, write_csv, write_json
+from resunet.inference.framing import Framing
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.stages import ProbabilityMap, Stage1, Stage2
 from resunet.model_folder import MASKS, SLICES, SUMMARY, SWEEP, CleanUp
@@ -51,11 +52,12 @@ def settings_of(name: str, stage_2: Stage2, stage_1: Stage1 | None, tta: bool = 
 
 
 class PreparedSlice(NamedTuple):
-    """A slice of a data set, its normalised image (H, W, 3) and its true mask (H, W)."""
+    """A slice of a data set, what the networks see of it, its true mask (H, W) and the way of maps back to it."""
 
     record: Slice
     image: FloatImage
     truth: BoolMask
+    framing: Framing
 
     def row(self) -> dict[str, Any]:
         """What every slices.csv says about a slice: tumour, plane and volume where the data set tells them."""
@@ -65,8 +67,9 @@ class PreparedSlice(NamedTuple):
 
 
 def _prepare(record: Slice) -> PreparedSlice:
-    image, truth = read_pair(record)
-    return PreparedSlice(record, normalise(image), truth)
+    image, truth, spacing = read_pair(record)
+    framing = Framing.of_picture(image, spacing)
+    return PreparedSlice(record, framing.to_networks(normalise(image)), truth, framing)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def measure_segmentation(
     for prepared, output in _segmented(stage_2, records, settings.tta):
         truth = prepared.truth
         p_tumour = stage_1(prepared.image)[0] if stage_1 else np.nan
-        probability = fit_back(output.mean, *truth.shape)
+        probability = prepared.framing.put_back(output.mean)
         mask = to_mask(probability, settings.threshold, settings.clean_up)
         figures = measure_mask(mask, truth)._asdict()
         figures["lesions"] = write_lesions(figures["lesions"])

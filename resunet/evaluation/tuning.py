@@ -96,7 +96,7 @@ def tune_stage_2(folder: ModelFolder, stage_1: Stage1 | None, records: Sequence[
     """
     config = folder.config()
     maps = stage_2_outputs(Stage2(folder), records)
-    truths = [read_pair(record)[1] for record in records]
+    truths = [read_pair(record).mask for record in records]
     patients = np.array([record.patient for record in records])
     healthy = np.array([record.without_tumour for record in records])
     figures: dict[tuple[float, CleanUp], float] = {}

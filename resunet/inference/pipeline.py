@@ -13,18 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from resunet.catalogue import FLAGSHIP, find_model
-from resunet.data.transforms import FloatImage, fit_back, has_light_background, normalise, stretch, with_square_pixels
+from resunet.data.transforms import FloatImage, has_light_background, normalise
 from resunet.errors import InputError, NoContrastError
+from resunet.inference.framing import CUT, FRAME, RESAMPLED, Framing
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.runtime import Precision
-from resunet.inference.stages import FRAME, Judgement, Stage1, Stage2
+from resunet.inference.stages import Judgement, Stage1, Stage2
 from resunet.model_folder import CleanUp
 from resunet.reading.scan import Scan, check_size, checked_scan
 from resunet.reading.volume_scan import Volume
 
 NO_STAGE_1 = Judgement(math.nan, np.zeros((FRAME, FRAME), np.float32), math.nan)
 NO_CONTRAST = "The slice holds nothing with contrast to judge; give one that shows tissue."
-RESAMPLED = "Pixels are not square: the networks saw the slice resampled to square ones."
 OTHER_THAN_MRI = {  # as DICOM abbreviates modalities
     "CT": "a CT",
     "PT": "a PET scan",
@@ -139,11 +139,21 @@ class TumourPipeline:
         """p_tumour from which stage 1 on its own says that there is a tumour; infinite without stage 1."""
         return self.stage_1.threshold if self.stage_1 else math.inf
 
-    def check_modality(self, scan: Scan | Volume) -> None:
-        """Refuse a scan that was made in another way than those of the training set, by its own account. Raises InputError."""
+    def check_suitable(self, scan: Scan | Volume) -> None:
+        """Refuse what was made in another way or lies in another plane than the training set, by its own account.
+
+        Raises InputError.
+        """
+        known = self.stage_2.config.data_set
         made_by = OTHER_THAN_MRI.get(scan.modality or "")
-        if made_by is not None and self.stage_2.config.data_set.modality == "MRI":
+        if made_by is not None and known.modality == "MRI":
             raise InputError(f"{scan.name} is {made_by}, as the file says; the models were trained on MRI.")
+        if isinstance(scan, Scan) and scan.plane is not None and scan.plane not in known.planes:
+            planes = " and ".join(known.planes)
+            raise InputError(
+                f"{scan.name} is a {scan.plane} slice, as the file says, and the models know {planes} ones; give those, or the "
+                "whole series."
+            )
 
     def predict(
         self,
@@ -165,22 +175,21 @@ class TumourPipeline:
         """
         started = time.perf_counter()
         image, notes = _as_slice(image)
-        stretched = _for_networks(image, spacing)
-        height, width = image.shape[:2]
-        notes = notes if stretched.shape == image.shape else (*notes, RESAMPLED)
+        normalised = normalise(image)
+        if not normalised.any():
+            raise NoContrastError(NO_CONTRAST)
+        framing = Framing.of_picture(image, spacing)
+        seen = framing.to_networks(normalised)
+        notes = (*notes, *([RESAMPLED] if framing.is_resampled else []), *([CUT] if framing.is_cut else []))
         prepared = time.perf_counter()
-        judgement = self.stage_1(stretched) if self.stage_1 else NO_STAGE_1
+        judgement = self.stage_1(seen) if self.stage_1 else NO_STAGE_1
         classified = time.perf_counter()
         seconds = {"prepare": prepared - started, "stage_1": classified - prepared}
-
-        def to_input(plane: FloatImage) -> FloatImage:
-            return stretch(fit_back(plane, *stretched.shape[:2]), height, width)
-
         probability = uncertainty = None
         if segment_all or not judgement.p_tumour < self.gate:  # NaN passes
-            maps = self.stage_2(stretched, tta)
-            probability = to_input(maps.mean)
-            uncertainty = None if maps.deviation is None else to_input(maps.deviation)
+            maps = self.stage_2(seen, tta)
+            probability = framing.put_back(maps.mean)
+            uncertainty = None if maps.deviation is None else framing.put_back(maps.deviation)
             seconds["stage_2"] = time.perf_counter() - classified
         return Prediction(
             p_tumour=judgement.p_tumour,
@@ -188,7 +197,7 @@ class TumourPipeline:
             threshold=self.threshold,
             clean_up=self.clean_up,
             probability=probability,
-            grad_cam=to_input(judgement.grad_cam),
+            grad_cam=framing.put_back(judgement.grad_cam),
             uncertainty=uncertainty,
             ood_score=math.inf if has_light_background(image) else judgement.ood_score,
             certain=self.certain,
@@ -208,14 +217,6 @@ class TumourPipeline:
                 yield self.predict(image, tta=tta, spacing=spacing)
             except NoContrastError:
                 yield None
-
-
-def _for_networks(image: npt.NDArray[np.generic], spacing: tuple[float, float] | None) -> FloatImage:
-    """A slice (H, W, 3) normalised, its pixels square. Raises NoContrastError where nothing is left to judge."""
-    normalised = normalise(image)
-    if not normalised.any():
-        raise NoContrastError(NO_CONTRAST)
-    return with_square_pixels(normalised, spacing)
 
 
 def _as_slice(image: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.generic], tuple[str, ...]]:

@@ -214,7 +214,7 @@ class Outputs:
 def _segment(
     pipeline: TumourPipeline, read: Volume | Scan, examination: Examination, outputs: Outputs, choices: Choices
 ) -> dict[str, Any]:
-    pipeline.check_modality(read)
+    pipeline.check_suitable(read)
     if isinstance(read, Scan):
         return _segment_scan(pipeline, read, examination, outputs, choices.tta)
     slices = outputs.of_stack(examination, read.axial_depth) if choices.png else []

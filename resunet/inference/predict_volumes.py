@@ -23,13 +23,13 @@ def content_of(prediction: VolumePrediction, mask: np.ndarray[Any, np.dtype[np.b
     judged = prediction.p_tumour[np.isfinite(prediction.p_tumour)]
     highest = float(judged.max()) if judged.size else math.nan
     voxels = int(mask.sum())
-    sides = prediction.volume.sides
+    millilitres = prediction.volume.millilitres
     return {
         "verdict": verdict_of(voxels, highest, prediction.certain),
         "p_tumour": None if math.isnan(highest) else round(highest, 6),
         "gated": bool(judged.size) and bool((judged < prediction.gate).all()),
         "tumour_pixels": voxels,
-        "volume_ml": round(voxels * math.prod(sides) / 1000, 3) if sides else None,
+        "volume_ml": round(voxels * millilitres, 3) if millilitres else None,
         "slices": len(mask),
         "tumour_slices": int(mask.any(axis=(1, 2)).sum()),
         "unlike_training": bool(judged.size) and bool(prediction.unlike_training.sum() > MANY * judged.size),

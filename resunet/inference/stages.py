@@ -13,12 +13,12 @@ import numpy.typing as npt
 from resunet.catalogue import find_model
 from resunet.data.transforms import FloatImage, fit_to_grid, has_few_levels, resize
 from resunet.errors import InputError
+from resunet.inference.framing import FRAME
 from resunet.inference.out_of_distribution import OutOfDistributionDetector
 from resunet.inference.runtime import Network, Precision, has_bfloat16
 from resunet.inference.windows import WINDOW, in_windows
 from resunet.model_folder import ModelFolder
 
-FRAME = 256  # side of the frame on which stage 1's input is prepared, as in training
 FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (1,), (1, 2))  # axes of (N, S, S) or (N, S, S, 3)
 
 

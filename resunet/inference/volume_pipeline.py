@@ -12,9 +12,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from resunet.data.transforms import FloatImage, fit_back, normalise, stretch, with_square_pixels
+from resunet.data.transforms import FloatImage, normalise
 from resunet.errors import NoContrastError
-from resunet.inference.framing import Window, window_of
+from resunet.inference.framing import CUT, Framing
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.postprocessing import to_mask
 from resunet.model_folder import CleanUp
@@ -106,8 +106,8 @@ def predict_volume(
     notes = list(volume.notes)
     if judged < depth:
         notes.append(f"{depth - judged} of {depth} slices have no contrast and were not judged.")
-    if passes.window != Window(0, passes.slices.shape[1], 0, passes.slices.shape[2]):
-        notes.append("The head is small in its frame: the networks saw a window about it.")
+    if passes.framing.is_cut:
+        notes.append(CUT)
     return VolumePrediction(
         volume,
         passes.probability,
@@ -128,8 +128,7 @@ class _Passes:
         self._stage_1, self._stage_2 = pipeline.stage_1, pipeline.stage_2
         self.slices = volume.axial()
         sides = volume.axial_sides
-        self._spacing = sides[1:] if sides else None
-        self.window = window_of(self.slices[..., 1], self._spacing[0] / self._spacing[1] if self._spacing else 1.0)
+        self.framing = Framing.of_slices(self.slices[..., 1], sides[1:] if sides else None)
         depth = len(self.slices)
         self.probability = np.zeros(self.slices.shape[:3], np.float16)
         self.p_tumour = np.full(depth, np.nan, np.float32)
@@ -141,7 +140,7 @@ class _Passes:
         outputs = self._stage_2.volume(self._judged(numbers), len(numbers), tta)
         for number, output in zip(numbers, outputs, strict=True):
             if self.has_contrast[number]:
-                self.probability[number] = self._put_back(output.mean)
+                self.probability[number] = self.framing.put_back(output.mean)
             yield
 
     def _judged(self, numbers: range) -> Iterator[FloatImage]:
@@ -154,15 +153,7 @@ class _Passes:
             yield image
 
     def _prepared(self, number: int) -> FloatImage:
-        return with_square_pixels(self.window.cut(normalise(self.slices[number])), self._spacing)
-
-    def _put_back(self, plane: FloatImage) -> FloatImage:
-        """A map of the networks' square on the whole slice."""
-        rows = self.window.bottom - self.window.top
-        columns = self.window.right - self.window.left
-        squared = with_square_pixels(np.zeros((rows, columns), np.float32), self._spacing).shape
-        height, width = self.slices.shape[1:3]
-        return self.window.put_back(stretch(fit_back(plane, *squared), rows, columns), height, width)
+        return self.framing.to_networks(normalise(self.slices[number]))
 
 
 def prefetched(make: Callable[[int], T], numbers: Iterable[int]) -> Iterator[T]:

@@ -14,6 +14,7 @@ from resunet.reading.volume_scan import Volume
 
 GRID_TOLERANCE = 1e-3  # millimetres by which the corners of equal grids may differ
 FEW_LABELS = 16
+PARTLY = 0.9  # share of FLAIR's voxels that another sequence covers, under which it is said
 MASK_TOLERANCE = 0.1  # millimetres by which the corners of an image and its mask may differ
 
 
@@ -91,10 +92,26 @@ def _on_grid_of(flair: Volume, other: Volume, notes: list[str]) -> Array:
         nibabel.Nifti1Image(other.voxels[..., 0], other.affine), (flair.shape, flair.affine), order=1, cval=outside
     )
     voxels = np.asarray(resampled.dataobj, dtype=np.float32)
-    if not (voxels > outside).any():
+    covered = voxels > outside
+    if not covered.any():
         raise InputError(f"{other.name} and {flair.name} do not overlap in space; are they of one examination?")
     notes.append(f"{other.name} was resampled onto the grid of {flair.name}.")
-    return np.maximum(voxels, outside + 1)
+    axis = int(np.argmax(np.abs(flair.affine[2, :3] / np.linalg.norm(flair.affine[:3, :3], axis=0))))  # from foot to head
+    others = tuple(side for side in range(3) if side != axis)
+    in_slices = np.asarray(covered.any(axis=others))
+    if not in_slices.all():
+        from_foot = in_slices if flair.affine[2, axis] > 0 else in_slices[::-1]
+        first, last = np.flatnonzero(from_foot)[[0, -1]] + 1
+        notes.append(
+            f"{other.name} covers slices {first} to {last} of {len(in_slices)} alone; FLAIR stands in for it in the others."
+        )
+        shape = [len(in_slices) if side == axis else 1 for side in range(3)]
+        voxels = np.where(in_slices.reshape(shape), voxels, flair.voxels[..., 0])
+        covered |= ~in_slices.reshape(shape)
+    share = float(covered.mean())
+    if share < PARTLY:
+        notes.append(f"{other.name} covers {share:.0%} of what {flair.name} shows; the rest of it is dark.")
+    return np.where(covered, voxels, outside + 1)
 
 
 def _is_same_grid(flair: Volume, other: Volume) -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-ENDINGS = (".nii.gz", ".nii", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".dcm", ".dicom", ".ima")
+ENDINGS = (
+    *(".nii.gz", ".nii", ".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".npy", ".dcm", ".dicom", ".ima"),
+    *(".heic", ".heif", ".hdr"),  # not read: the reader says what to give instead
+)
 LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # beside all hidden files
 NUMBERED = re.compile(r"^(?P<patient>.+)_(?P<number>[0-9]{1,9})$")
 PROBABILITY = "_probability"  # what the name of a probability map that this package wrote ends with

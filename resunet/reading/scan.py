@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ MIN_SIDE, MAX_SIDE = 16, 2048
 MAX_SLICES = 1024
 MAX_VOXELS = 128 * 1024 * 1024  # over all slices and channels
 MAX_BYTES = 512 * 1024 * 1024
-FORMATS = "PNG, JPEG, TIFF, NumPy (.npy), DICOM or NIfTI"
+FORMATS = "PNG, JPEG, WebP, AVIF, TIFF, NumPy (.npy), DICOM or NIfTI"
 MAX_VALUE = 1e30  # larger ones overflow in what is computed from them
 SPACINGS = (0.01, 100.0)  # millimetres that a pixel may measure
 NO_SPACING = "The pixel spacing in the file is not plausible and is not used."
@@ -27,6 +27,9 @@ ONE_CHANNEL = "One channel: it is used for all three (pre-contrast, FLAIR, post-
 
 Array = npt.NDArray[Any]
 BoolMask = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
+Plane = Literal["sagittal", "coronal", "axial"]
+PLANES: tuple[Plane, ...] = get_args(Plane)  # in the order of the axes that they are at right angles to
 
 
 class Placement(NamedTuple):
@@ -52,6 +55,7 @@ class Scan:
         notes: sentences for the user about what was done to make it fit.
         modality: as DICOM abbreviates it ("MR", "CT"), where the file says so.
         placement: of a NIfTI file.
+        plane: in which the slices lie, where the file says so.
     """
 
     name: str
@@ -60,6 +64,12 @@ class Scan:
     notes: tuple[str, ...] = ()
     modality: str | None = None
     placement: Placement | None = None
+    plane: Plane | None = None
+
+
+def plane_of(normal: FloatArray) -> Plane:
+    """The plane whose normal (3,) points least away from the one given; both senses count alike."""
+    return PLANES[int(np.argmax(np.abs(normal)))]
 
 
 def check_size(name: str, slices: int, height: int, width: int, channels: int) -> None:
@@ -93,6 +103,7 @@ def checked_scan(
     notes: Iterable[str] = (),
     modality: str | None = None,
     placement: Placement | None = None,
+    plane: Plane | None = None,
 ) -> Scan:
     """A Scan from (N, H, W, 1 or 3), its values checked and one channel repeated.
 
@@ -111,7 +122,7 @@ def checked_scan(
         notes_made.append(NO_SPACING)
     if slices.shape[-1] == 1:
         notes_made.append(ONE_CHANNEL)
-    return Scan(name, spread_channel(slices), spacing, tuple(notes_made), modality, placement)
+    return Scan(name, spread_channel(slices), spacing, tuple(notes_made), modality, placement, plane)
 
 
 def _to_computable(name: str, slices: Array) -> Array:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from resunet.reading.scan import Array
-
-FloatArray = npt.NDArray[np.float64]
+from resunet.reading.scan import Array, FloatArray
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,16 @@ class Volume:
     def shape(self) -> tuple[int, int, int]:
         """Voxels along each stored axis."""
         return self.voxels.shape[0], self.voxels.shape[1], self.voxels.shape[2]
+
+    @property
+    def skew(self) -> float:
+        """Space that a voxel takes over that of a box with its sides; 1 unless the axes are not at right angles."""
+        return float(abs(np.linalg.det(self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0))))
+
+    @property
+    def millilitres(self) -> float | None:
+        """That a voxel takes, where the file says how large it is."""
+        return math.prod(self.sides) * self.skew / 1000 if self.sides else None
 
     @property
     def corners(self) -> FloatArray:

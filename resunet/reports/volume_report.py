@@ -18,12 +18,12 @@ SPREAD = 0.15  # by which the threshold is moved either way for the interval of 
 
 
 def volume_interval(prediction: VolumePrediction) -> tuple[float, float] | None:
-    """Millilitres at a threshold SPREAD higher and SPREAD lower than the prediction's; None without voxel sizes."""
-    sides = prediction.volume.sides
-    if not sides:
+    """Millilitres of the mask at a threshold SPREAD higher and SPREAD lower; None without voxel sizes."""
+    millilitres = prediction.volume.millilitres
+    if millilitres is None:
         return None
     thresholds = (min(prediction.threshold + SPREAD, 0.99), max(prediction.threshold - SPREAD, 0.01))
-    low, high = (int((prediction.probability >= threshold).sum()) * math.prod(sides) / 1000 for threshold in thresholds)
+    low, high = (int(prediction.with_threshold(threshold).axial_mask.sum()) * millilitres for threshold in thresholds)
     return low, high
 
 

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from resunet.data.samples import INDEX, SAMPLES, T1CE, VOLUMES
 from resunet.files import atomic_path, write_text
 from resunet.reading.formats.nifti import nifti_on_grid
+from resunet.reading.scan import Plane
 from resunet.reading.volume_scan import Volume
-from resunet.simulation.patient import Patient, Plane
+from resunet.simulation.patient import Patient
 
 # Seeds were picked by eye for variety, some of them hard.
 SLICES: dict[str, tuple[int, ...]] = {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from resunet.errors import InputError
+from resunet.reading.scan import PLANES, Plane
 from resunet.simulation.growth import FRONT, grow
 from resunet.simulation.lesions import KINDS, T1CE_KINDS, Look
 from resunet.simulation.masses import grow_mass
@@ -18,8 +19,6 @@ from resunet.simulation.template import FloatVoxels, flair_of, load_template
 
 WARP_SPACING = 10  # voxels between the points at which displacements are drawn
 LEVELS = (-22, 45)  # millimetres from the head's centre up, between which tumours start
-Plane = Literal["axial", "coronal", "sagittal"]
-THROUGH: dict[Plane, int] = {"sagittal": 0, "coronal": 1, "axial": 2}  # the axis of right, front and head that a plane averages
 MIDLINE = 14  # millimetres from it at least
 
 
@@ -88,7 +87,7 @@ class Patient:
         within = pixel * (np.arange(side, dtype=float) - (side - 1) / 2)
         through = place + np.arange(thickness) - (thickness - 1) / 2
         axes = {"axial": (within, within, through), "coronal": (within, through, within), "sagittal": (through, within, within)}
-        parts = [np.moveaxis(part, THROUGH[plane] - 3, -1).mean(axis=-1) for part in self._render(_grid(*axes[plane]))]
+        parts = [np.moveaxis(part, PLANES.index(plane) - 3, -1).mean(axis=-1) for part in self._render(_grid(*axes[plane]))]
         return Examination(acquire(parts[0][..., None], self._rng), parts[1][..., None] >= 0.5)
 
     def best_place(self, plane: Plane) -> float:
@@ -98,7 +97,7 @@ class Patient:
         side, through = np.arange(-90, 90, 2.0), np.arange(-80, 80, 2.0)
         axes = {"axial": (side, side, through), "coronal": (side, through, side), "sagittal": (through, side, side)}
         density = ndimage.map_coordinates(self._density, self._where(_grid(*axes[plane])), order=1)
-        others = tuple(axis for axis in range(3) if axis != THROUGH[plane])
+        others = tuple(axis for axis in range(3) if axis != PLANES.index(plane))
         return float(through[(density > FRONT).sum(axis=others).argmax()])
 
     def best_level(self) -> float:

@@ -46,7 +46,7 @@ def predict(examination: Examination, model: str = VOLUME_MODEL) -> VolumePredic
     with predictions.in_line(VOLUMES, "Other visitors' volumes come first."), place.container():
         volume = examination.volume(predictions.decoder())
         loaded = models.pipeline_of(model)
-        loaded.check_modality(volume)
+        loaded.check_suitable(volume)
         try:
             prediction = predict_volume(loaded, volume, on_progress=_progress(volume.axial_depth))
         finally:

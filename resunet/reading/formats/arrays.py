@@ -14,7 +14,11 @@ MAX_CHANNELS = 4  # a last axis this short holds channels, not columns
 
 
 def read_numpy(content: bytes, name: str) -> Scan:
-    """A .npy array: (H, W), (H, W, 1 or 3), (3, H, W), (N, H, W) or (N, H, W, 1 or 3). Raises InputError."""
+    """A .npy array: (H, W), (H, W, 1 or 3), (3, H, W), (N, H, W), (H, W, N) or (N, H, W, 1 or 3). Raises InputError.
+
+    Of three axes that are neither channels, the two of equal length are the slice's; where that does not tell, the first counts
+    slices.
+    """
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -31,6 +35,12 @@ def read_numpy(content: bytes, name: str) -> Scan:
     if pixels.ndim == 3 and pixels.shape[0] == 3 and pixels.shape[2] > MAX_CHANNELS:
         pixels = np.moveaxis(pixels, 0, -1)
         notes.append("The first axis, of length 3, was taken as the channels.")
+    elif pixels.ndim == 3 and pixels.shape[2] > MAX_CHANNELS and pixels.shape[0] == pixels.shape[1] != pixels.shape[2]:
+        pixels = np.moveaxis(pixels, -1, 0)
+        notes.append(f"The last axis, of length {len(pixels)}, was taken as the slices.")
+    elif pixels.ndim == 4 and pixels.shape[1] == 3 and pixels.shape[3] > MAX_CHANNELS:
+        pixels = np.moveaxis(pixels, 1, -1)
+        notes.append("The second axis, of length 3, was taken as the channels.")
     if pixels.ndim == 2:
         pixels = pixels[None, ..., None]
     elif pixels.ndim == 3:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from resunet.errors import InputError
-from resunet.reading.scan import Array, BoolMask, Scan, check_size, checked_scan
+from resunet.reading.scan import Array, BoolMask, FloatArray, Plane, Scan, check_size, checked_scan, plane_of
 
 MAGIC, PREAMBLE = b"DICM", 128
 GROUPS = (b"\x02\0", b"\x08\0", b"\0\x08")  # what a data set without preamble starts with, either byte order
@@ -40,7 +40,14 @@ def read_dicom(content: bytes, name: str) -> Scan:
     """A DICOM image, single or multi-frame, with or without preamble. Raises InputError."""
     dataset = read_dataset(content, name)
     pixels = decode_frames(dataset, name)
-    return checked_scan(name, pixels, pixel_spacing(dataset), modality=str(dataset.get("Modality") or "") or None)
+    modality = str(dataset.get("Modality") or "") or None
+    return checked_scan(name, pixels, pixel_spacing(dataset), modality=modality, plane=_plane(dataset))
+
+
+def _plane(dataset: Any) -> Plane | None:
+    """The plane of the first frame, where the file says so."""
+    orientation = stated(plane_groups(dataset), "ImageOrientationPatient")
+    return None if orientation is None else plane_of(np.cross(orientation[:3], orientation[3:]))
 
 
 def read_dataset(content: bytes, name: str) -> Any:
@@ -81,6 +88,22 @@ def decode_frames(dataset: Any, name: str) -> Array:
     return pixels
 
 
+def plane_groups(dataset: Any, frame: int = 0) -> list[Any]:
+    """Where a data set may state how a frame lies, the most particular last."""
+    shared = dataset.get("SharedFunctionalGroupsSequence")
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
+    return [dataset, *(shared or ()), *([per_frame[frame]] if per_frame and frame < len(per_frame) else [])]
+
+
+def stated(groups: list[Any], element: str) -> FloatArray | None:
+    """The element in the last of the groups that state it, by themselves or in their plane's sequence."""
+    for group in reversed(groups):
+        for place in (group, *(group.get("PlanePositionSequence") or ()), *(group.get("PlaneOrientationSequence") or ())):
+            if place.get(element) is not None:
+                return np.array([float(value) for value in place.get(element)])
+    return None
+
+
 def _check_kind(dataset: Any, name: str) -> None:
     """Refuse DICOM objects that are no images. Raises InputError."""
     kind = NOT_IMAGES.get(str(dataset.get("Modality")))
@@ -88,6 +111,8 @@ def _check_kind(dataset: Any, name: str) -> None:
         raise InputError(f"{name} is {kind} in DICOM, not an image; export the image series that it belongs to.")
     if not any(element in dataset for element in PIXELS):
         raise InputError(f"{name} is a DICOM file without pixels; export the image series, not a report or a plan.")
+    if "MOSAIC" in (dataset.get("ImageType") or ()) and int(dataset.get("NumberOfFrames") or 1) == 1:
+        raise InputError(f"{name} is a mosaic: many slices tiled in one picture; export the series with one slice per image.")
 
 
 def _state_encoding(dataset: Any) -> None:

@@ -7,6 +7,7 @@ import io
 import logging
 import warnings
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,10 @@ from resunet.reading.volume_scan import Volume
 
 UNORIENTED = "The file does not say how the patient lies: left and right, front and back are as stored."
 AXIAL = "Slices are axial, front up, the patient's right on the left."
+THREE_VOLUMES = "The fourth axis, of length 3, was taken as the channels: pre-contrast, FLAIR, post-contrast."
+SHEARED = "The axes are not at right angles (a tilted gantry); slices are shown as they are stored."
 NO_UNIT = "The file states no unit of length; millimetres are assumed."
+UPRIGHT = 0.99  # share of a box that a voxel's sides must enclose to be called upright
 SMALLEST_VOXEL = 1e-9  # cubic millimetres, under which an affine has lost an axis
 UNIT_OF_LENGTH = 7  # bits of xyzt_units
 UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, millimetre, micrometre; in millimetres
@@ -54,21 +58,25 @@ def read_volume(content: bytes, name: str) -> Volume:
     nibabel.imageglobals.logger.setLevel(logging.CRITICAL + 1)  # what nibabel mends or cannot, notes and sentences say
     content = _inflate(content, name)
     is_second = 540 in (int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big"))
+    content, notes = _one_file(content, is_second, name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image = (nibabel.Nifti2Image if is_second else nibabel.Nifti1Image).from_bytes(content)
+        if image.get_data_dtype().names:
+            raise InputError(f"{name} holds colours; give the grey volume that they were made from.")
         check_numbers(name, image.get_data_dtype())
-        shape = _checked_shape(tuple(image.shape), name)
+        shape = _checked_shape(image, name, notes)
         affine, is_sform = _orientation(image)
         axes = nibabel.io_orientation(affine)[:, 0].astype(int).tolist()  # which of right, front and head each axis is
         width, height, depth = (size for _, size in sorted(zip(axes, shape[:3], strict=True)))
         check_size(name, depth, height, width, shape[3])
         voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
         check_finite(name, voxels)
-        sides, notes = _sides(image, content, is_sform)
+        sides = _sides(image, content, is_sform, notes)
     if is_sform is None:
         notes.append(UNORIENTED)
-    return Volume(name, voxels, affine, sides, is_sform is not None, tuple(notes), image.header)
+    volume = Volume(name, voxels, affine, sides, is_sform is not None, tuple(notes), image.header)
+    return replace(volume, notes=(*notes, SHEARED)) if volume.skew < UPRIGHT else volume
 
 
 def nifti_header(block: bytes) -> Any:
@@ -104,15 +112,37 @@ def _canonical_affine(volume: Volume) -> npt.NDArray[np.float64]:
     return np.asarray(volume.affine @ inv_ornt_aff(io_orientation(volume.affine), volume.shape))
 
 
-def _checked_shape(shape: tuple[int, ...], name: str) -> tuple[int, int, int, int]:
-    """Three sides and the number of channels. Raises InputError."""
+def _one_file(content: bytes, is_second: bool, name: str) -> tuple[bytes, list[str]]:
+    """The file with the place of its voxels mended where the header puts them into itself, and a note if so.
+
+    Raises:
+        InputError: it is the header of a pair of files.
+    """
+    magic, offset, start, kind = (4, 168, 544, "i8") if is_second else (344, 108, 352, "f4")
+    if content[magic : magic + 2] != b"n+":
+        raise InputError(f"{name} is a header whose voxels are in a second file (.img); save both as one .nii file.")
+    order = "<" if content[0] else ">"
+    if np.frombuffer(content, order + kind, 1, offset)[0] >= start:
+        return content, []
+    mended = bytearray(content)
+    mended[offset : offset + int(kind[1])] = np.array(start, order + kind).tobytes()
+    return bytes(mended), [f"The header puts the voxels into itself; they were read from byte {start}, where they start."]
+
+
+def _checked_shape(image: Any, name: str, notes: list[str]) -> tuple[int, int, int, int]:
+    """Three sides and the number of channels; `notes` say so where these are three. Raises InputError."""
+    shape = tuple(image.shape)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
+    if len(shape) == 4 and image.header.get_xyzt_units()[1] in ("sec", "msec", "usec"):
+        raise InputError(f"{name} holds {shape[3]} points in time; give one of them as a 3-D volume.")
     if len(shape) not in (2, 3) and not (len(shape) == 4 and shape[3] == 3):
         raise InputError(
             f"{name} is {len(shape)}-dimensional with shape {'x'.join(map(str, shape))}; give one 3-D volume, or a "
             "fourth axis of 3 (pre-contrast, FLAIR, post-contrast)."
         )
+    if len(shape) == 4:
+        notes.append(THREE_VOLUMES)
     return shape[0], shape[1], shape[2] if len(shape) > 2 else 1, shape[3] if len(shape) == 4 else 1
 
 
@@ -127,16 +157,18 @@ def _orientation(image: Any) -> tuple[npt.NDArray[np.float64], bool | None]:
     return np.asarray(image.header.get_base_affine()), None
 
 
-def _sides(image: Any, content: bytes, is_sform: bool | None) -> tuple[tuple[float, float, float] | None, list[str]]:
-    """Millimetres of a voxel along the stored axes, and notes about them."""
+def _sides(image: Any, content: bytes, is_sform: bool | None, notes: list[str]) -> tuple[float, float, float] | None:
+    """Millimetres of a voxel along the stored axes, where the file says so in a unit of length; `notes` where it does not."""
     stated = type(image.header)(content[: image.header.sizeof_hdr], check=False)  # nibabel replaces sides of 0 by 1
     sides = np.linalg.norm(image.get_sform()[:3, :3], axis=0) if is_sform else np.abs(stated["pixdim"][1:4])
     unit = UNITS.get(int(stated["xyzt_units"]) & UNIT_OF_LENGTH)
     if unit is None:
-        return None, [NO_SPACING]
+        notes.append(NO_SPACING)
+        return None
     first, second, third = (float(side) * unit for side in sides)
-    unknown = int(stated["xyzt_units"]) & UNIT_OF_LENGTH == 0
-    return (first, second, third), [NO_UNIT] if unknown and min(first, second) > 0 else []
+    if int(stated["xyzt_units"]) & UNIT_OF_LENGTH == 0 and min(first, second) > 0:
+        notes.append(NO_UNIT)
+    return first, second, third
 
 
 def _inflate(content: bytes, name: str) -> bytes:

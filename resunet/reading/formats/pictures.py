@@ -1,4 +1,4 @@
-"""PNG and JPEG to checked slices."""
+"""PNG, JPEG, WebP and AVIF to checked slices."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from resunet.reading.formats.pixels import PALETTE, PRINT_COLOURS, blend_on_blac
 from resunet.reading.scan import FORMATS, MAX_SIDE, Array, Scan, check_size, checked_scan
 
 PNG = b"\x89PNG\r\n\x1a\n"
+BOX, HEIC_BRANDS = b"ftyp", (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 DEPTH, COLOUR_TYPE = 24, 25  # where a PNG file states them
 GREY, WITH_PALETTE = 0, 3  # colour types
 
 
 def read_picture(content: bytes, name: str) -> Scan:
-    """PNG or JPEG; the pages of an animated PNG are slices. Raises InputError."""
+    """PNG, JPEG, WebP or AVIF; the pages of an animated PNG are slices. Raises InputError."""
+    if content[4:8] == BOX and content[8:12] in HEIC_BRANDS:
+        raise InputError(
+            f"{name} is HEIC, as iPhones store photographs; save it as JPEG (in Photos: File, Export) and give that."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            picture = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+            picture = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP", "AVIF"))
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise InputError(f"{name} has more pixels than {MAX_SIDE}x{MAX_SIDE}; give a slice of at most that size.") from None
         except UnidentifiedImageError:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,20 @@ from resunet.reading.volume_scan import Volume
 LABEL = "Tumour (FLAIR abnormality)"
 MAKER = "ResUNet (research use only)"
 SERIES_NUMBER = 9001  # far above what scanners number their own
+# Of type 2 in the standard, and identifiers that cannot be empty.
+MAY_BE_EMPTY = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "PositionReferenceIndicator",
+)
+MUST_BE_STATED = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 
 
 def write_segmentation(volume: Volume, mask: BoolMask, model: str) -> bytes:
@@ -41,8 +58,9 @@ def write_segmentation(volume: Volume, mask: BoolMask, model: str) -> bytes:
         algorithm,
     )
     images, planes = _in_source_order(volume, mask)
+    _complete(images)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _silenced("highdicom"):
             warnings.simplefilter("ignore")
             result = seg.Segmentation(
                 images,
@@ -57,10 +75,14 @@ def write_segmentation(volume: Volume, mask: BoolMask, model: str) -> bytes:
                 model,
                 __version__,
                 "none",
+                pixel_measures=_measures(volume),
+                omit_empty_frames=bool(mask.any()),
                 series_description=f"{LABEL}, {model}",
             )
     except (AttributeError, KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{volume.name} lacks what a DICOM segmentation must repeat ({error}); give NIfTI.") from None
+        raise InputError(
+            f"The headers of {volume.name} do not allow for a DICOM segmentation; give the series as NIfTI."
+        ) from error
     buffer = io.BytesIO()
     result.save_as(buffer)
     return buffer.getvalue()
@@ -73,3 +95,49 @@ def _in_source_order(volume: Volume, mask: BoolMask) -> tuple[list[Any], np.ndar
     if len(images) == 1:
         planes = planes[np.argsort([number for _, number in volume.sources])]
     return images, planes
+
+
+def _measures(volume: Volume) -> Any:
+    """Millimetres of a voxel as the positions say; what scanners write between slices may be the gap alone."""
+    from highdicom import PixelMeasuresSequence
+
+    assert volume.sides is not None  # a series states them, or is not read
+    between_columns, between_rows, between_slices = volume.sides
+    return PixelMeasuresSequence((between_rows, between_columns), between_slices, between_slices)
+
+
+def _complete(images: list[Any]) -> None:
+    """Give the data sets of a series what a segmentation must repeat and anonymisers take out.
+
+    Elements that may be empty become so; missing identifiers become new ones, those of study, series and frame of reference
+    the same for all images. A place that was told from the location of slices gets a frame of reference of its own.
+    """
+    from pydicom.uid import generate_uid
+
+    common = {element: generate_uid() for element in MUST_BE_STATED}
+    lost = any(image.get("ImagePositionPatient") is None and "SliceLocation" in image for image in images)
+    for image in images:
+        for element in MAY_BE_EMPTY:
+            if element not in image:
+                setattr(image, element, "")
+        for element, uid in common.items():
+            if not image.get(element):
+                setattr(image, element, uid)
+        if not image.get("SOPInstanceUID"):
+            image.SOPInstanceUID = generate_uid()
+        if lost:
+            normal = np.cross(image.ImageOrientationPatient[:3], image.ImageOrientationPatient[3:])
+            image.ImagePositionPatient = [float(part) for part in normal * float(image.SliceLocation)]
+            image.FrameOfReferenceUID = common["FrameOfReferenceUID"]
+
+
+@contextlib.contextmanager
+def _silenced(library: str) -> Iterator[None]:
+    """Without the library's lines in the log."""
+    logger = logging.getLogger(library)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from resunet.errors import InputError
-from resunet.reading.formats.dicom import decode_frames, pixel_spacing, read_dataset
-from resunet.reading.scan import Array, check_finite, check_size
+from resunet.reading.formats.dicom import decode_frames, pixel_spacing, plane_groups, read_dataset, stated
+from resunet.reading.scan import Array, FloatArray, check_finite, check_size
 from resunet.reading.sequences import SequenceName, sequence_of_header
 from resunet.reading.volume_scan import Volume
 
-FloatArray = npt.NDArray[np.float64]
 UNEVEN = 0.05  # share of the distance between slices by which distances may differ
+QUANTA = (1.0, 0.5, 0.1)  # millimetres to which positions may be rounded
+MISSING = 1.5  # times the usual distance from which a slice is missing
 PARALLEL = 1e-3  # by which direction cosines may differ
 SAME_PLACE = 0.01  # millimetres
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -51,31 +51,49 @@ class Frame(NamedTuple):
 
 
 def find_series(files: Mapping[str, bytes]) -> list[Series]:
-    """The DICOM series among files, in the order of their first file.
+    """The DICOM series among files of one folder, in the order of their first file.
 
-    What is no DICOM image, or does not say where it lies, is left out.
+    What is no DICOM image, or does not say where it lies, is left out. Files without a series' UID are one series where size,
+    direction and description are equal.
     """
     import pydicom
 
-    headers: dict[str, Any] = {}
-    members: dict[str, list[str]] = {}
+    headers: dict[tuple[str, ...], Any] = {}
+    members: dict[tuple[str, ...], list[str]] = {}
     for name, content in files.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dataset = pydicom.dcmread(io.BytesIO(content), force=True, stop_before_pixels=True)
-        if "SeriesInstanceUID" in dataset and "Rows" in dataset and _is_placed(dataset):
-            headers.setdefault(str(dataset.SeriesInstanceUID), dataset)
-            members.setdefault(str(dataset.SeriesInstanceUID), []).append(name)
+        if "Rows" in dataset and _is_placed(dataset):
+            headers.setdefault(_series_key(dataset), dataset)
+            members.setdefault(_series_key(dataset), []).append(name)
     return [
         Series(
             str(dataset.get("SeriesDescription") or ""),
-            tuple(members[uid]),
+            tuple(members[key]),
             int(dataset.get("NumberOfFrames") or 1),
             str(dataset.get("StudyInstanceUID") or ""),
             sequence_of_header(dataset),
         )
-        for uid, dataset in headers.items()
+        for key, dataset in headers.items()
     ]
+
+
+def _is_placed(dataset: Any) -> bool:
+    """Whether frames say where they lie, or at least in which order."""
+    if "PerFrameFunctionalGroupsSequence" in dataset or "ImagePositionPatient" in dataset:
+        return True
+    return "SliceLocation" in dataset and "ImageOrientationPatient" in dataset
+
+
+def _series_key(dataset: Any) -> tuple[str, ...]:
+    """Equal for the files of one series."""
+    if dataset.get("SeriesInstanceUID"):
+        return (str(dataset.SeriesInstanceUID),)
+    alike = ("Rows", "Columns", "SeriesNumber", "SeriesDescription", "EchoTime", "StudyInstanceUID", "PatientID")
+    orientation = stated([dataset], "ImageOrientationPatient")
+    direction = "" if orientation is None else str(np.round(orientation, 2).tolist())
+    return (*(str(dataset.get(element)) for element in alike), direction)
 
 
 def read_series(files: Mapping[str, bytes], name: str) -> Volume:
@@ -94,7 +112,9 @@ def read_series(files: Mapping[str, bytes], name: str) -> Volume:
     check_size(name, len(frames), first.pixels.shape[0], first.pixels.shape[1], 1)
     normal = np.cross(first.orientation[:3], first.orientation[3:])
     frames.sort(key=lambda frame: float(frame.position @ normal))
-    step = _even_step(np.array([float(frame.position @ normal) for frame in frames]), name)
+    notes = _notes_on_headers(first.dataset)
+    frames = _without_copies(frames, notes)
+    step = _even_step(np.array([frame.position for frame in frames]), normal, name, notes)
     spacing = pixel_spacing(first.dataset)
     if spacing is None:
         raise InputError(f"{name} does not say how large its pixels are; export the series again.")
@@ -109,6 +129,7 @@ def read_series(files: Mapping[str, bytes], name: str) -> Volume:
         voxels,
         LPS_TO_RAS @ affine,
         (spacing[1], spacing[0], thickness),
+        notes=tuple(notes),
         modality=str(first.dataset.get("Modality") or "") or None,
         sources=tuple((frame.dataset, frame.number) for frame in frames),
     )
@@ -119,40 +140,59 @@ def _frames(content: bytes, name: str) -> Iterator[Frame]:
     pixels = decode_frames(dataset, name)
     if pixels.shape[3] != 1:
         raise InputError(f"{name} is in colour; a series of grey slices is expected.")
-    shared = dataset.get("SharedFunctionalGroupsSequence")
-    per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
     for number, plane in enumerate(pixels[..., 0]):
-        groups = [dataset, *(shared or ()), *([per_frame[number]] if per_frame and number < len(per_frame) else [])]
-        position = _stated(groups, "ImagePositionPatient")
-        orientation = _stated(groups, "ImageOrientationPatient")
+        groups = plane_groups(dataset, number)
+        position = stated(groups, "ImagePositionPatient")
+        orientation = stated(groups, "ImageOrientationPatient")
+        if position is None and orientation is not None and dataset.get("SliceLocation") is not None:
+            position = np.cross(orientation[:3], orientation[3:]) * float(dataset.SliceLocation)
         if position is None or orientation is None:
             raise InputError(f"{name} does not say where its slices lie; export the series again, or give NIfTI.")
         yield Frame(position, orientation, plane, dataset, number)
 
 
-def _is_placed(dataset: Any) -> bool:
-    return "ImagePositionPatient" in dataset or "PerFrameFunctionalGroupsSequence" in dataset
+def _notes_on_headers(dataset: Any) -> list[str]:
+    """Sentences on what the headers of a series lack."""
+    notes = []
+    if not dataset.get("SeriesInstanceUID"):
+        notes.append("The files do not say that they are one series; equal sizes and directions were taken for one.")
+    if dataset.get("ImagePositionPatient") is None and "PerFrameFunctionalGroupsSequence" not in dataset:
+        notes.append("The files state no position; slices are in the order of their locations, the mask's place is relative.")
+    return notes
 
 
-def _stated(groups: list[Any], element: str) -> FloatArray | None:
-    """The element in the last of the groups that state it, by themselves or in their plane's sequence."""
-    for group in reversed(groups):
-        for place in (group, *(group.get("PlanePositionSequence") or ()), *(group.get("PlaneOrientationSequence") or ())):
-            if place.get(element) is not None:
-                return np.array([float(value) for value in place.get(element)])
-    return None
+def _without_copies(frames: list[Frame], notes: list[str]) -> list[Frame]:
+    """Sorted frames without those that repeat the one before, position and pixels; `notes` say so."""
+    kept = frames[:1]
+    for frame in frames[1:]:
+        is_there = np.abs(frame.position - kept[-1].position).max() < SAME_PLACE
+        if not (is_there and np.array_equal(frame.pixels, kept[-1].pixels)):
+            kept.append(frame)
+    if len(kept) < len(frames):
+        notes.append(f"{len(frames) - len(kept)} of {len(frames)} slices were copies of others and were left out.")
+    return kept
 
 
-def _even_step(places: FloatArray, name: str) -> float | None:
-    """Millimetres between slices along their normal; None for a single one. Raises InputError where they are uneven."""
+def _even_step(positions: FloatArray, normal: FloatArray, name: str, notes: list[str]) -> float | None:
+    """Millimetres between slices along their normal; None for a single one.
+
+    Rounded positions (N, 3) are taken for even, and `notes` say so. Raises InputError where they are uneven.
+    """
+    places = positions @ normal
     steps = np.diff(places)
     if not steps.size:
         return None
     if steps.min() < SAME_PLACE:
         raise InputError(f"{name} holds two slices at the same position; give one series, without doubled files.")
-    if steps.max() - steps.min() > UNEVEN * float(np.median(steps)):
+    step, usual = float(steps.mean()), float(np.median(steps))
+    if steps.max() - steps.min() <= UNEVEN * usual:
+        return step
+    quantum = next((size for size in QUANTA if np.abs(positions / size - np.round(positions / size)).max() < 1e-6), 0.0)
+    off = places - places[0] - step * np.arange(len(places))
+    if np.abs(off).max() > quantum * np.abs(normal).sum() or steps.max() >= MISSING * usual:
         raise InputError(
             f"The slices of {name} lie {steps.min():.1f} to {steps.max():.1f} mm apart; one is missing, or the series is "
             "uneven: export it again."
         )
-    return float(steps.mean())
+    notes.append(f"Positions are rounded to {quantum:g} mm; slices are taken to lie {step:.2f} mm apart.")
+    return step

@@ -15,6 +15,7 @@ from resunet.reading.scan import BYTE, WORD, Array, Scan, check_numbers, check_s
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF, either byte order
 READABLE = "save it as greyscale or RGB with 8 or 16 bits"
+OPACITY = (1, 2)  # of ExtraSamples
 REDUCED = 1  # bit of NewSubfileType: a smaller version of another page
 
 
@@ -37,9 +38,23 @@ def read_tiff(content: bytes, name: str) -> Scan:
             planes.append(_pixels(page, name, notes))
             if planes[-1].shape != planes[0].shape:
                 raise InputError(f"{name} has pages of different sizes; all slices of a volume must have one size.")
-    if not planes:
-        raise InputError(f"{name} is a TIFF file without a picture; export it again.")
-    return checked_scan(name, np.stack(planes), None, notes)
+        if not planes:
+            raise InputError(f"{name} is a TIFF file without a picture; export it again.")
+        pixels = _with_channels(np.stack(planes), file, notes)
+    return checked_scan(name, pixels, None, notes)
+
+
+def _with_channels(pixels: Array, file: Any, notes: list[str]) -> Array:
+    """Pages (N, H, W, 1) with those that ImageJ or OME call channels as the last axis."""
+    if not (file.is_imagej or file.is_ome) or pixels.shape[3] > 1:
+        return pixels
+    series = file.series[0]
+    sides = {axis: side for axis, side in zip(series.axes, series.shape, strict=True) if axis not in "YX"}
+    if sides.get("C", 1) == 1 or np.prod(list(sides.values())) != len(pixels):
+        return pixels
+    notes.append(f"The file's {sides['C']} channels were taken as such.")
+    stack = pixels[..., 0].reshape(*sides.values(), *pixels.shape[1:3])
+    return np.moveaxis(stack, list(sides).index("C"), -1).reshape(-1, *pixels.shape[1:3], sides["C"])
 
 
 def _check_page(page: Any, pages: int, name: str) -> None:
@@ -72,7 +87,10 @@ def _pixels(page: Any, name: str, notes: list[str]) -> Array:
     elif page.photometric not in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR):
         colours_name = getattr(page.photometric, "name", str(page.photometric))
         raise InputError(f"{name} is in {colours_name} colours, which are not read here; {READABLE}.")
-    if page.extrasamples and pixels.shape[-1] in (2, 4):
+    if page.photometric == PHOTOMETRIC.RGB and pixels.shape[-1] == 4 and page.extrasamples[0] not in OPACITY:
+        pixels = pixels[..., :3]
+        notes.append("The fourth number of each pixel, which the file does not explain, was left out.")
+    if page.extrasamples and page.extrasamples[-1] in OPACITY and pixels.shape[-1] in (2, 4):
         pixels = blend_on_black(pixels, notes)
     tag = page.tags.get("Orientation")
     return turn_upright(pixels, int(tag.value) if tag is not None else 1, notes)
