@@ -21,7 +21,7 @@ from pydicom.uid import (
 from resunet.data.transforms import normalise
 from resunet.errors import InputError
 from resunet.inference.pipeline import TumourPipeline
-from resunet.reading.formats.pixels import PALETTE, PRINT_COLOURS, TURNED, turn_upright
+from resunet.reading.formats.pixels import PALETTE, PRINT_COLOURS, TRANSPARENT, TURNED, turn_upright
 from resunet.reading.readers import read_scan
 from tests.hostile import SAMPLE, dicom, npy, picture
 
@@ -290,3 +290,41 @@ def test_the_mask_is_the_same_through_all_formats():
 def test_a_large_offset_does_not_drown_the_contrast():
     for dtype, offset in ((np.int64, 2**40), (np.float64, 1e12), (np.uint32, 2**31)):
         assert_same_picture(npy(GREY.astype(dtype) + dtype(offset)), GREY)
+
+
+def test_heic_is_named_whatever_its_ending():
+    start = b"\0\0\0\x1cftypheic\0\0\0\0mif1heic" + b"\0" * 200
+    for name in ("IMG_0001.HEIC", "renamed.jpg"):
+        with pytest.raises(InputError, match=f"{name} is HEIC, as iPhones store photographs; save it as JPEG"):
+            read_scan(start, name)
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
+def test_pictures_of_the_web_are_read(kind: str):
+    stream = io.BytesIO()
+    Image.fromarray(SAMPLE.image).save(stream, kind, quality=95)
+    difference = read_scan(stream.getvalue(), "a").slices[0].astype(int) - SAMPLE.image
+    assert np.abs(difference).mean() < 4
+
+
+def test_numbers_beside_the_colour_count_as_opacity_only_where_the_file_says_so():
+    grey, opacity = SAMPLE.image[..., 1], np.full(SAMPLE.image.shape[:2], 128, np.uint8)
+    two = np.stack([grey, opacity], axis=-1)
+    with pytest.raises(InputError, match="a.tif has 2 channels; 1"):
+        read_scan(tiff(two, photometric="minisblack", planarconfig="contig"), "a.tif")
+    said = read_scan(tiff(two, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"]), "a.tif")
+    assert TRANSPARENT in said.notes
+    four = np.dstack([SAMPLE.image, opacity])
+    left_out = read_scan(tiff(four, photometric="rgb", extrasamples=["unspecified"]), "a.tif")
+    assert np.array_equal(left_out.slices[0], SAMPLE.image) and "was left out" in left_out.notes[0]
+
+
+@pytest.mark.parametrize("ome", [False, True], ids=["ImageJ", "OME"])
+def test_pages_that_are_called_channels_are_no_slices(ome: bool):
+    channels = np.moveaxis(SAMPLE.image, -1, 0)
+    stream = io.BytesIO()
+    options = {"ome": True} if ome else {"imagej": True}
+    tifffile.imwrite(stream, np.stack([channels, channels[:, ::-1]]), metadata={"axes": "ZCYX"}, **options)
+    scan = read_scan(stream.getvalue(), "a.tif")
+    assert np.array_equal(scan.slices, np.stack([SAMPLE.image, SAMPLE.image[::-1]]))
+    assert "The file's 3 channels were taken as such." in scan.notes

@@ -202,3 +202,17 @@ def test_a_mask_whose_affine_disagrees_is_refused(affine: np.ndarray | None):
     (record,) = read_archive(volumes(affine, turned=False)).slices
     with pytest.raises(InputError, match="disagree on how the patient lies"):
         read_pair(record)
+
+
+def test_folders_may_have_capitals_and_names_two_spellings():
+    assert pairs("Images/p_1.png", "Masks/p_1.png") == [("p", 1)]
+    assert pairs("images/Mu\u0308ller_1.png", "masks/M\u00fcller_1.png") == [("M\u00fcller", 1)]
+    assert pairs("k/Mu\u0308ller_1.png", "k/M\u00fcller_1_mask.png") == [("k", 1)]
+
+
+def test_a_folder_called_images_above_masks_beside_their_images_changes_nothing():
+    assert pairs("images/kaggle_3m/P/P_1.png", "images/kaggle_3m/P/P_1_mask.png") == [("P", 1)]
+
+
+def test_patients_in_one_folder_are_told_by_their_names():
+    assert pairs("k/A_1.png", "k/A_1_mask.png", "k/B_1.png", "k/B_1_mask.png") == [("A", 1), ("B", 1)]

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from resunet.errors import InputError
-from resunet.reading.formats.nifti import NO_UNIT, UNORIENTED
+from resunet.reading.formats.nifti import NO_UNIT, SHEARED, THREE_VOLUMES, UNORIENTED
 from resunet.reading.formats.pixels import TRANSPARENT
-from resunet.reading.readers import read_mask, read_scan
+from resunet.reading.readers import read_mask, read_scan, read_volume
 from resunet.reading.scan import NO_SPACING, ONE_CHANNEL
 from tests.hostile import BAD, RGB, SAMPLE, dicom, nifti, npy, picture
 
@@ -236,3 +236,52 @@ def test_a_sagittal_volume_is_cut_into_axial_slices():
     assert read_scan(nifti(volume, affine)).slices.shape == (30, 40, 20, 3)
     with pytest.raises(InputError, match="10x40 pixels"):
         read_scan(nifti(volume[..., :10], affine))
+
+
+def test_voxels_that_start_inside_of_the_header_are_read_behind_it():
+    volume = np.random.default_rng(0).integers(0, 500, (40, 50, 3)).astype(np.int16)
+    wrong, right = (read_volume(with_header({"vox_offset": start}, volume), "a.nii") for start in (0, 352))
+    assert np.array_equal(wrong.voxels, right.voxels) and np.array_equal(wrong.voxels[..., 0], volume)
+    assert any("read from byte 352" in note for note in wrong.notes) and not any("byte" in note for note in right.notes)
+
+
+def test_the_header_of_a_pair_asks_for_one_file():
+    with pytest.raises(
+        InputError, match=r"a.hdr is a header whose voxels are in a second file \(.img\); save both as one .nii"
+    ):
+        read_scan(with_header({"magic": b"ni1"}), "a.hdr")
+
+
+def test_three_volumes_are_channels_with_a_note_and_points_in_time_are_refused():
+    four = np.random.default_rng(0).integers(0, 500, (40, 50, 5, 3)).astype(np.int16)
+    assert THREE_VOLUMES in read_volume(nifti(four, np.eye(4)), "a.nii").notes
+    image = nibabel.Nifti1Image(four, np.eye(4))
+    image.header.set_xyzt_units("mm", "sec")
+    with pytest.raises(InputError, match="a.nii holds 3 points in time; give one of them as a 3-D volume"):
+        read_volume(image.to_bytes(), "a.nii")
+
+
+def test_colours_in_nifti_are_named_in_plain_words():
+    colours = np.zeros((40, 50, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    with pytest.raises(InputError, match="a.nii holds colours; give the grey volume that they were made from"):
+        read_volume(nibabel.Nifti1Image(colours, np.eye(4)).to_bytes(), "a.nii")
+
+
+def test_a_sheared_voxel_takes_the_space_of_its_determinant():
+    tilted = np.diag([1.0, 1.0, 5.0, 1.0])
+    tilted[1, 2] = 5 * np.tan(np.deg2rad(20))  # the gantry's tilt moves slices to the front
+    volume = read_volume(nifti(np.ones((40, 50, 3), np.int16), tilted), "a.nii")
+    assert SHEARED in volume.notes and volume.millilitres == pytest.approx(0.005)
+    upright = read_volume(nifti(np.ones((40, 50, 3), np.int16), np.diag([1.0, 1.0, 5.0, 1.0])), "a.nii")
+    assert SHEARED not in upright.notes and upright.millilitres == pytest.approx(0.005)
+
+
+def test_axes_of_arrays_are_told_by_their_lengths():
+    volume = np.random.default_rng(0).integers(0, 500, (20, 64, 64)).astype(np.int16)
+    last = read_scan(npy(volume.transpose(1, 2, 0)), "a.npy")
+    assert np.array_equal(last.slices[..., 0], volume)
+    assert "The last axis, of length 20, was taken as the slices." in last.notes
+    assert read_scan(npy(volume), "a.npy").notes == (ONE_CHANNEL,)
+    channels = np.random.default_rng(0).integers(0, 500, (2, 3, 64, 64)).astype(np.int16)
+    second = read_scan(npy(channels), "a.npy")
+    assert np.array_equal(second.slices, channels.transpose(0, 2, 3, 1)) and second.notes[0].startswith("The second axis")

@@ -16,9 +16,10 @@ from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageS
 
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
+from resunet.inference.pipeline import TumourPipeline
 from resunet.reading.formats.segmentation import write_segmentation
 from resunet.reading.formats.series import find_series
-from resunet.reading.readers import read_dicom_series
+from resunet.reading.readers import read_dicom_series, read_scan
 
 FLAIR = next(sample for sample in load_samples() if sample.name == "large_1").image[..., 1].astype(np.uint16)
 AXIAL = (1, 0, 0, 0, 1, 0)
@@ -210,3 +211,103 @@ def test_series_of_two_studies_are_named_by_their_descriptions_and_ct_is_refused
     assert "is a CT, as the file says; the models were trained on MRI" in first["error"]
     assert second["verdict"] == "Tumour found"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["head_AX_FLAIR_mask.dcm"]
+
+
+def test_rounded_positions_are_even_and_a_gap_is_not():
+    true_step = 3.3
+    rounded = [float(round(number * true_step)) for number in range(5)]  # 0, 3, 7, 10, 13
+    volume = read_dicom_series(series(ramps(5), rounded), "s")
+    assert volume.sides == pytest.approx((0.9, 0.8, 3.25))
+    assert volume.notes == ("Positions are rounded to 1 mm; slices are taken to lie 3.25 mm apart.",)
+    for missing in ([0.0, 3.0, 10.0, 13.0], [0.0, 3.3, 9.9, 13.2]):
+        with pytest.raises(InputError, match="one is missing"):
+            read_dicom_series(series(ramps(4), missing), "s")
+    with pytest.raises(InputError, match=r"3\.0 to 4\.2 mm apart"):  # uneven, and not by rounding
+        read_dicom_series(series(ramps(4), [0.0, 3.0, 7.2, 10.4]), "s")
+
+
+def test_copies_of_a_slice_are_left_out_and_others_at_its_place_refused():
+    planes = ramps(3)
+    twice = series([*planes, planes[1]], [0.0, 5.0, 10.0, 5.0])
+    volume = read_dicom_series(twice, "s")
+    assert volume.shape[2] == 3 and volume.notes == ("1 of 4 slices were copies of others and were left out.",)
+    with pytest.raises(InputError, match="two slices at the same position"):
+        read_dicom_series(series([*planes, planes[1] + 1], [0.0, 5.0, 10.0, 5.0]), "s")
+
+
+def test_a_mosaic_is_refused_but_not_frames_that_call_themselves_one():
+    tiled = series(ramps(1), [0.0], ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
+    with pytest.raises(InputError, match="is a mosaic: many slices tiled in one picture"):
+        read_scan(next(iter(tiled.values())), "a.dcm")
+    frames = pydicom.dcmread(io.BytesIO(enhanced(ramps(3), [0.0, 5.0, 10.0])))
+    frames.ImageType = ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]
+    assert read_dicom_series({"e": content_of(frames)}, "s").shape[2] == 3
+
+
+@pytest.mark.parametrize(
+    ("orientation", "plane"), [(AXIAL, "axial"), ((0, 1, 0, 0, 0, -1), "sagittal"), ((1, 0, 0, 0, 0, -1), "coronal")]
+)
+def test_a_slice_says_its_plane_and_the_models_know_the_axial_one(orientation: tuple[float, ...], plane: str):
+    content = next(iter(series([FLAIR], [0.0], orientation).values()))
+    scan = read_scan(content, "a.dcm")
+    assert scan.plane == plane
+    pipeline = TumourPipeline.load()
+    if plane == "axial":
+        pipeline.check_suitable(scan)
+    else:
+        with pytest.raises(InputError, match=f"a.dcm is a {plane} slice, as the file says, and the models know axial ones"):
+            pipeline.check_suitable(scan)
+
+
+def without(files: dict[str, bytes], element: str) -> dict[str, bytes]:
+    changed = {}
+    for name, content in files.items():
+        image = pydicom.dcmread(io.BytesIO(content))
+        delattr(image, element)
+        changed[name] = content_of(image)
+    return changed
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        *("StudyID", "AccessionNumber", "StudyDate", "StudyTime", "PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+        *("ReferringPhysicianName", "PositionReferenceIndicator", "FrameOfReferenceUID", "StudyInstanceUID"),
+        *("SeriesInstanceUID", "SOPInstanceUID", "ImagePositionPatient"),
+    ],
+)
+def test_what_anonymisers_take_out_costs_no_segmentation(element: str, capfd: pytest.CaptureFixture[str]):
+    heights = [0.0, 5.0, 10.0]
+    files = series(ramps(3), heights)
+    for name in files:
+        image = pydicom.dcmread(io.BytesIO(files[name]))
+        image.SliceLocation = image.ImagePositionPatient[2]
+        files[name] = content_of(image)
+    files = without(files, element)
+    (found,) = find_series(files)
+    assert set(found.files) == set(files)
+    volume = read_dicom_series(files, "s")
+    assert bool(volume.notes) == (element in ("SeriesInstanceUID", "ImagePositionPatient"))
+    mask = np.zeros(volume.shape, bool)
+    mask[3:9, 2:5, 1] = True
+    result = highdicom.seg.segread(io.BytesIO(write_segmentation(volume, mask, "Mine")))
+    assert int((result.get_volume(segment_numbers=[1], combine_segments=True).array > 0).sum()) == mask.sum()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_segmentation_lies_where_positions_say_not_where_the_gap_does():
+    files = series(ramps(5), [6.5 * number for number in range(5)], SpacingBetweenSlices=1.5)
+    volume = read_dicom_series(files, "s")
+    mask = np.zeros(volume.shape, bool)
+    mask[3:9, 2:5] = True
+    content = write_segmentation(volume, mask, "Mine")
+    shared = pydicom.dcmread(io.BytesIO(content)).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert float(shared.SpacingBetweenSlices) == 6.5 and [float(side) for side in shared.PixelSpacing] == [0.8, 0.9]
+    written = highdicom.seg.segread(io.BytesIO(content)).get_volume(segment_numbers=[1], combine_segments=True)
+    assert written.spatial_shape == (5, 20, 24) and written.spacing == pytest.approx((6.5, 0.8, 0.9))
+
+
+def test_a_segmentation_of_nothing_has_all_frames_and_says_nothing(capfd: pytest.CaptureFixture[str]):
+    volume = read_dicom_series(series(ramps(3), [0.0, 5.0, 10.0]), "s")
+    result = pydicom.dcmread(io.BytesIO(write_segmentation(volume, np.zeros(volume.shape, bool), "Mine")))
+    assert result.NumberOfFrames == 3 and not result.pixel_array.any() and capfd.readouterr().err == ""

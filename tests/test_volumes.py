@@ -18,7 +18,7 @@ from resunet.data.slices import by_patient
 from resunet.data.sources import all_slices, open_splits
 from resunet.data.transforms import normalise
 from resunet.errors import InputError
-from resunet.inference.framing import FILLED, Window, window_of
+from resunet.inference.framing import CUT, FILLED, Window, window_of
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.predict_files import Choices, predict_case
 from resunet.inference.predict_volumes import segment_case
@@ -163,6 +163,30 @@ def test_other_grids_are_resampled_onto_flairs_and_missing_ones_replaced():
     assert np.array_equal(case.voxels[..., 0], flair.voxels[..., 0])
     assert case.notes == ("t was resampled onto the grid of f.", "FLAIR stands in for the pre-contrast T1, which is missing.")
     assert assemble("c", {"flair": flair}).notes == (ONE_CHANNEL,)
+
+
+def test_a_sequence_that_covers_a_part_of_flair_says_which_and_flair_stands_in():
+    flair = Volume("f", smooth((20, 20, 10), (1, 1, 2))[..., None], np.diag([1.0, 1.0, 2.0, 1.0]), (1.0, 1.0, 2.0))
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    affine[2, 3] = 6  # from the fourth slice on
+    part = Volume("t", 1000 + np.zeros((20, 20, 4, 1), np.float32), affine, (1.0, 1.0, 2.0))
+    case = assemble("c", {"flair": flair, "post": part})
+    assert "t covers slices 4 to 7 of 10 alone; FLAIR stands in for it in the others." in case.notes
+    assert (case.voxels[:, :, 3:7, 2] == 1000).all()
+    assert np.array_equal(case.voxels[:, :, :3, 2], flair.voxels[:, :, :3, 0])
+    narrow = Volume("n", 1000 + np.zeros((10, 20, 10, 1), np.float32), np.diag([1.0, 1.0, 2.0, 1.0]), (1.0, 1.0, 2.0))
+    assert "n covers 50% of what f shows; the rest of it is dark." in assemble("c", {"flair": flair, "post": narrow}).notes
+
+
+def test_a_small_head_in_a_large_picture_is_outlined_as_in_a_frame_of_its_size():
+    sample = next(sample for sample in load_samples() if sample.name == "small_2")
+    far = np.zeros((512, 512, 3), np.uint8)
+    far[128:384, 128:384] = sample.image
+    pipeline = TumourPipeline.load()
+    near_mask, prediction = pipeline.predict(sample.image).mask, pipeline.predict(far)
+    assert CUT in prediction.notes and CUT not in pipeline.predict(sample.image).notes
+    overlap = 2 * (near_mask & prediction.mask[128:384, 128:384]).sum() / (near_mask.sum() + prediction.mask.sum())
+    assert overlap > 0.85
 
 
 def test_what_is_no_case_gets_a_sentence(tmp_path: Path):

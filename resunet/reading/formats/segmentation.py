@@ -59,6 +59,7 @@ def write_segmentation(volume: Volume, mask: BoolMask, model: str) -> bytes:
     )
     images, planes = _in_source_order(volume, mask)
     _complete(images)
+    _state_spacing(images, volume)
     try:
         with warnings.catch_warnings(), _silenced("highdicom"):
             warnings.simplefilter("ignore")
@@ -75,7 +76,6 @@ def write_segmentation(volume: Volume, mask: BoolMask, model: str) -> bytes:
                 model,
                 __version__,
                 "none",
-                pixel_measures=_measures(volume),
                 omit_empty_frames=bool(mask.any()),
                 series_description=f"{LABEL}, {model}",
             )
@@ -95,15 +95,6 @@ def _in_source_order(volume: Volume, mask: BoolMask) -> tuple[list[Any], np.ndar
     if len(images) == 1:
         planes = planes[np.argsort([number for _, number in volume.sources])]
     return images, planes
-
-
-def _measures(volume: Volume) -> Any:
-    """Millimetres of a voxel as the positions say; what scanners write between slices may be the gap alone."""
-    from highdicom import PixelMeasuresSequence
-
-    assert volume.sides is not None  # a series states them, or is not read
-    between_columns, between_rows, between_slices = volume.sides
-    return PixelMeasuresSequence((between_rows, between_columns), between_slices, between_slices)
 
 
 def _complete(images: list[Any]) -> None:
@@ -129,6 +120,17 @@ def _complete(images: list[Any]) -> None:
             normal = np.cross(image.ImageOrientationPatient[:3], image.ImageOrientationPatient[3:])
             image.ImagePositionPatient = [float(part) for part in normal * float(image.SliceLocation)]
             image.FrameOfReferenceUID = common["FrameOfReferenceUID"]
+
+
+def _state_spacing(images: list[Any], volume: Volume) -> None:
+    """Write the distance between slices as positions say; what some scanners write is the gap alone."""
+    if volume.sides is None or volume.shape[2] == 1:
+        return
+    for image in images:
+        groups = (*(image.get("SharedFunctionalGroupsSequence") or ()), *(image.get("PerFrameFunctionalGroupsSequence") or ()))
+        measures = [place for group in groups for place in group.get("PixelMeasuresSequence") or ()]
+        for place in measures or [image]:
+            place.SpacingBetweenSlices = volume.sides[2]
 
 
 @contextlib.contextmanager
