@@ -15,7 +15,7 @@ from tqdm import tqdm
 from resunet.catalogue import FLAGSHIP, STAGE_1, STUDIES, WEIGHTS, find_model, list_comparable, list_models, list_runs
 from resunet.data import lgg, no_tumour
 from resunet.data.description import DataSetDescription
-from resunet.data.sources import data_set_of, find_slices, open_splits
+from resunet.data.sources import data_set_of, find_slices, is_known_set, open_splits
 from resunet.data.splits import FOLDS
 from resunet.errors import InputError
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table, union
@@ -66,7 +66,7 @@ def evaluate(
         raise InputError("Another threshold or gate than the model's own needs a folder of its own; add --out DIR.")
     if choices != Choices(choices.threshold) and config.task == "classification":
         raise InputError(f"{config.display_name} is a classifier, which has neither a gate nor flips; leave them out.")
-    if split == "all" and data is not None:
+    if split == "all" and data is not None and not is_known_set(data):
         examinations, notes = measurable_volumes(nifti_below(data))
         if examinations:
             return _evaluate_volumes(folder, examinations, notes, out, choices)

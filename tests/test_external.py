@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,6 +61,15 @@ def test_an_evaluation_on_another_data_set_is_called_external(brats: Path, tmp_p
     assert summary["metrics"]["empty_slice_fp_rate"]["n"] == 0
     summary, _ = commands.evaluate("resnet50", brats, "all", out)
     assert np.isnan(summary["metrics"]["auroc"]["value"]) and summary["metrics"]["sensitivity"]["n"] == 3
+
+
+def test_volumes_beside_the_slices_of_a_known_set_do_not_take_their_place(brats: Path, tmp_path: Path):
+    (brats / "volumes").mkdir()
+    voxels = np.random.default_rng(0).normal(100, 10, (40, 40, 4)).astype(np.float32)
+    for name, values in (("a_flair", voxels), ("a_seg", (voxels > 110).astype(np.uint8))):
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), brats / "volumes" / f"{name}.nii.gz")
+    summary, _ = commands.evaluate("resunet", brats, "all", tmp_path / "out")
+    assert (summary["protocol"], summary["n_slices"]) == (EXTERNAL, 3)
 
 
 def test_files_that_do_not_belong_together_are_refused(brats: Path):

@@ -113,6 +113,11 @@ def data_set_of(description: DataSetDescription) -> str:
     return "T1CE" if description.name == t1ce.DESCRIPTION.name else "LGG"
 
 
+def is_known_set(root: Path) -> bool:
+    """Whether a folder is one of the published sets that are read slice by slice, whatever volumes lie beside their slices."""
+    return brats.is_brats(root) or no_tumour.is_no_tumour(root) or t1ce.is_t1ce(root)
+
+
 def all_slices(data: str | Path | None, data_set: str = "LGG") -> tuple[list[Slice], DataSetDescription]:
     """Every slice found under `data`, listed in a split file or not, and what the data show. Raises InputError."""
     if data is not None and brats.is_brats(Path(data)):
