@@ -1,6 +1,7 @@
 import errno
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,9 +21,10 @@ from resunet.catalogue import FLAGSHIP, STAGE_1
 from resunet.data.augmentation import STRONG, AugmentationRanges
 from resunet.data.samples import REPLAY, load_samples
 from resunet.data.sources import open_splits
+from resunet.data.splits import read_split
 from resunet.errors import InputError
 from resunet.files import PackedMasks
-from resunet.model_folder import CHECKPOINT, SNAPSHOTS, WEIGHTS_FILE, ModelFolder
+from resunet.model_folder import CHECKPOINT, CONFIG_FILE, SNAPSHOTS, WEIGHTS_FILE, ModelFolder
 from resunet.models import load_network
 from resunet.training import loop, sampling, state
 from resunet.training.average import averaged
@@ -32,7 +34,7 @@ from resunet.training.recipes import RECIPES, STUDY, Phase, Recipe, find_recipe
 from resunet.training.sampling import Draw, TrainingSlices, epoch_plan
 from resunet.training.step import Step
 from resunet.training.validation import validation_batches
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, patients_of, write_kaggle
 
 SMOKE = find_recipe("smoke")
 VOLUME = replace(SMOKE, name="smoke_3d", architecture="resunet_lite_3d", sequence=4, batch_size=8)
@@ -309,6 +311,29 @@ def test_a_damaged_checkpoint_is_named(kaggle: Path, tmp_path: Path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"nonsense")
     with pytest.raises(InputError, match="checkpoint.safetensors cannot be resumed from"):
         train(SMOKE, kaggle, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"), [({"seed": 7}, "seed"), ({"learning_rate": 9.0, "batch_size": 2}, "batch_size, learning_rate")]
+)
+def test_a_run_of_another_recipe_is_not_resumed(
+    finished: ModelFolder, kaggle: Path, tmp_path: Path, changes: dict[str, int], names: str
+):
+    shutil.copytree(finished.path, tmp_path / "smoke")
+    before = (tmp_path / "smoke" / CONFIG_FILE).read_bytes()
+    with pytest.raises(InputError, match=f"is of a run with other {names}; train elsewhere, or leave --resume out"):
+        train(replace(SMOKE, **changes), kaggle, tmp_path / "smoke", resume=True)
+    assert (tmp_path / "smoke" / CONFIG_FILE).read_bytes() == before
+
+
+def test_a_run_on_other_data_is_not_resumed(finished: ModelFolder, tmp_path: Path):
+    shutil.copytree(finished.path, tmp_path / "smoke")
+    other = write_kaggle(tmp_path / "other")
+    patient = patients_of("train", read_split())[0]
+    for path in (other / "kaggle_3m" / patient).glob(f"{patient}_1*.tif"):
+        path.unlink()
+    with pytest.raises(InputError, match="is of a run with other data"):
+        train(SMOKE, other, tmp_path / "smoke", resume=True)
 
 
 @pytest.mark.slow

@@ -93,7 +93,7 @@ class Trainer:
         self._length = (self.recipe.sequence,) if self.recipe.sequence > 1 else ()
         self.loss: Loss = build_loss(self.recipe.loss)
         self.trained = DistributedDataParallel(self.model) if world() > 1 else self.model
-        self.progress = Progress(recipe=self.recipe.describe())
+        self.progress = Progress(recipe=self.recipe.describe(), data=self.config.data_fingerprint)
         self.step = Step(self.model, self.optimiser, self._loss_of, self.recipe.clip_norm, on_gpu and world() == 1)
 
     def _build(self) -> nn.Module:
@@ -116,9 +116,10 @@ class Trainer:
         return self.resumes and (self.run.path / CHECKPOINT).exists()
 
     def resume(self) -> None:
-        """Go back to the last checkpoint of the run folder, where there is one and it is wanted."""
+        """Go back to the last checkpoint of the run folder, where there is one and it is wanted. Raises InputError."""
         if self._has_checkpoint:
-            self.progress = load_checkpoint(self.run.path / CHECKPOINT, self.model, self.average, self.optimiser)
+            path = self.run.path / CHECKPOINT
+            self.progress = load_checkpoint(path, self.progress, self.model, self.average, self.optimiser)
 
     def fit(self) -> None:
         """Train from where `progress` stands to the last epoch or to early stopping."""

@@ -17,7 +17,7 @@ from resunet.files import atomic_path
 
 @dataclass
 class Progress:
-    """Where a run stands. `step` counts within `epoch`; both name what comes next."""
+    """Where a run stands, and of which recipe and data. `step` counts within `epoch`; both name what comes next."""
 
     epoch: int = 0
     step: int = 0
@@ -26,6 +26,13 @@ class Progress:
     best_score: float = float("-inf")
     best_epoch: int = -1
     recipe: dict[str, object] = field(default_factory=dict)
+    data: str = ""
+
+    def differences(self, other: Progress) -> list[str]:
+        """The names of what two runs were told differently."""
+        told = json.loads(json.dumps([self.recipe, other.recipe]))  # tuples are lists in a checkpoint
+        names = [name for name in sorted({*told[0], *told[1]}) if told[0].get(name) != told[1].get(name)]
+        return names if self.data == other.data else [*names, "data"]
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -43,20 +50,29 @@ def save_checkpoint(path: Path, progress: Progress, model: nn.Module, average: n
     save_tensors(path, tensors, {"progress": json.dumps(asdict(progress))})
 
 
-def load_checkpoint(path: Path, model: nn.Module, average: nn.Module, optimiser: optim.Optimizer) -> Progress:
+def load_checkpoint(path: Path, begun: Progress, model: nn.Module, average: nn.Module, optimiser: optim.Optimizer) -> Progress:
     """Restore what `save_checkpoint` wrote into the given objects and return the progress.
 
+    Args:
+        begun: the run that goes on, as it starts.
+
     Raises:
-        InputError: the file is damaged or belongs to another architecture.
+        InputError: the file is damaged, or of a run with another recipe, another seed or other data.
     """
     try:
         with safe_open(path, framework="pt") as file:
             progress = Progress(**json.loads(file.metadata()["progress"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        model.load_state_dict(_under("model.", tensors))
-        average.load_state_dict(_under("average.", tensors))
+        others = begun.differences(progress)
+        if not others:
+            model.load_state_dict(_under("model.", tensors))
+            average.load_state_dict(_under("average.", tensors))
     except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"The checkpoint {path} cannot be resumed from ({error}); remove it to start again.") from error
+    if others:
+        raise InputError(
+            f"{path} is of a run with other {', '.join(others)}; train elsewhere, or leave --resume out."
+        )
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimiser.", tensors).items():
         index, key = name.split(".", 1)
