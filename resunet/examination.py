@@ -72,7 +72,7 @@ class Source:
             return decoder.read_series({file.path.name: file.read() for file in self.files}, self.name)
         if self.kind == "slices":
             scans = [decoder.read(file.read(), file.path.name) for file in self.files]
-            return stacked(self.reading.case, scans)
+            return stacked(self.reading.case, scans, [number_of(file) for file in self.files])
         return decoder.read_volume(self.files[0].read(), self.files[0].path.name)
 
 
@@ -232,18 +232,24 @@ def _first_name(source: Source) -> str:
     return source.files[0].path.name
 
 
+def number_of(file: StoredFile) -> int:
+    """Of a slice, as its name says; 0 where it does not."""
+    match = NUMBERED.match(stem_of(file.path.name))
+    return int(match["number"]) if match else 0
+
+
 def _find_stacks(files: Sequence[StoredFile], one_patient: bool) -> list[Source]:
     """Folders of the LGG set: a patient's numbered slices, from foot to head."""
-    patients: dict[tuple[PurePosixPath, str], list[tuple[int, StoredFile]]] = {}
+    patients: dict[tuple[PurePosixPath, str], list[StoredFile]] = {}
     for file in files:
         stem = stem_of(file.path.name)
         match = None if stem.endswith(MASK) else NUMBERED.match(stem)
         if match and (one_patient or file.path.parent.name == match["patient"]):
-            patients.setdefault((file.path.parent, match["patient"]), []).append((int(match["number"]), file))
+            patients.setdefault((file.path.parent, match["patient"]), []).append(file)
     return [
         Source(
             "slices",
-            tuple(file for _, file in sorted(slices, key=lambda pair: pair[0])),
+            tuple(sorted(slices, key=number_of)),
             folder,
             NameReading(patient, "flair"),
             slices=len(slices),

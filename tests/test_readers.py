@@ -10,7 +10,7 @@ from PIL import Image
 
 from resunet.errors import InputError
 from resunet.reading.formats.nifti import NO_UNIT, SHEARED, THREE_VOLUMES, UNORIENTED
-from resunet.reading.formats.pixels import TRANSPARENT
+from resunet.reading.formats.pixels import DRAWN_IN_OPACITY, TRANSPARENT
 from resunet.reading.readers import read_mask, read_scan, read_volume
 from resunet.reading.scan import NO_SPACING, ONE_CHANNEL
 from tests.hostile import BAD, RGB, SAMPLE, dicom, nifti, npy, picture
@@ -285,3 +285,10 @@ def test_axes_of_arrays_are_told_by_their_lengths():
     channels = np.random.default_rng(0).integers(0, 500, (2, 3, 64, 64)).astype(np.int16)
     second = read_scan(npy(channels), "a.npy")
     assert np.array_equal(second.slices, channels.transpose(0, 2, 3, 1)) and second.notes[0].startswith("The second axis")
+
+
+def test_a_mask_drawn_in_the_transparency_of_a_black_picture():
+    drawn = np.zeros((*SAMPLE.mask.shape, 4), np.uint8)
+    drawn[..., 3] = SAMPLE.mask * 255
+    content = picture(Image.fromarray(drawn), "PNG")
+    assert np.array_equal(read_mask(content, "m.png"), SAMPLE.mask) and DRAWN_IN_OPACITY in read_scan(content, "m.png").notes

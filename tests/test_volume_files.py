@@ -54,11 +54,11 @@ def dropped(files: dict[str, bytes]) -> AppTest:
 
 def test_slices_are_stacked_from_foot_to_head():
     planes = [np.full((20, 30, 3), number, np.uint8) for number in range(4)]
-    volume = stacked("p", [Scan("a", plane[None]) for plane in planes])
+    volume = stacked("p", [Scan("a", plane[None]) for plane in planes], range(len(planes)))
     assert volume.shape == (30, 20, 4) and volume.sides is None
     np.testing.assert_array_equal(volume.axial(), np.stack(planes))
     with pytest.raises(InputError, match="slices of p differ in size"):
-        stacked("p", [Scan("a", np.zeros((1, 20, 30, 3))), Scan("b", np.zeros((1, 20, 31, 3)))])
+        stacked("p", [Scan("a", np.zeros((1, 20, 30, 3))), Scan("b", np.zeros((1, 20, 31, 3)))], [1, 2])
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["files", "zip"])

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from resunet.catalogue import VOLUME_MODEL, find_model
 from resunet.data.samples import load_samples
@@ -18,6 +19,7 @@ from resunet.data.slices import by_patient
 from resunet.data.sources import all_slices, open_splits
 from resunet.data.transforms import normalise
 from resunet.errors import InputError
+from resunet.examination import sort_examinations
 from resunet.inference.framing import CUT, FILLED, Window, window_of
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.predict_files import Choices, predict_case
@@ -30,6 +32,7 @@ from resunet.reading.channels import assemble
 from resunet.reading.formats.nifti import nifti_on_grid
 from resunet.reading.readers import read_volume
 from resunet.reading.scan import NO_SPACING, ONE_CHANNEL
+from resunet.reading.stored_file import StoredFile
 from resunet.reading.volume_scan import Volume
 
 LARGE = next(sample for sample in load_samples() if sample.name == "large_1")
@@ -331,3 +334,24 @@ def test_windows_give_what_all_slices_at_once_give(monkeypatch: pytest.MonkeyPat
         np.testing.assert_allclose(*maps, rtol=0, atol=1e-5)
         compared += 1
     assert compared > 50
+
+
+def test_slices_on_both_sides_of_a_missing_one_are_no_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "p"
+    folder.mkdir()
+    for number in (1, 10, 11, 12, 14):
+        Image.fromarray(LARGE.image).save(folder / f"p_{number}.png")
+    (examination,) = sort_examinations([StoredFile.on_disk(path) for path in sorted(folder.iterdir())])
+    volume = examination.volume()
+    assert volume.gaps == (1, 4)
+    assert "Slices 2 to 9, 13 are missing: those around them were not taken for neighbours." in volume.notes
+    runs: list[int] = []
+    original = Stage2.volume
+
+    def counting(self: Stage2, images: Iterable[np.ndarray], count: int, tta: bool = False) -> Iterator[ProbabilityMap]:
+        runs.append(count)
+        return original(self, images, count, tta)
+
+    monkeypatch.setattr(Stage2, "volume", counting)
+    predict_volume(TumourPipeline.load(VOLUME_MODEL), volume)
+    assert runs == [1, 3, 1]

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -95,11 +96,12 @@ def predict_volume(
     depth = len(passes.slices)
     step = neighbour_step(sides[0] if sides else None)
     done = 0
-    for first in range(min(step, depth)):
-        for _ in passes.run(range(first, depth, step), tta):
-            done += 1
-            if on_progress is not None:
-                on_progress(done)
+    for start, stop in pairwise((0, *volume.gaps, depth)):
+        for first in range(start, min(start + step, stop)):
+            for _ in passes.run(range(first, stop, step), tta):
+                done += 1
+                if on_progress is not None:
+                    on_progress(done)
     judged = int(passes.has_contrast.sum())
     if not judged:
         raise NoContrastError(f"{volume.name} holds nothing with contrast to judge; give one that shows tissue.")

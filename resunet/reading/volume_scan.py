@@ -25,6 +25,7 @@ class Volume:
         header: of a NIfTI file, for what is written on the same grid.
         modality: as DICOM abbreviates it ("MR", "CT"), where the file says so.
         sources: of a DICOM series, for each slice along K its data set and the number of its frame there.
+        gaps: numbers of axial slices before which others are missing.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Volume:
     header: Any = None
     modality: str | None = None
     sources: tuple[tuple[Any, int], ...] = ()
+    gaps: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

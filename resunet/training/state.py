@@ -70,9 +70,7 @@ def load_checkpoint(path: Path, begun: Progress, model: nn.Module, average: nn.M
     except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"The checkpoint {path} cannot be resumed from ({error}); remove it to start again.") from error
     if others:
-        raise InputError(
-            f"{path} is of a run with other {', '.join(others)}; train elsewhere, or leave --resume out."
-        )
+        raise InputError(f"{path} is of a run with other {', '.join(others)}; train elsewhere, or leave --resume out.")
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimiser.", tensors).items():
         index, key = name.split(".", 1)

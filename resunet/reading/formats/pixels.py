@@ -8,6 +8,7 @@ from resunet.reading.scan import Array
 
 TURNED = "Shown upright, as the orientation tag in the file asks."
 TRANSPARENT = "Transparent parts count as black."
+DRAWN_IN_OPACITY = "All of the picture is black; what its transparency shows was taken."
 PALETTE = "The colour palette was turned into RGB."
 PRINT_COLOURS = "The CMYK print colours were turned into RGB."
 UPRIGHT = 1  # of the eight values that TIFF and EXIF give to an orientation
@@ -32,12 +33,16 @@ def turn_upright(pixels: Array, orientation: int, notes: list[str]) -> Array:
 def blend_on_black(pixels: Array, notes: list[str]) -> Array:
     """Colours (H, W, 1 or 3) in front of black, from (H, W, 2 or 4) with opacity as the last channel.
 
-    An opacity of 0 everywhere was never meant: the picture is then as opaque as one of full opacity.
+    An opacity of 0 everywhere was never meant: the picture is then as opaque as one of full opacity. Where all colours are
+    black, what was drawn is the opacity, and that is taken.
     """
     colours, opacity = pixels[..., :-1], pixels[..., -1:]
     full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else max(1.0, float(opacity.max()))
     if not opacity.any() or (opacity == full).all():
         return colours
+    if not colours.any():
+        notes.append(DRAWN_IN_OPACITY)
+        return np.broadcast_to(opacity, colours.shape).copy()
     notes.append(TRANSPARENT)
     shown = colours.astype(np.float64) * (opacity / full)
     return np.asarray(np.rint(shown) if pixels.dtype.kind in "iu" else shown).astype(pixels.dtype)
