@@ -8,11 +8,13 @@ from scipy.stats import binomtest
 from resunet.evaluation.ablation_questions import REPORTED
 from resunet.evaluation.aggregate import summarise_segmentation
 from resunet.evaluation.compare import (
+    LEVEL,
     metric_table,
     paired_table,
     rank_biserial,
     signed_rank_p,
     stage_1_against_masks,
+    verdicts,
     wide,
 )
 from resunet.evaluation.error_breakdown import error_breakdown
@@ -65,6 +67,37 @@ def test_a_clear_difference_is_called_one_and_an_equal_model_is_not():
     assert weak["effect"] == -1 and weak["p"] == pytest.approx(2 / 2**12)  # all twelve lose: the smallest p there is
     assert weak["p_holm"] == pytest.approx(2 * weak["p"])
     assert twin["difference"] == 0 and twin["ties"] == 12 and twin["p_holm"] == 1 and twin["effect"] == 0
+
+
+def test_equal_models_are_called_different_as_often_as_the_level_says():
+    rng = np.random.default_rng(0)
+    tables, models, patients = 300, 10, 16
+    wrong = 0
+    for _ in range(tables):
+        pixels = rng.integers(500, 2000, patients)
+        slices = {}
+        for number in range(models):
+            tp = (pixels * rng.beta(9, 2, patients)).astype(int)
+            rows = {"patient": range(patients), "slice": 1, "tumour_pixels": pixels, "tp": tp, "fp": 0, "fn": pixels - tp}
+            slices[f"m{number}"] = pd.DataFrame(rows)
+        wrong += any(verdict != "no significant difference" for verdict in verdicts(paired_table(slices, "m0")).values())
+    assert 0 < wrong <= tables * LEVEL
+
+
+def test_verdicts_say_better_or_worse_and_families_are_counted_apart():
+    slices = {"flagship": fake_slices(0.8), "strong": fake_slices(0.95), "weak": fake_slices(0.7)}
+    assert verdicts(paired_table(slices, "flagship")) == {"strong": "better", "weak": "worse"}
+    alone = paired_table(slices, "flagship").set_index("model")["p_holm"]
+    crowd = slices | {f"run{number}": fake_slices(0.8, seed=number) for number in range(1, 8)}
+    families = {name: "ablations" for name in crowd if name.startswith("run")}
+    together = paired_table(crowd, "flagship", families).set_index("model")["p_holm"]
+    assert together[["strong", "weak"]].equals(alone) and together["run1"] > 0.05
+
+
+def test_without_a_tumour_there_is_nothing_to_compare():
+    empty = fake_slices(0.9).query("slice == 1")
+    (row,) = paired_table({"a": empty, "b": empty}, "a").to_dict("records")
+    assert row["n"] == 0 and row["p_holm"] == 1.0 and np.isnan(row["difference"])
 
 
 def test_rank_biserial_by_hand():

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -145,8 +146,9 @@ def test_comparison_holds_every_model_and_what_others_report():
     table = app.dataframe[0].value.set_index("Model")
     figure = find_model(FLAGSHIP).summary("test")["metrics"]["recall"]
     assert table.loc["ResUNet-Lite", "Recall"] == f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
-    assert list(table["Compared with the best"]).count("best") == 1
-    assert set(table["Compared with the best"]) <= {"best", "significant difference", "no significant difference"}
+    against = table["Against ResUNet-Lite"]
+    assert against["ResUNet-Lite"] == "–"
+    assert set(against.drop("ResUNet-Lite")) <= {"better", "worse", "no significant difference"}
     confusions = open_screen("comparison", tab="Split scheme").dataframe[1].value.set_index("classifier")
     accuracy = find_model(STAGE_1).summary("test")["metrics"]["accuracy"]["value"]
     assert confusions.loc["Patients kept apart", "accuracy"] == pytest.approx(accuracy, abs=1e-12)
@@ -157,10 +159,12 @@ def test_comparison_holds_every_model_and_what_others_report():
 
 def test_ablations_stand_together_below_the_models():
     app = open_screen("comparison")
-    assert "Group" not in app.dataframe[0].value
+    alone = app.dataframe[0].value
+    assert "Group" not in alone
     app.toggle(key="ablations").set_value(True).run()
     table = app.dataframe[0].value
     assert list(table["Group"]) == ["Model"] * 10 + ["Ablation"] * 10
+    pd.testing.assert_frame_equal(table.drop(columns="Group").head(10), alone)  # what they are tested against is named before
     assert set(table.loc[table["Group"] == "Ablation", "Model"].str.startswith("ResUNet, ")) == {True}
     for _, group in table.groupby("Group"):
         assert group["Volume Dice, mean"].is_monotonic_decreasing

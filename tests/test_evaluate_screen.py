@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from resunet.catalogue import FLAGSHIP
 from resunet.data.archive import MAX_FILE, read_archive
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
@@ -114,9 +115,8 @@ def test_an_archive_of_endless_files_is_refused_before_its_list_is_read(monkeypa
         ([f"images/p_{'1' * 5000}.png"], "longer|300 characters"),
         (["images/" + "d/" * 200 + "p_1.png"], "300 characters"),
         (["images/p_1.png", "images/p_01.png", "masks/p_1.png", "masks/p_01.png"], "both slice 1 of p; number them apart"),
-        (["p/a_1.png", "p/a_1_mask.png", "p/b_1.png", "p/b_1_mask.png"], "both slice 1 of p; number them apart"),
     ],
-    ids=["nameless", "long number", "deep", "twice", "twice beside"],
+    ids=["nameless", "long number", "deep", "twice"],
 )
 def test_names_that_mean_nothing_get_one_sentence(names: list[str], words: str):
     with pytest.raises(InputError, match=words):
@@ -168,7 +168,9 @@ def with_masks(mask: np.ndarray) -> bytes:
 
 def test_own_data_without_any_tumour_leave_every_screen_standing(screen: AppTest):
     app = upload(screen, with_masks(np.zeros((256, 256), np.uint8)))
-    app.button(key="evaluate_start").click().run()
+    for model in ("unet", FLAGSHIP):
+        app.selectbox(key="evaluate_model").set_value(model).run()
+        app.button(key="evaluate_start").click().run()
     assert not app.exception and "none with a tumour in its mask, so Dice says nothing" in app.success[0].value
     app = app.switch_page("pages/evaluation/metrics.py").run()
     app.selectbox(key="evaluation").set_value("uploaded").run()

@@ -148,6 +148,14 @@ def test_what_is_made_of_a_visitors_own_data_is_not_kept():
     for _ in range(2):
         assert of_slices(rows_of, {"a": evaluation("public", 2), "b": evaluation("mine", 1, is_private=True)}, 1) == 3
     assert CALLS == [3, 3]
+    for _ in range(2):  # nor where it comes in a list
+        assert computed(count_of, [evaluation("public", 2), evaluation("mine", 1, is_private=True)]) == 3
+    assert CALLS == [3, 3, 3, 3]
+
+
+def count_of(evaluations: list[Evaluation]) -> int:
+    CALLS.append(sum(len(one.slices) for one in evaluations))
+    return CALLS[-1]
 
 
 def slow(asked: Evaluation) -> int:

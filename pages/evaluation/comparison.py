@@ -16,34 +16,40 @@ from resunet.charts import comparison_charts as charts
 from resunet.charts.chart_files import safe_csv
 from resunet.errors import InputError
 from resunet.evaluation.ablation_questions import REPORTED
-from resunet.evaluation.compare import LEVEL, metric_table, paired_table, wide
+from resunet.evaluation.compare import metric_table, paired_table, verdicts, wide
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import Evaluation
 from resunet.model_folder import ModelConfig
 from resunet.reports.latex import latex_table
 
 CAPTION = "Models on the same slices. Brackets: 95 % intervals, patients resampled; the best in bold."
+AGAINST = "Against {}"  # the model that the others are compared with
 SHOWN = ["volume_dice_mean", "volume_dice_median", "tumour_slice_dice", "precision", "recall", "empty_slice_fp_rate"]
 
 
 Measured = dict[str, Evaluation]
 
 
-def table_of(measured: Measured, figures: list[str], best: str) -> pd.DataFrame:
-    """One row per model in order, one column per figure with its interval, and whether the best is shown to be better.
+def table_of(measured: Measured, figures: list[str], reference: str) -> pd.DataFrame:
+    """One row per model in order, one column per figure with its interval, and how it stands against the reference.
 
     Where ablations are among them, the first column tells them apart.
     """
     summaries = {name: evaluation.summary for name, evaluation in measured.items()}
     cells = wide(metric_table(summaries)).set_index("metric")
     table = cells.reindex(figures).rename(index=LABELS).T.loc[list(measured)]
-    p_values = of_slices(paired_table, measured, best).set_index("model")["p_holm"]
-    verdicts = {name: "significant difference" if p < LEVEL else "no significant difference" for name, p in p_values.items()}
-    table["Compared with the best"] = [({best: "best"} | verdicts).get(name, "") for name in measured]
+    found = verdicts(tested(measured, reference))
+    table[AGAINST.format(loaders.display_name(reference))] = [found.get(name, "–") for name in measured]
     table.insert(0, "Model", [evaluation.display_name for evaluation in measured.values()])
     if any(map(is_ablation, measured)):
         table.insert(0, "Group", ["Ablation" if is_ablation(name) else "Model" for name in measured])
     return table.reset_index(drop=True)
+
+
+def tested(measured: Measured, reference: str) -> pd.DataFrame:
+    """Each model against the reference; ablations are a family of their own, so that showing them changes nothing else."""
+    families = {name: "ablations" if is_ablation(name) else "models" for name in measured}
+    return of_slices(paired_table, measured, reference, families)
 
 
 def is_ablation(name: str) -> bool:
@@ -51,13 +57,11 @@ def is_ablation(name: str) -> bool:
     return not loaders.model_config(name).keeps_weights
 
 
-def exports(table: pd.DataFrame) -> None:
-    """The table as CSV and LaTeX."""
+def exports(table: pd.DataFrame, is_best: pd.Series) -> None:
+    """The table as CSV, and as LaTeX with the best row in bold."""
     with st.container(horizontal=True):
         download("Table as CSV", lambda: safe_csv(table), "comparison.csv")
-        download(
-            "Table as LaTeX", lambda: latex_table(table, CAPTION, table["Compared with the best"] == "best"), "comparison.tex"
-        )
+        download("Table as LaTeX", lambda: latex_table(table, CAPTION, is_best), "comparison.tex")
 
 
 def reported() -> None:
@@ -96,22 +100,23 @@ def compare(name: str) -> None:
     dice = {model: evaluation.summary["metrics"]["volume_dice_mean"]["value"] for model, evaluation in measured.items()}
     measured = {model: measured[model] for model in sorted(dice, key=lambda model: (is_ablation(model), -dice[model]))}
     best = max(dice, key=lambda model: dice[model])
+    reference = FLAGSHIP if FLAGSHIP in measured else next(iter(measured))
     offered = list(dict.fromkeys(figure for one in measured.values() for figure in one.summary["metrics"] if figure in LABELS))
     chosen = st.multiselect(
         "Metrics", offered, SHOWN, format_func=lambda figure: LABELS[figure], key="columns", placeholder="Choose metrics"
     )
-    table = table_of(measured, chosen, best)
+    table = table_of(measured, chosen, reference)
     st.dataframe(table, hide_index=True, key="comparison", height="content", placeholder="–")
     st.caption(
-        "Outlining alone, each model at its own threshold. Brackets: 95 % intervals, patients resampled. Differences: Wilcoxon "
-        f"over patients with Holm's correction. {why_this_one(list(measured))}"
+        "Outlining alone, each model at its own threshold. Brackets: 95 % intervals, patients resampled. Differences from "
+        f"{loaders.display_name(reference)}: Wilcoxon over patients with Holm's correction. {why_this_one(list(measured))}"
     )
-    exports(table)
+    exports(table, pd.Series([name == best for name in measured]))
     show_tabs(
         {
             "Cost": lambda: cost_and_size(measured),
             "Threshold": lambda: thresholds(measured),
-            "Differences": lambda: differences(measured, best),
+            "Differences": lambda: differences(measured, reference),
             "External": ablations.external,
             "Cross-validation": ablations.cross_validation,
             "Tversky loss": lambda: ablations.losses(name),
@@ -165,24 +170,28 @@ def thresholds(measured: Measured) -> None:
         st.info("The figures under other thresholds were not kept for this set.")
 
 
-def differences(measured: Measured, best: str) -> None:
-    """Each model against the best one, over patients and patient by patient."""
+def differences(measured: Measured, reference: str) -> None:
+    """Each model against the reference, over patients and patient by patient."""
     if len(measured) < 2:
         st.info("Only one model is measured so far. Run: resunet train --all")
+        return
+    paired = tested(measured, reference)
+    if not paired["n"].any():
+        st.info("No slice of this set shows a tumour, so there is no Dice to compare.")
         return
     left, right = st.columns(2)
     with left:
         labels = {name: evaluation.display_name for name, evaluation in measured.items()}
-        figure = computed(charts.forest, of_slices(paired_table, measured, best), labels, labels[best])
-        chart(figure, "forest", f"Paired differences from {labels[best]}")
+        figure = computed(charts.forest, paired, labels, labels[reference])
+        chart(figure, "forest", f"Paired differences from {labels[reference]}")
     with right:
         place = st.container()
-        others = [name for name in measured if name != best]
+        others = [name for name in measured if name != reference]
         first = st.selectbox("Against", others, format_func=loaders.display_name, key="against")
-        figure = computed(charts.patient_by_patient, measured[first], measured[best])
+        figure = computed(charts.patient_by_patient, measured[first], measured[reference])
         with place:
             clicked = chart(figure, "pairs", "Patient by patient", selectable=True)
-            selection.follow_click(clicked, "pairs", measured[best])
+            selection.follow_click(clicked, "pairs", measured[reference])
 
 
 st.title("Comparison", anchor=False)

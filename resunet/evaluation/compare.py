@@ -46,26 +46,40 @@ def wide(metrics: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def paired_table(slices: Mapping[str, pd.DataFrame], reference: str) -> pd.DataFrame:
+def paired_table(slices: Mapping[str, pd.DataFrame], reference: str, families: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Each model against `reference` by volume Dice, one row per model.
+
+    The reference is named before the figures are read: against the best of the table, one of ten equal models would differ
+    "significantly" three times as often as the level says.
 
     Args:
         slices: slices.csv by model name, all over the same slices.
         reference: the model that the others are compared with.
+        families: by model the name of the tests that Holm's correction counts together; by default all are one family.
 
     Returns:
-        model, n (patients), difference (mean, model minus reference) with low and high, p, p_holm, wins, ties, losses
-        (of the model, a tie is within TIE), effect (matched-pairs rank-biserial correlation in [-1, 1]).
+        model, n (patients with a Dice), difference (mean, model minus reference) with low and high, p, p_holm, wins, ties,
+        losses (of the model, a tie is within TIE), effect (matched-pairs rank-biserial correlation in [-1, 1]). Without any
+        patient, n is 0, both p are 1 and the rest is NaN.
 
     Raises:
         ValueError: a table covers other slices than the reference's.
     """
     rows = [paired_row(model, table, slices[reference]) for model, table in slices.items() if model != reference]
     columns = ["model", "n", "difference", "low", "high", "p", "p_holm", "wins", "ties", "losses", "effect"]
-    table = pd.DataFrame(rows)
-    if len(table):
-        table["p_holm"] = multipletests(table["p"], method="holm")[1]
-    return table.reindex(columns=columns)
+    table = pd.DataFrame(rows).reindex(columns=columns)
+    for _, members in table.groupby(table["model"].map(families or {}).fillna("")):
+        table.loc[members.index, "p_holm"] = multipletests(members["p"], method="holm")[1]
+    return table
+
+
+def verdicts(paired: pd.DataFrame) -> dict[str, str]:
+    """By model of a `paired_table`, whether it is better or worse than the reference by more than chance."""
+    found = {}
+    for row in paired.to_dict("records"):
+        real = row["p_holm"] < LEVEL
+        found[row["model"]] = ("better" if row["difference"] > 0 else "worse") if real else "no significant difference"
+    return found
 
 
 def paired_row(model: str, table: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Any]:
@@ -73,6 +87,8 @@ def paired_row(model: str, table: pd.DataFrame, reference: pd.DataFrame) -> dict
     check_same_slices(model, table, reference)
     differences = np.asarray(volume_dice(table) - volume_dice(reference), np.float64)
     differences = differences[np.isfinite(differences)]
+    if not differences.size:
+        return {"model": model, "n": 0, "p": 1.0}
     weights = Resampling.of_patients(len(differences)).weights
     low, high = Resampling(weights).interval(ratio(weights @ differences, weights.sum(axis=1)))
     return {

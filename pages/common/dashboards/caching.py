@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from types import FunctionType
 from typing import Any, TypeVar
@@ -48,6 +48,8 @@ def _apply(build: Callable[..., T], evaluations: Evaluation | dict[str, Evaluati
 
 
 def _is_private(argument: Any) -> bool:
-    if isinstance(argument, dict):
+    if isinstance(argument, Mapping):
         return any(map(_is_private, argument.values()))
+    if isinstance(argument, list | tuple | set | frozenset):
+        return any(map(_is_private, argument))
     return isinstance(argument, Evaluation) and argument.is_private
