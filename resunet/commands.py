@@ -20,7 +20,7 @@ from resunet.data.splits import FOLDS
 from resunet.errors import InputError
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table, union
 from resunet.evaluation.error_breakdown import error_breakdown
-from resunet.evaluation.evaluation import EXTERNAL, Evaluation
+from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR, Evaluation
 from resunet.evaluation.fit_detector import fit_detector
 from resunet.evaluation.measure import (
     Measurements,
@@ -42,7 +42,6 @@ from resunet.reports.model_card import model_card
 from resunet.shards import Shard
 
 CHECKPOINTS = "checkpoint.*"
-NO_TUMOUR = "no_tumour"  # the evaluation of people without a tumour
 POST_CONTRAST = "post_contrast"  # of slices of LGG without a tumour, by a network that knows contrast-enhanced T1
 
 # PyTorch is imported by those commands alone that train or export.

@@ -123,7 +123,7 @@ def test_charts_of_the_losses_hold_every_loss():
 
 def test_exported_text_is_never_a_formula():
     text = safe_csv(pd.DataFrame({"=a": ["=1+1", "@x", "-2", "fine"], "n": [-1, 2, 3, 4]}))
-    assert text.splitlines() == ['"\'=a","n"', '"\'=1+1",-1', '"\'@x",2', '"\'-2",3', '"fine",4']
+    assert text.splitlines() == ['\ufeff"\'=a","n"', '"\'=1+1",-1', '"\'@x",2', '"\'-2",3', '"fine",4']
     # Where semicolons part cells, text that holds one must not end there.
     assert safe_csv(pd.DataFrame({"a": ["x;=1+1"]})).splitlines()[1] == '"x;=1+1"'
 

@@ -75,7 +75,11 @@ def test_cards_and_documents_are_what_the_files_say():
 
 
 def test_all_rows_of_a_comparison_come_from_the_same_data_and_split():
-    configs = [find_model(name).config() for name in list_runs()]
-    for scheme in {(config.data_set.name, config.split_scheme) for config in configs}:
-        same = [config for config in configs if (config.data_set.name, config.split_scheme) == scheme]
-        assert len({config.data_fingerprint for config in same}) == len({config.split_hash for config in same}) == 1
+    splits: dict[tuple[str, str], set[str]] = {}
+    trained_on: dict[tuple[str, str, bool], set[str]] = {}
+    for config in (find_model(name).config() for name in list_runs()):
+        scheme = config.data_set.name, config.split_scheme
+        people = bool((config.recipe or {}).get("without_tumour_share"))
+        splits.setdefault(scheme, set()).add(config.split_hash)
+        trained_on.setdefault((*scheme, people), set()).add(config.data_fingerprint)
+    assert all(len(found) == 1 for found in (*splits.values(), *trained_on.values()))

@@ -21,12 +21,13 @@ from resunet.evaluation.ablation_questions import (
     loss_slices,
     loss_table,
 )
+from resunet.evaluation.aggregate import gate_slices
 from resunet.evaluation.averaging import averaging_table
 from resunet.evaluation.compare import p_text, paired_table
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table, hard_patients
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
-from resunet.evaluation.evaluation import EXTERNAL, Evaluation
+from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR, Evaluation
 from resunet.evaluation.external import external_differences, external_rows, external_table
 from resunet.evaluation.kinds import by_tumour_and_plane, confusion
 from resunet.evaluation.overlap import volume_dice
@@ -57,6 +58,7 @@ def document_tables() -> dict[Path, dict[str, str]]:
         "hard patients": hard(unions),
         "external": other_hospitals(runs, external),
         "error breakdown": breakdown(runs),
+        "people without a tumour": people_without_tumour(),
         "other tumours": other_tumours(),
         "kinds": kinds_confused(),
     }
@@ -224,6 +226,29 @@ def breakdown(runs: Mapping[str, Evaluation]) -> str:
         [name.replace("_", " ").capitalize(), f"{count:,}", f"{count / pixels['tumour']:.1%}"] for name, count in pixels.items()
     ]
     return markdown(["Pixels", "Count", "Of all tumour pixels"], rows)
+
+
+def people_without_tumour() -> str:
+    """How often both stages find a tumour in people who have none, by person."""
+    tables = {name: _gated(name) for name in (FLAGSHIP, VOLUME_MODEL)}
+    people = sorted(set(tables[FLAGSHIP]["patient"]))
+    rows = []
+    for label, group in (("All", people), *((person, [person]) for person in people)):
+        cells = []
+        for table in tables.values():
+            chosen = table[table["patient"].isin(group)].assign(found=lambda rows: rows["fp"] > 0)
+            volumes = chosen.groupby(["patient", "volume"])["found"].any()
+            cells += [f"{chosen['found'].mean():.1%}", f"{int(volumes.sum())} of {len(volumes)}"]
+        rows.append([label, len(tables[FLAGSHIP].query("patient in @group")), *cells])
+    columns = [f"{find_model(name).config().display_name}, {what}" for name in tables for what in ("slices", "volumes")]
+    return markdown(["Person", "Slices", *columns], rows)
+
+
+def _gated(model: str) -> pd.DataFrame:
+    folder = find_model(model)
+    slices, gate = folder.slices(NO_TUMOUR), folder.config().gate
+    assert slices is not None and gate is not None
+    return gate_slices(slices, gate.threshold)
 
 
 def other_tumours() -> str:
