@@ -63,7 +63,8 @@ def test_overview_shows_the_figures_of_the_model_folders():
         (name, "volume_dice_mean", f"{find_model(name).config().display_name}, mean volume Dice")
         for name in (FLAGSHIP, VOLUME_MODEL)
     ]
-    stage_1 = [("resnet50", "accuracy", "Stage 1 alone at 0.65, Accuracy"), ("resnet50", "auroc", "Stage 1 alone, AUROC")]
+    at = f"{find_model('resnet50').config().threshold:.2f}"
+    stage_1 = [("resnet50", "accuracy", f"Stage 1 alone at {at}, Accuracy"), ("resnet50", "auroc", "Stage 1 alone, AUROC")]
     sets = {None: ("cross_validated", dice), "test": ("test", dice + stage_1), "external": ("external", dice)}
     for chosen, (evaluation, cards) in sets.items():
         app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)

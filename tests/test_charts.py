@@ -6,6 +6,7 @@ from resunet.catalogue import find_model, list_models
 from resunet.charts import comparison_charts as comparison
 from resunet.charts import history_curves, replay, stage_1, story, style
 from resunet.charts import metric_charts as metrics
+from resunet.charts.chart_files import chart_table
 from resunet.charts.masks_replay import SampleMasks
 from resunet.evaluation.aggregate import summarise_segmentation
 from resunet.evaluation.compare import paired_table
@@ -189,7 +190,7 @@ def test_dice_over_the_threshold_passes_through_what_validation_chose():
     assert line.y[at] == pytest.approx(evaluation.summary["metrics"]["volume_dice_mean"]["value"], abs=1e-9)
     for threshold, mean in zip(line.x, line.y, strict=True):
         assert mean == pytest.approx(volume_dice(evaluation.at(threshold).slices).mean(), abs=1e-12)
-    assert chosen.x[0] == 0.5 and chosen.y[0] == pytest.approx(line.y[at], abs=1e-9)
+    assert chosen.x[0] == find_model("resunet_lite").config().threshold and chosen.y[0] == pytest.approx(line.y[at], abs=1e-9)
 
 
 def test_a_table_for_a_paper_is_escaped_and_its_best_row_bold():
@@ -199,3 +200,18 @@ def test_a_table_for_a_paper_is_escaped_and_its_best_row_bold():
         lines[1] == r"\caption{95 \% of $x$}" and lines[3] == r"\toprule" and lines[-2:] == [r"\end{tabular}", r"\end{table}"]
     )
     assert lines[6] == r"a\_b & 0.9 [0.8, 1] \\" and lines[7] == r"\textbf{c \& d} & \textbf{50 \%} \\"
+
+
+def test_reliability_counts_every_slice_in_the_bin_that_its_mean_is_of():
+    p_tumour = np.array([0.0, 0.1, 0.1, 0.2, 0.95, 1.0])  # edges belong to the bin above, 1 to the last
+    slices = pd.DataFrame({"tumour_pixels": [0, 0, 9, 9, 9, 9], "p_tumour": p_tumour})
+    drawn = stage_1.reliability(slices).data[1]
+    assert list(drawn.customdata) == [1, 2, 1, 2] and sum(drawn.customdata) == len(slices)
+    assert list(drawn.x) == pytest.approx([0.0, 0.1, 0.2, 0.975]) and list(drawn.y) == pytest.approx([0, 0.5, 1, 1])
+
+
+def test_the_replays_csv_holds_every_curve_once():
+    table = chart_table(replay.animation({"mine": HISTORY}, {"mine": "Mine"}))
+    columns = ["train_loss", "val_loss", "val_dice", "val_iou", "lr"]
+    assert len(table) == len(columns) * len(HISTORY) and not table.duplicated(["series", "x", "y"]).any()
+    assert list(table["y"]) == [value for column in columns for value in HISTORY[column]]

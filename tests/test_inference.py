@@ -18,7 +18,8 @@ from resunet.data.samples import load_samples
 from resunet.data.transforms import normalise
 from resunet.errors import InputError, NoContrastError
 from resunet.inference import hardware
-from resunet.inference.pipeline import RESAMPLED, TumourPipeline
+from resunet.inference.framing import RESAMPLED
+from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.predict_files import Choices, predict_files
 from resunet.inference.stages import Stage1, Stage2, sigmoid
 from resunet.inference.verdict import ScanSummary, verdict
@@ -262,6 +263,7 @@ import socket, subprocess, sys
 called = []
 sys.addaudithook(lambda event, arguments: called.append(event) if event in WATCHED else None)
 WATCHED = {"socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.fork", "os.posix_spawn"}
+from resunet.inference.framing import RESAMPLED
 from resunet.inference.pipeline import TumourPipeline
 TumourPipeline.load()
 print(called, sys.modules["openvino_telemetry"])
@@ -323,3 +325,10 @@ def test_a_volume_in_windows_gives_the_networks_maps_of_the_whole():
     maps = np.stack([output.mean for output in stage_2.volume(iter(images), len(images))])
     assert np.abs(maps - expected).max() < 1e-3
     assert np.abs(stage_2(images[20]).mean - alone).max() < 1e-3 < np.abs(maps[20] - alone).max()
+
+
+def test_the_verdict_gives_square_millimetres_where_the_file_says_how_large_pixels_are():
+    prediction = TumourPipeline.load().predict(LARGE.image)
+    area = int(prediction.mask.sum())
+    assert f"{area:,} pixels, " in verdict(prediction).figures
+    assert f"{area:,} pixels ({area * 0.45:,.0f} mm²), " in verdict(prediction, (0.5, 0.9)).figures

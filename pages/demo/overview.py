@@ -164,7 +164,7 @@ def headline(model: str, evaluation: str, figure: str, label: str) -> None:
     if measured is None:
         st.metric(label, "not evaluated yet", border=True)
         return
-    metric_card(label, figure, measured.summary["metrics"][figure], evaluations.command(model, evaluation))
+    metric_card(label, figure, measured.summary["metrics"][figure], f"Re-derive: {evaluations.command(model, evaluation)}")
 
 
 def patients(name: str) -> None:

@@ -35,6 +35,7 @@ SEGMENTATION = (
     "hd95_px",
 )
 CLASSIFICATION = ("accuracy", "sensitivity", "specificity", "precision", "f1", "auroc", "auprc", "ece")
+BOTH_STAGES = ", both stages"
 CLICKABLE = "A click on a point opens the slice; a patient's point opens its worst one."
 STAGE_1_TITLES = {
     "confusion": "Confusion matrix",
@@ -44,14 +45,24 @@ STAGE_1_TITLES = {
 }
 
 
-def headlines(figures: dict[str, Any], wanted: Sequence[str], evaluation: Evaluation, options: str) -> None:
-    """Eight cards, four per row; `options` are what a command needs to give the same figures."""
-    command = evaluations.command(evaluation.model, evaluation.name, options and f"{options} --out DIR")
+def headlines(figures: dict[str, Any], wanted: Sequence[str], how: str, suffix: str = "") -> None:
+    """Eight cards, four per row.
+
+    Args:
+        how: a sentence on how to take the same figures again.
+        suffix: what tells these figures from others of the same name.
+    """
     names = [name for name in wanted if name in figures]
     for start in range(0, len(names), 4):
         for column, name in zip(st.columns(4), names[start : start + 4], strict=False):
             with column:
-                metric_card(LABELS[name], name, figures[name], command)
+                metric_card(LABELS[name] + suffix, name, figures[name], how)
+
+
+def rederived(evaluation: Evaluation, options: str, is_part: bool = False) -> str:
+    """How to take figures again; `options` are what the command needs for another threshold or gate."""
+    command = evaluations.command(evaluation.model, evaluation.name, options and f"{options} --out DIR")
+    return f"Of the slices chosen above alone; the command gives all of them: {command}" if is_part else f"Re-derive: {command}"
 
 
 def start_sliders(evaluation: Evaluation, **values: float) -> None:
@@ -132,7 +143,8 @@ def segmentation(evaluation: Evaluation) -> None:
     at = "" if moved.threshold is None else f" at threshold {st.session_state['explore_threshold']:.2f}"
     both = "" if gate is None else f"Both stages together{at} and gate {gate:.2f}: slices below the gate count as empty."
     st.caption(both or f"Outlining alone{at}.")
-    headlines(of_slices(summarise_segmentation, final), SEGMENTATION, evaluation, options)
+    how = rederived(evaluation, options, is_part=len(kept.slices) < len(moved.slices))
+    headlines(of_slices(summarise_segmentation, final), SEGMENTATION, how, "" if gate is None else BOTH_STAGES)
     show_tabs(
         {
             "Averages": lambda: averages(final),
@@ -162,7 +174,7 @@ def classification(evaluation: Evaluation) -> None:
         st.button(f"At the app's gate, {gate.threshold:.2f}", key="at_gate", on_click=set_stage_1, args=(gate.threshold,))
     st.caption(f"Stage 1 alone at {threshold:.2f}; its own threshold is {start:.2f}.")
     figures = dict(evaluation.summary["metrics"]) | of_slices(figures_at, evaluation, threshold)
-    headlines(figures, CLASSIFICATION, evaluation, changed)
+    headlines(figures, CLASSIFICATION, rederived(evaluation, changed))
     rows = [("confusion", "reliability"), ("roc", "precision_recall")]
     if (evaluation.slices["tumour_pixels"] > 0).nunique() == 1:
         st.caption("All of these slices are of one kind, with a tumour or without: curves over both kinds are undefined.")

@@ -18,9 +18,11 @@ BYTE_ORDER_MARK = "\ufeff"
 def chart_table(figure: go.Figure) -> pd.DataFrame:
     """One row per point: series, x, y and text where the chart has them, low and high where it draws intervals.
 
-    Where it draws them both ways, they are x_low, x_high, y_low and y_high.
+    Where it draws them both ways, they are x_low, x_high, y_low and y_high. What is hidden, or drawn without saying anything
+    under the pointer, is no data.
     """
-    return pd.concat([_trace_table(trace) for trace in figure.data], ignore_index=True) if figure.data else pd.DataFrame()
+    tables = [_trace_table(trace) for trace in figure.data if trace.visible is not False and trace.hoverinfo != "skip"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def _trace_table(trace: Any) -> pd.DataFrame:

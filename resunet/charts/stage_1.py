@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from sklearn.calibration import calibration_curve
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, finish
-from resunet.evaluation.aggregate import ECE_BINS
+from resunet.evaluation.aggregate import calibration_bins
 
 CELLS = {
     (True, True): "true positives",
@@ -80,18 +79,18 @@ def precision_recall(slices: pd.DataFrame, threshold: float) -> go.Figure:
 def reliability(slices: pd.DataFrame) -> go.Figure:
     """What share of slices shows a tumour, against the predicted probability, in bins of equal width."""
     truth, p_tumour = _truth_and_p(slices)
-    observed, predicted = calibration_curve(truth, p_tumour, n_bins=ECE_BINS)
-    counts = np.histogram(p_tumour, bins=np.linspace(0, 1, ECE_BINS + 1))[0]
+    bins = pd.DataFrame({"observed": truth, "predicted": p_tumour}).groupby(calibration_bins(p_tumour))
+    means, counts = bins.mean(), bins.size()
     figure = go.Figure()
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, name="perfect")
     figure.add_scatter(
-        x=predicted,
-        y=observed,
+        x=means["predicted"],
+        y=means["observed"],
         mode="lines+markers",
         line={"color": BLUE, "width": 3},
         marker={"size": 10},
         name="stage 1",
-        customdata=counts[counts > 0],
+        customdata=counts,
         hovertemplate="predicted %{x:.2f}, observed %{y:.2f}<br>%{customdata} slices<extra></extra>",
     )
     return finish(figure, f"Predicted P(tumour), n = {len(slices)} slices", "Share that shows a tumour")

@@ -230,6 +230,11 @@ def rates_at(slices: pd.DataFrame, threshold: float) -> dict[str, float]:
     }
 
 
+def calibration_bins(probability: Array) -> Array:
+    """The bin (N,) of each probability, ECE_BINS of equal width; an edge belongs to the bin above it, 1 to the last."""
+    return np.asarray(np.minimum((probability * ECE_BINS).astype(int), ECE_BINS - 1))
+
+
 def calibration_error(truth: Array, probability: Array, weights: FloatArray) -> FloatArray:
     """Expected calibration error (Guo et al., ICML 2017) of the positive class, ECE_BINS bins of equal width.
 
@@ -240,7 +245,7 @@ def calibration_error(truth: Array, probability: Array, weights: FloatArray) -> 
     Returns:
         (R,), one error per row of weights.
     """
-    bins = np.minimum((probability * ECE_BINS).astype(int), ECE_BINS - 1)
+    bins = calibration_bins(probability)
     gaps = (truth.astype(float) - probability)[:, None] * (bins[:, None] == np.arange(ECE_BINS))
     return np.asarray(np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1), np.float64)
 

@@ -30,14 +30,15 @@ class Verdict(NamedTuple):
         return f"{self.headline}. {self.figures}."
 
 
-def verdict(prediction: Prediction) -> Verdict:
-    """Whether a tumour was found, how sure stage 1 is, and how large it is."""
+def verdict(prediction: Prediction, spacing: tuple[float, float] | None = None) -> Verdict:
+    """Whether a tumour was found, how sure stage 1 is, and how large it is: in mm² with the file's spacing."""
     p_tumour = "Stage 2 alone" if math.isnan(prediction.p_tumour) else f"P(tumour) {percent(prediction.p_tumour)}"
     area = int(prediction.mask.sum())
     headline = verdict_of(area, prediction.p_tumour, prediction.certain)
     flags = (UNLIKE,) if prediction.is_unlike_training else ()
     if area:
-        return Verdict(headline, f"{p_tumour}, {area:,} pixels, {area / prediction.mask.size:.1%} of the slice", flags)
+        size = f"{area:,} pixels" if spacing is None else f"{area:,} pixels ({area * spacing[0] * spacing[1]:,.0f} mm²)"
+        return Verdict(headline, f"{p_tumour}, {size}, {area / prediction.mask.size:.1%} of the slice", flags)
     if prediction.gated:
         return Verdict(headline, f"{p_tumour}, below the gate of {prediction.gate:.0%}", flags)
     reached = prediction.probability is not None and prediction.probability.max() >= prediction.threshold
@@ -98,6 +99,7 @@ class ScanSummary:
             "p_tumour": None if math.isnan(p_tumour[0]) else round(max(p_tumour), 6),
             "gated": all(gated),
             "tumour_pixels": sum(pixels),
+            **({"area_mm2": round(sum(pixels) * math.prod(spacing), 1)} if (spacing := self.scan.spacing) else {}),
             "slices": len(self.scan.slices),
             "unlike_training": sum(unlike) > MANY * len(unlike),
             "notes": notes,

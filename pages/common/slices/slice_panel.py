@@ -77,7 +77,7 @@ def show(case: Case) -> None:
 
 
 def _headline(case: Case, prediction: Prediction) -> None:
-    finding, figures, flags = verdict(prediction)
+    finding, figures, flags = verdict(prediction, case.spacing)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
         st.header(finding, anchor=False, width="content")
         st.markdown(f"##### {figures}.{_score(case, prediction)}", width="content")

@@ -131,7 +131,8 @@ class Viewer {
 
   figures() {
     const area = this.mask.reduce((sum, inside) => sum + inside, 0);
-    const words = [`${area.toLocaleString("en")} pixels`];
+    const each = this.data.file_pixels; // of the file, that one shown pixel stands for
+    const words = [`${each > 1 ? "about " : ""}${(area * each).toLocaleString("en")} pixels`];
     if (this.data.pixel_mm2) words.push(`${(area * this.data.pixel_mm2).toFixed(0)} mm²`);
     if (this.truth) {
       let both = 0, truth = 0;

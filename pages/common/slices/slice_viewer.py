@@ -66,6 +66,7 @@ def show(case: Case, prediction: Prediction, validated: float) -> None:
             "validated": validated,
             "gated": prediction.gated,
             "aspect": rows / columns,
+            "file_pixels": step**2,
             "pixel_mm2": rows * columns * step**2 if case.spacing else None,
             "link": case.link,
             "layer": _linked(case, "layer"),
