@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("test", "val", "train", "all", "buda10", "cross_validated")
 SPLIT_HELP = "all: every patient found; cross_validated: the union of the folds' test splits, without data"
+AS: dict[str, Any] = {"flair": "flair", "t1ce": "post"}  # what a person may say that files show, and what the package calls it
 TRAINING = ("torch", "torchvision", "onnx", "safetensors")  # packages that the app does without
 DESCRIPTION = "Brain-tumour segmentation in two stages: a ResNet-50 gate and a ResUNet."
 
@@ -33,6 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="where <stem>_mask.png or .nii.gz goes")
     predict.add_argument("--model", help="model folder or name (default: the flagship; for volumes the volume model)")
+    predict.add_argument(
+        "--as", choices=sorted(AS), dest="asked", help="judge what the files show as that sequence, whatever it looks like"
+    )
     predict.add_argument("--png", action="store_true", help="for volumes, also write one PNG mask per axial slice")
     predict.add_argument("--resume", action="store_true", help="skip inputs whose mask is already in DIR")
     predict.add_argument("--probability", action="store_true", help="for volumes, also write <stem>_probability.nii.gz")
@@ -59,6 +63,11 @@ def _add_study(commands: Any) -> None:
     train.add_argument("--seed", type=int)
     train.add_argument("--imagenet", type=Path, metavar="FILE", help="ImageNet weights, where they cannot be fetched")
     train.set_defaults(run=_train)
+    recogniser = commands.add_parser(
+        "recogniser", help="train and measure what tells sequences, planes and other pictures apart"
+    )
+    recogniser.add_argument("--out", type=Path, metavar="DIR", help="default: the bundled one")
+    recogniser.set_defaults(run=_recogniser)
 
     evaluate = commands.add_parser("evaluate", help="measure a model on one split of the data")
     evaluate.add_argument("model", metavar="MODEL", help="model folder or name")
@@ -193,7 +202,15 @@ def _choices(options: argparse.Namespace) -> Choices:
     from resunet.inference.predict_files import Choices
 
     files = {name: getattr(options, name) for name in ("png", "probability", "resume") if hasattr(options, name)}
-    return Choices(options.threshold, options.gate, options.tta, **files)
+    asked = AS.get(getattr(options, "asked", None) or "")
+    return Choices(options.threshold, options.gate, options.tta, **files, asked=asked)
+
+
+def _recogniser(options: argparse.Namespace) -> None:
+    from resunet.inference.recogniser import FOLDER
+    from resunet.training.recogniser import train_recogniser
+
+    print(json.dumps(train_recogniser(options.out or FOLDER), indent=2))
 
 
 def _train(options: argparse.Namespace) -> None:

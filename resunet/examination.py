@@ -96,8 +96,9 @@ class Examination:
 
     @property
     def main(self) -> Source:
-        """FLAIR, or the first source there is."""
-        return self.sequences.get("flair") or next(iter(self.sequences.values()), None) or self.truth  # type: ignore[return-value]
+        """FLAIR, else contrast-enhanced T1, else the first source there is."""
+        known = self.sequences.get("flair") or self.sequences.get("post")
+        return known or next(iter(self.sequences.values()), None) or self.truth  # type: ignore[return-value]
 
     @property
     def files(self) -> list[StoredFile]:
@@ -116,7 +117,7 @@ class Examination:
         return tuple(f"{role} {file.digest}" for role, source in self.sequences.items() for file in source.files)
 
     def volume(self, decoder: Decoder = LOCAL) -> Volume:
-        """(I, J, K, 3) on FLAIR's grid. Raises InputError."""
+        """(I, J, K, 3) on FLAIR's grid, or contrast-enhanced T1 three times where there is no FLAIR. Raises InputError."""
         if self.problem:
             raise InputError(self.problem)
         volume = assemble(self.name, {role: source.volume(decoder) for role, source in self.sequences.items()})
@@ -380,10 +381,17 @@ def _examination(name: str, members: Sequence[Source]) -> Examination:
     others = [source for claim, source in by_claim.items() if claim not in (*ROLES, "mask")]
     if len(members) == 1:
         name = stem_of(members[0].files[0].path.name)
+    if "flair" not in sequences and "post" in sequences:
+        left_out = [source.name for source in (*sequences.values(), *others) if source is not sequences["post"]]
+        return Examination(name, {"post": sequences["post"]}, by_claim.get("mask"), problem, _left_out(left_out))
     if "flair" not in sequences:
         problem = problem or _no_flair([*sequences.values(), *others], by_claim.get("mask"))
         sequences = sequences or ({"flair": others[0]} if others else {})
     return Examination(name, sequences, by_claim.get("mask"), problem)
+
+
+def _left_out(names: Sequence[str]) -> tuple[str, ...]:
+    return (f"Left out, since they are no channels of the networks: {', '.join(names)}.",) if names else ()
 
 
 def _no_flair(sources: Sequence[Source], mask: Source | None) -> str:
@@ -416,7 +424,10 @@ def _of_headers(sources: Sequence[Source]) -> list[Examination]:
         silent = [source for source in study if source.reading.sequence is None]
         examinations += [of_series(source, study) for source in mains or silent]
         others = [source for source in study if source not in silent]
-        if not mains and others:
+        enhanced = [source for source in others if source.reading.sequence == "post"]
+        if not mains and enhanced:
+            examinations.append(of_series(max(enhanced, key=lambda source: source.slices), study))
+        elif not mains and others:
             name = _series_name(others)
             examinations.append(Examination(name, {"flair": others[0]}, problem=_no_flair(others, None)))
     in_folder = Counter((examination.name, examination.main.place) for examination in examinations)
@@ -429,15 +440,16 @@ def _of_headers(sources: Sequence[Source]) -> list[Examination]:
 
 
 def of_series(source: Source, study: Sequence[Source]) -> Examination:
-    """A series as FLAIR, with the T1 series of its study as channels; of one that says that it is no FLAIR, the problem."""
+    """A series as FLAIR, with the T1 series of its study as channels; contrast-enhanced T1 alone; of others, the problem."""
     others = [other for other in study if other is not source and other.reading.sequence != "flair"]
     if source.reading.sequence is None:
         return Examination(_series_name([source]), {"flair": source})
+    if source.reading.sequence == "post":
+        return Examination(_series_name([source]), {"post": source}, notes=_left_out([other.name for other in others]))
     if source.reading.sequence != "flair":
         return Examination(_series_name([source]), {"flair": source}, problem=_no_flair([source], None))
     channels = _channels_beside(source, others)
-    left_out = [other.name for other in others if other not in channels.values()]
-    notes = (f"Left out, since they are no channels of the networks: {', '.join(left_out)}.",) if left_out else ()
+    notes = _left_out([other.name for other in others if other not in channels.values()])
     name = _series_name([source, *channels.values()])
     return Examination(name, {"flair": source, **channels}, notes=notes)
 

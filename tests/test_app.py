@@ -117,7 +117,7 @@ def test_threshold_and_gate_act_on_kept_probabilities(monkeypatch: pytest.Monkey
     app.run()
     assert not app.exception and text_of(app) != before and app.header[0].value == "Tumour found"
     app.slider(key="gate").set_value(1.0).run()
-    assert not app.exception and app.header[0].value == "Suspicious, but nothing outlined"  # stage 1 is sure of it
+    assert not app.exception and app.header[0].value == "Unclear"  # stage 1 is sure of it
 
 
 def test_a_link_opens_its_sample_at_its_threshold():

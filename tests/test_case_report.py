@@ -50,7 +50,7 @@ def test_verdict_has_a_line_for_each_outcome():
     assert str(verdict(prediction(square(), 0.2))).startswith("No tumour found. P(tumour) 20.0%, below the gate of 50%")
     assert str(verdict(prediction(square(0)))).startswith("No tumour found. P(tumour) 90.0%; no pixel reaches")
     sure = replace(prediction(square(0)), certain=0.65)
-    assert str(verdict(sure)).startswith("Suspicious, but nothing outlined. P(tumour) 90.0%; no pixel reaches")
+    assert str(verdict(sure)).startswith("Unclear. P(tumour) 90.0%; no pixel reaches")
 
 
 def test_scores_by_hand():

@@ -92,7 +92,7 @@ def test_the_gate_stops_and_can_be_moved(pipeline: TumourPipeline):
     prediction = pipeline.predict(LARGE.image, segment_all=True)
     stopped = prediction.with_thresholds(gate=1.0)
     assert stopped.gated and not stopped.mask.any()
-    assert str(verdict(stopped)).startswith("Suspicious, but nothing outlined") and "below the gate" in verdict(stopped).figures
+    assert str(verdict(stopped)).startswith("Unclear") and "below the gate" in verdict(stopped).figures
     assert not stopped.with_thresholds(gate=0.0).gated
     assert stopped.with_thresholds(gate=0.0).mask.sum() == prediction.with_thresholds(gate=0.0).mask.sum()
 

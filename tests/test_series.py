@@ -14,9 +14,10 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
+from resunet.catalogue import FLAGSHIP
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
-from resunet.inference.pipeline import TumourPipeline
+from resunet.inference.triage import triage_slice
 from resunet.reading.formats.segmentation import write_segmentation
 from resunet.reading.formats.series import find_series
 from resunet.reading.readers import read_dicom_series, read_scan
@@ -251,12 +252,9 @@ def test_a_slice_says_its_plane_and_the_models_know_the_axial_one(orientation: t
     content = next(iter(series([FLAIR], [0.0], orientation).values()))
     scan = read_scan(content, "a.dcm")
     assert scan.plane == plane
-    pipeline = TumourPipeline.load()
-    if plane == "axial":
-        pipeline.check_suitable(scan)
-    else:
-        with pytest.raises(InputError, match=f"a.dcm is a {plane} slice, as the file says, and the models know axial ones"):
-            pipeline.check_suitable(scan)
+    found = triage_slice(scan.slices[0], "flair", scan.plane)
+    assert found.model == (FLAGSHIP if plane == "axial" else "")
+    assert plane == "axial" or f"FLAIR in the {plane} plane" in found.reason
 
 
 def without(files: dict[str, bytes], element: str) -> dict[str, bytes]:

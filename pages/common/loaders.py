@@ -19,7 +19,7 @@ from resunet.catalogue import Entry
 from resunet.charts import overlay
 from resunet.data import brats, lgg
 from resunet.data.brats import BratsSlice
-from resunet.data.samples import Sample, load_samples
+from resunet.data.samples import SAMPLES, T1CE, Sample, load_samples
 from resunet.data.slices import SliceRecord, by_patient
 from resunet.data.splits import NO_SITE, site, site_name
 from resunet.errors import InputError
@@ -40,9 +40,16 @@ def samples() -> tuple[Sample, ...]:
 
 
 @st.cache_resource(show_spinner=False)
-def thumbnails() -> dict[str, bytes]:
-    """FLAIR of each sample as a small PNG, by name."""
-    return {sample.name: overlay.encode_png(overlay.shrink(sample.image[..., 1], THUMBNAIL)) for sample in samples()}
+def enhanced_samples() -> tuple[Sample, ...]:
+    """The bundled slices of contrast-enhanced T1. Raises InputError."""
+    return load_samples(SAMPLES / T1CE)
+
+
+@st.cache_resource(show_spinner=False)
+def thumbnails(enhanced: bool) -> dict[str, bytes]:
+    """The main channel of each sample, or of each on contrast-enhanced T1, as a small PNG by name."""
+    shown = enhanced_samples() if enhanced else samples()
+    return {sample.name: overlay.encode_png(overlay.shrink(sample.image[..., 1], THUMBNAIL)) for sample in shown}
 
 
 def lgg_patients() -> dict[str, list[SliceRecord]]:

@@ -85,7 +85,7 @@ def pipeline_of(name: str) -> TumourPipeline:
     return TumourPipeline(loaded, pipeline().stage_1 if loaded.config.gate else None)
 
 
-@st.cache_resource(max_entries=1, show_spinner="Loading the model")
+@st.cache_resource(max_entries=2, show_spinner="Loading the model")  # the volume model, and that for contrast-enhanced T1
 def _stage_2(folder: str, digests: str) -> Stage2:
     return Stage2(ModelFolder(Path(folder)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,21 @@ from cachetools import LRUCache, cached
 
 from pages.common import models
 from pages.common.uploads import ImageFile
+from resunet.catalogue import FLAGSHIP
 from resunet.errors import InputError, NoContrastError
 from resunet.inference.fair_lock import FairLock
 from resunet.inference.pipeline import Prediction, TumourPipeline
 from resunet.inference.runtime import FORWARD_PASSES
-from resunet.inference.verdict import UNLIKE, ScanSummary
+from resunet.inference.triage import Triage, check_modality, triage_slice
+from resunet.inference.verdict import UNLIKE, ScanSummary, not_judged
 from resunet.reading.sandbox import SandboxedDecoder
-from resunet.reading.scan import Scan
+from resunet.reading.scan import Plane, Scan
+from resunet.reading.sequences import SequenceName
 
 SCANS, PREDICTIONS = 64 << 20, 16 << 20  # bytes kept for all visitors together
 ROWS = 1024  # of tables of files
 NOT_READABLE = "Not readable"
+ASKED_KEY = "judged_as"  # session key: by a file's SHA-256 what the visitor says that it shows
 EVALUATIONS = FairLock(limit=20)  # one visitor's evaluation at a time; its forward passes take turns with other visitors'
 
 
@@ -54,15 +59,44 @@ def decode(file: ImageFile) -> Scan:
     return decoder().read(file.content, file.name)
 
 
+def asked_of(digest: str) -> SequenceName | None:
+    """What this visitor said that a file shows."""
+    asked: SequenceName | None = st.session_state.get(ASKED_KEY, {}).get(digest)
+    return asked
+
+
+def ask(digest: str, sequence: SequenceName | None) -> None:
+    """Remember what this visitor says that a file shows; None forgets it."""
+    st.session_state.setdefault(ASKED_KEY, {})[digest] = sequence
+
+
+@cached(LRUCache(ROWS), lambda digest, number, image, stated, plane, asked: (digest, number, asked), threading.Lock())
+def triage(
+    digest: str,
+    number: int,
+    image: npt.NDArray[np.generic],
+    stated: SequenceName | None,
+    plane: Plane | None,
+    asked: SequenceName | None,
+) -> Triage:
+    """Which model knows slice `number` of the file with that SHA-256; the rest as of `triage_slice`. Raises InputError."""
+    return triage_slice(image, stated, plane, asked)
+
+
 def predict(
-    digest: str, number: int, image: npt.NDArray[np.generic], tta: bool, spacing: tuple[float, float] | None = None
+    digest: str,
+    number: int,
+    image: npt.NDArray[np.generic],
+    tta: bool,
+    spacing: tuple[float, float] | None = None,
+    model: str = FLAGSHIP,
 ) -> Prediction:
-    """Both stages on slice `number` of the file with that SHA-256.
+    """A model, behind stage 1 where it has a gate, on slice `number` of the file with that SHA-256.
 
     Raises:
         InputError: a model cannot be loaded, too many visitors are waiting, or the slice shows nothing that could be judged.
     """
-    return _predict(models.pipeline(), image, tta, spacing, (digest, number, tta, models.revision()))
+    return _predict(models.pipeline_of(model), image, tta, spacing, (digest, number, tta, models.revision_of(model)))
 
 
 @cached(LRUCache(PREDICTIONS, lambda prediction: prediction.nbytes), lambda *arguments: arguments[-1], threading.Lock())
@@ -82,33 +116,37 @@ def row_of(file: ImageFile) -> dict[str, Any]:
 
     Raises InputError as `predict`.
     """
-    return _row_of(file, (file.digest, file.name, models.revision()))
+    asked = asked_of(file.digest)
+    return _row_of(file, asked, (file.digest, file.name, asked, models.revision()))
 
 
 @cached(LRUCache(ROWS), lambda *arguments: arguments[-1], threading.Lock())
-def _row_of(file: ImageFile, key: tuple[Any, ...]) -> dict[str, Any]:
+def _row_of(file: ImageFile, asked: SequenceName | None, key: tuple[Any, ...]) -> dict[str, Any]:
     try:
         scan = decode(file)
-        models.pipeline().check_suitable(scan)
+        check_modality(scan)
     except InputError as error:
         return {"verdict": NOT_READABLE, "notes": "", "problem": str(error)}
+    found = triage(file.digest, len(scan.slices) // 2, scan.slices[len(scan.slices) // 2], scan.sequence, scan.plane, asked)
+    if not found.model:
+        return {"verdict": not_judged(found.reason).headline, "notes": " ".join(found.notes), "problem": ""}
     try:
-        summary = _summary(file, scan).content()
+        summary = _summary(file, scan, found.model).content()
     except NoContrastError as error:
         return {"verdict": NOT_READABLE, "notes": "", "problem": str(error)}
-    notes = [UNLIKE + "."] * summary["unlike_training"] + summary["notes"]
+    notes = [UNLIKE + "."] * summary["unlike_training"] + [*found.notes, *summary["notes"]]
     return {**summary, "notes": " ".join(notes), "problem": ""}
 
 
-def _summary(file: ImageFile, scan: Scan) -> ScanSummary:
-    summary = ScanSummary(scan)
+def _summary(file: ImageFile, scan: Scan, model: str) -> ScanSummary:
+    summary = ScanSummary(replace(scan, notes=models.pipeline_of(model).fitting(scan.notes)))
     count = len(scan.slices)
     if count == 1:  # what the viewer will show
         with suppress(NoContrastError):
-            summary.add(predict(file.digest, 0, scan.slices[0], tta=False, spacing=scan.spacing))
+            summary.add(predict(file.digest, 0, scan.slices[0], tta=False, spacing=scan.spacing, model=model))
         return summary
     # Slices take their turns one by one, and nothing but their figures stays.
-    predictions = models.pipeline().predict_volume(scan.slices, spacing=scan.spacing)
+    predictions = models.pipeline_of(model).predict_volume(scan.slices, spacing=scan.spacing)
     bar = st.progress(0.0)
     for number in range(count):
         bar.progress(number / count, text=f"Slice {number + 1:,} of {count:,}")

@@ -6,25 +6,29 @@ import streamlit as st
 from pages.common import models
 from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
+from pages.common.not_judged import asked_badge, show_not_judged
 from pages.common.volumes import segmented_volume as volumes
 from pages.common.volumes import volume_viewer
 from pages.common.volumes.volume_files import Chosen, choose_examination
 from resunet.catalogue import FLAGSHIP, VOLUME_MODEL
+from resunet.charts import overlay
 from resunet.charts.chart_files import safe_csv
 from resunet.errors import InputError
 from resunet.evaluation.volume_scores import score_volume
 from resunet.examination import Examination
 from resunet.inference.predict_volumes import content_of
+from resunet.inference.triage import Triage
 from resunet.inference.verdict import UNLIKE, percent
 from resunet.inference.volume_pipeline import VolumePrediction
 from resunet.reports.slideshow_file import head_slide
 from resunet.reports.volume_report import SPREAD, slices_table, volume_interval, volume_report
 
+PICTURE = 720  # pixels, longer side of the slice that stands for an examination without a verdict
 MODELS = {VOLUME_MODEL: "With neighbouring slices", FLAGSHIP: "Slice by slice"}
 
 
 @st.fragment
-def show(chosen: Chosen, model: str, original: VolumePrediction) -> None:
+def show(chosen: Chosen, model: str, original: VolumePrediction, is_asked: bool) -> None:
     """Everything about one volume; moving the threshold redraws this part of the page only."""
     examination = chosen.examination
     headline = st.container(gap="xsmall")
@@ -45,7 +49,7 @@ def show(chosen: Chosen, model: str, original: VolumePrediction) -> None:
     content = content_of(prediction, mask)
     table = slices_table(prediction, mask)
     with headline:
-        _headline(content, chosen.is_sample)
+        _headline(content, chosen, is_asked)
     with figures:
         _figures(prediction, content, float(table["diameter_mm"].max()))
         truth = _truth(prediction, mask, examination)
@@ -64,7 +68,7 @@ def show(chosen: Chosen, model: str, original: VolumePrediction) -> None:
         download("By slice (CSV)", lambda: safe_csv(table), f"{name}_slices.csv")
 
 
-def _headline(content: dict, is_sample: bool) -> None:
+def _headline(content: dict, chosen: Chosen, is_asked: bool) -> None:
     found = f"{content['tumour_slices']:,} of {content['slices']:,} slices"
     p_tumour = "" if content["p_tumour"] is None else f", highest P(tumour) {percent(content['p_tumour'])}"
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
@@ -72,7 +76,9 @@ def _headline(content: dict, is_sample: bool) -> None:
         st.markdown(f"##### {found}{p_tumour}.", width="content")
         if content["unlike_training"]:
             st.badge(UNLIKE, icon=":material/warning:", color="red")
-        if is_sample:
+        if is_asked:
+            asked_badge(volumes.key_of(chosen.examination))
+        if chosen.is_sample:
             st.badge("Simulated", icon=":material/draw:", color="violet", help="Made by the bundled simulator, not a patient")
         st.badge("Research use only", icon=":material/science:", color="gray")
     st.caption(escape_markdown(" ".join(content["notes"])))
@@ -110,6 +116,13 @@ def _truth(prediction: VolumePrediction, mask: np.ndarray, examination: Examinat
     return truth
 
 
+def without_verdict(examination: Examination, triage: Triage) -> None:
+    """An examination that no model knows: why, its middle slice, and the way to a verdict all the same."""
+    slices = volumes.planes(examination)
+    middle = overlay.render(slices[len(slices) // 2], "FLAIR", overlay.Window(), PICTURE)
+    show_not_judged(triage, volumes.key_of(examination), middle, f"{examination.name}, its middle slice")
+
+
 st.title("Volume", anchor=False)
 try:
     models.pipeline()
@@ -128,7 +141,11 @@ try:
                 key="volume_model",
                 label_visibility="collapsed",
             )
-        show(chosen, str(model), volumes.predict(chosen.examination, str(model)))
+        judged = volumes.judge(chosen.examination, str(model))
+        if judged.prediction is None:
+            without_verdict(chosen.examination, judged.triage)
+        else:
+            show(chosen, judged.triage.model, judged.prediction, judged.triage.is_asked)
     else:
         volumes.forget()
         head = head_slide().steps[0]

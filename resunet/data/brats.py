@@ -27,6 +27,7 @@ DESCRIPTION = DataSetDescription(
     modality="MRI",
     target="the whole tumour of gliomas, most of them glioblastomas",
     channels=("pre-contrast", "FLAIR", "post-contrast"),
+    sequence="flair",
     licence="research and education",
     citation="cite Menze et al. 2015 and Bakas et al. 2017 and 2018",
 )

@@ -18,6 +18,8 @@ class DataSetDescription:
         channels: what each channel of a slice shows, one or three of them.
         classes: the kinds of tumour that the set tells apart; empty where it tells none.
         planes: in which its slices lie.
+        sequence: which the networks must see: "flair", alone or as the middle of three channels, "post" for contrast-enhanced
+            T1, or another of `resunet.reading.sequences.SequenceName`; empty where it is not stated.
         target: what the masks outline, with its article.
         licence: of the images and masks, and so of weights that were trained on them.
         citation: what to cite, as a clause; empty where nothing is asked.
@@ -32,6 +34,7 @@ class DataSetDescription:
     channels: tuple[str, ...] = ("channel 1", "channel 2", "channel 3")
     classes: tuple[str, ...] = ()
     planes: tuple[str, ...] = ("axial",)
+    sequence: str = ""
     licence: str = NOT_STATED
     citation: str = ""
     limits: tuple[str, ...] = ()

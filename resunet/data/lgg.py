@@ -24,6 +24,7 @@ DESCRIPTION = DataSetDescription(
     modality="MRI",
     target="the FLAIR abnormality of lower-grade gliomas",
     channels=("pre-contrast", "FLAIR", "post-contrast"),
+    sequence="flair",
     licence="CC BY-NC-SA 4.0",
     citation="cite Buda et al. 2019 and Mazurowski et al. 2017",
     limits=(

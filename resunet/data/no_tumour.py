@@ -28,6 +28,7 @@ DESCRIPTION = DataSetDescription(
     modality="MRI",
     target="nothing: these people have multiple sclerosis and no tumour",
     channels=("FLAIR",),
+    sequence="flair",
     licence="CC BY 4.0",
     citation="cite Lesjak et al. 2016 and the MSLesSeg data set",
 )

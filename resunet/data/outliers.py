@@ -6,13 +6,14 @@ random size and shade that cover each other have the statistics of photographs) 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 SIDE = 256
+PANES = ((1, 2), (2, 1), (2, 2), (1, 3), (2, 3), (3, 3), (3, 4), (4, 5))  # rows and columns
 FloatPicture = npt.NDArray[np.float32]
 
 
@@ -72,6 +73,66 @@ def leaves(_: npt.NDArray[np.generic], rng: np.random.Generator) -> FloatPicture
     texture = 10 * rng.uniform(0, 3) * _clouds(rng.uniform(0.5, 2.5), rng)
     shaded = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.3 * 60 ** rng.random()), np.float32) + texture[..., None]
     return _grey(shaded.mean(axis=2)) if is_grey else np.asarray(shaded, np.float32)
+
+
+def panes(images: Sequence[npt.NDArray[np.generic]], rng: np.random.Generator) -> FloatPicture:
+    """Slices side by side, two to twenty of them, with or without gaps and frames, (H, W, 3)."""
+    rows, columns = PANES[int(rng.integers(len(PANES)))]
+    side, gap = SIDE // max(rows, columns), int(rng.integers(0, 6))
+    channel = int(rng.integers(3))
+    sheet = np.full((rows * (side + gap), columns * (side + gap)), rng.choice([0.0, 0.0, 60.0, 255.0]), np.float32)
+    for at in range(rows * columns):
+        tile = cv2.resize(_eight_bits(images[at % len(images)][..., channel]), (side, side), interpolation=cv2.INTER_AREA)
+        top, left = at // columns * (side + gap), at % columns * (side + gap)
+        sheet[top : top + side, left : left + side] = tile
+    return _grey(sheet)
+
+
+def film(image: npt.NDArray[np.generic], rng: np.random.Generator) -> FloatPicture:
+    """A photograph of a film with the slice, held before a light box, (SIDE, SIDE, 3)."""
+    plane = _eight_bits(image[..., int(rng.integers(3))])
+    margin = int(rng.integers(10, 60))
+    sheet = cv2.copyMakeBorder(plane, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=float(rng.uniform(0, 40)))
+    side = sheet.shape[0]
+    corners = np.array([[0, 0], [side, 0], [side, side], [0, side]], np.float32)
+    shift = rng.uniform(0.04, 0.2) * SIDE
+    place = np.array([[shift, shift], [SIDE - shift, shift], [SIDE - shift, SIDE - shift], [shift, SIDE - shift]])
+    to = (place + rng.uniform(-0.06, 0.06, (4, 2)) * SIDE).astype(np.float32)
+    matrix = cv2.getPerspectiveTransform(corners, to)
+    light = rng.uniform(170, 255) + 12 * _clouds(2.0, rng)
+    inside = cv2.warpPerspective(np.ones_like(sheet), matrix, (SIDE, SIDE))
+    shown = cv2.warpPerspective(sheet, matrix, (SIDE, SIDE)) * rng.uniform(0.5, 0.9) + rng.uniform(0, 40)
+    photograph = np.where(inside > 0.5, shown, light)
+    blurred = cv2.GaussianBlur(photograph.astype(np.float32), (0, 0), float(rng.uniform(0.4, 1.2)))
+    return _grey(np.clip(blurred + rng.normal(0, 4, blurred.shape), 0, 255))
+
+
+def screenshot(image: npt.NDArray[np.generic], rng: np.random.Generator) -> FloatPicture:
+    """A viewer's window: bars, panels, lines of text, and a small slice or none, (SIDE, SIDE, 3)."""
+    window = np.full((SIDE, SIDE), rng.choice([20, 60, 235, 250]), np.uint8)
+    ink = 255 - int(window[0, 0])
+    for _ in range(int(rng.integers(2, 6))):
+        top, left = rng.integers(0, SIDE - 30, 2).tolist()
+        size = rng.integers(12, SIDE // 2, 2).tolist()
+        cv2.rectangle(
+            window, (left, top), (left + size[0], top + size[1]), float(rng.uniform(0, 255)), int(rng.choice([-1, 1]))
+        )
+    if rng.random() < 0.6:
+        side = int(rng.integers(60, 130))
+        top, left = rng.integers(0, SIDE - side, 2).tolist()
+        plane = _eight_bits(image[..., int(rng.integers(3))])
+        window[top : top + side, left : left + side] = cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA)
+    for _ in range(int(rng.integers(5, 30))):
+        words = "".join(chr(letter) for letter in rng.integers(97, 123, int(rng.integers(3, 14))))
+        place = (int(rng.integers(0, SIDE - 40)), int(rng.integers(8, SIDE)))
+        cv2.putText(window, words, place, cv2.FONT_HERSHEY_SIMPLEX, float(rng.uniform(0.25, 0.5)), ink, 1, cv2.LINE_AA)
+    return _grey(np.asarray(window, np.float32))
+
+
+def _eight_bits(plane: npt.NDArray[np.generic]) -> FloatPicture:
+    values = np.asarray(plane, np.float32)
+    low, high = np.percentile(values, (0.5, 99.5))
+    return np.asarray(np.clip((values - low) / max(float(high - low), 1e-6) * 255, 0, 255), np.float32)
 
 
 KINDS: dict[str, Callable[[npt.NDArray[np.generic], np.random.Generator], FloatPicture]] = {

@@ -36,6 +36,7 @@ DESCRIPTION = DataSetDescription(
     channels=("contrast-enhanced T1",),
     classes=TUMOURS,
     planes=("axial", "coronal", "sagittal"),
+    sequence="post",
     licence="CC BY 4.0",
     citation="cite Cheng et al. 2015",
     limits=(

@@ -24,6 +24,7 @@ from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.volume_pipeline import VolumePrediction, predict_volume
 from resunet.model_folder import CASES, SUMMARY
 from resunet.reading.scan import BoolMask
+from resunet.reading.sequences import WORDS
 from resunet.reading.stored_file import Decoder
 from resunet.shards import Shard
 
@@ -95,6 +96,7 @@ def measure_cases(
     for number, case in enumerate(cases):
         started = time.perf_counter()
         try:
+            _check_known(pipeline, case)
             volume = case.volume(decoder)
             truth = case.true_mask(volume, decoder)
         except InputError as error:
@@ -114,6 +116,13 @@ def measure_cases(
             }
         )
     return MeasuredCases(pd.DataFrame(rows), problems)
+
+
+def _check_known(pipeline: TumourPipeline, case: Examination) -> None:
+    """Refuse a case that says that it is another sequence than the model knows. Raises InputError."""
+    stated, known = case.main.reading.sequence, pipeline.stage_2.config.data_set.sequence
+    if stated and known and stated != known:
+        raise InputError(f"{case.name} is {WORDS[stated]}, and {pipeline.stage_2.config.display_name} knows {WORDS[known]}.")
 
 
 def measure_in_shards(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,31 +15,16 @@ import numpy.typing as npt
 from resunet.catalogue import FLAGSHIP, find_model
 from resunet.data.transforms import FloatImage, has_light_background, normalise
 from resunet.errors import InputError, NoContrastError
+from resunet.inference.drawings import LEFT_OUT, without_drawings
 from resunet.inference.framing import CUT, FRAME, RESAMPLED, Framing
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.runtime import Precision
 from resunet.inference.stages import Judgement, Stage1, Stage2
 from resunet.model_folder import CleanUp
-from resunet.reading.scan import Scan, check_size, checked_scan
-from resunet.reading.volume_scan import Volume
+from resunet.reading.scan import ONE_CHANNEL, check_size, checked_scan
 
 NO_STAGE_1 = Judgement(math.nan, np.zeros((FRAME, FRAME), np.float32), math.nan)
 NO_CONTRAST = "The slice holds nothing with contrast to judge; give one that shows tissue."
-OTHER_THAN_MRI = {  # as DICOM abbreviates modalities
-    "CT": "a CT",
-    "PT": "a PET scan",
-    "NM": "a nuclear medicine image",
-    "US": "an ultrasound image",
-    "CR": "an X-ray image",
-    "DX": "an X-ray image",
-    "MG": "a mammogram",
-    "XA": "an angiogram",
-    "RF": "a fluoroscopy image",
-    "ES": "an endoscopy image",
-    "SM": "a microscopy slide",
-    "XC": "a photograph",
-    "OP": "a photograph of the eye",
-}
 
 
 @dataclass(frozen=True)
@@ -57,6 +42,8 @@ class Prediction:
         ood_score: above 0 for a picture unlike those that stage 1 was trained on, infinite on a light background, which
             none of those has; NaN where that cannot be said.
         certain: p_tumour from which stage 1 on its own says that the slice shows a tumour.
+        kinds: calibrated probability of each kind of tumour, from a network that tells them; empty elsewhere.
+        looked_at: the sequence that the networks know, where it is not FLAIR.
         seconds: time by step.
         notes: sentences about what was done to the input.
     """
@@ -70,6 +57,8 @@ class Prediction:
     uncertainty: FloatImage | None = None
     ood_score: float = math.nan
     certain: float = math.inf
+    kinds: Mapping[str, float] = field(default_factory=dict)
+    looked_at: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -139,21 +128,15 @@ class TumourPipeline:
         """p_tumour from which stage 1 on its own says that there is a tumour; infinite without stage 1."""
         return self.stage_1.threshold if self.stage_1 else math.inf
 
-    def check_suitable(self, scan: Scan | Volume) -> None:
-        """Refuse what was made in another way or lies in another plane than the training set, by its own account.
-
-        Raises InputError.
-        """
+    @property
+    def looked_at(self) -> str:
+        """The one sequence that the networks know, where it is not FLAIR; empty elsewhere."""
         known = self.stage_2.config.data_set
-        made_by = OTHER_THAN_MRI.get(scan.modality or "")
-        if made_by is not None and known.modality == "MRI":
-            raise InputError(f"{scan.name} is {made_by}, as the file says; the models were trained on MRI.")
-        if isinstance(scan, Scan) and scan.plane is not None and scan.plane not in known.planes:
-            planes = " and ".join(known.planes)
-            raise InputError(
-                f"{scan.name} is a {scan.plane} slice, as the file says, and the models know {planes} ones; give those, or the "
-                "whole series."
-            )
+        return known.channels[0] if len(known.channels) == 1 and known.sequence not in ("", "flair") else ""
+
+    def fitting(self, notes: Iterable[str]) -> tuple[str, ...]:
+        """The notes on a file that mean something to networks of this number of channels."""
+        return tuple(note for note in notes if not (self.looked_at and note == ONE_CHANNEL))
 
     def predict(
         self,
@@ -175,20 +158,29 @@ class TumourPipeline:
         """
         started = time.perf_counter()
         image, notes = _as_slice(image)
+        image, has_drawings = without_drawings(image)
         normalised = normalise(image)
         if not normalised.any():
             raise NoContrastError(NO_CONTRAST)
         framing = Framing.of_picture(image, spacing)
         seen = framing.to_networks(normalised)
-        notes = (*notes, *([RESAMPLED] if framing.is_resampled else []), *([CUT] if framing.is_cut else []))
+        notes = (
+            *notes,
+            *([LEFT_OUT] if has_drawings else []),
+            *([RESAMPLED] if framing.is_resampled else []),
+            *([CUT] if framing.is_cut else []),
+        )
         prepared = time.perf_counter()
         judgement = self.stage_1(seen) if self.stage_1 else NO_STAGE_1
         classified = time.perf_counter()
         seconds = {"prepare": prepared - started, "stage_1": classified - prepared}
         probability = uncertainty = None
+        kinds: dict[str, float] = {}
         if segment_all or not judgement.p_tumour < self.gate:  # NaN passes
             maps = self.stage_2(seen, tta)
             probability = framing.put_back(maps.mean)
+            if maps.kinds is not None:
+                kinds = dict(zip(self.stage_2.config.classes, maps.kinds.tolist(), strict=True))
             uncertainty = None if maps.deviation is None else framing.put_back(maps.deviation)
             seconds["stage_2"] = time.perf_counter() - classified
         return Prediction(
@@ -201,6 +193,8 @@ class TumourPipeline:
             uncertainty=uncertainty,
             ood_score=math.inf if has_light_background(image) else judgement.ood_score,
             certain=self.certain,
+            kinds=kinds,
+            looked_at=self.looked_at,
             seconds=seconds,
             notes=notes,
         )

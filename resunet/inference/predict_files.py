@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,11 +19,12 @@ from resunet.examination import CHANNEL_LIST, SIGNATURE, Examination, find_sourc
 from resunet.files import atomic_path, encode_mask
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.predict_volumes import segment_case
-from resunet.inference.verdict import ScanSummary
+from resunet.inference.triage import check_modality, triage_scan, triage_volume
+from resunet.inference.verdict import ScanSummary, not_judged
 from resunet.reading.formats.dicom import looks_like_dicom
 from resunet.reading.names import MASK, PROBABILITY, has_image_ending, is_litter, may_be_image, stem_of
 from resunet.reading.scan import Scan
-from resunet.reading.sequences import Role, read_name
+from resunet.reading.sequences import Role, SequenceName, read_name
 from resunet.reading.stored_file import StoredFile
 from resunet.reading.volume_scan import Volume
 from resunet.shards import Shard
@@ -36,6 +37,7 @@ class Choices:
     Attributes:
         png, probability: write more files of a volume.
         resume: leave out what has its mask already.
+        asked: what the person says that the files show, whatever they look like.
     """
 
     threshold: float | None = None
@@ -44,6 +46,7 @@ class Choices:
     png: bool = False
     probability: bool = False
     resume: bool = False
+    asked: SequenceName | None = None
 
 
 def predict_files(images: Sequence[Path], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
@@ -113,25 +116,38 @@ def _is_image(file: StoredFile) -> bool:
 
 def _predict(examinations: Sequence[Examination], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
     outputs = Outputs(examinations, out, choices)
-    pipelines = dict[str, TumourPipeline]()
+    pipelines = Pipelines(choices)
     examinations = Shard.of_launcher().of(examinations)
     with ThreadPoolExecutor(1) as readers:
         for examination in examinations:
             if choices.resume and outputs.has(examination):
                 continue
             started = time.perf_counter()
-            name = model or (VOLUME_MODEL if examination.is_volume else FLAGSHIP)
             read: Callable[[], Volume | Scan] = examination.volume if examination.is_volume else examination.scan
             reading = readers.submit(read)  # while the models load
-            pipeline = pipelines[name] = pipelines.get(name) or load_pipeline(name, choices)
+            pipelines.load(model or (VOLUME_MODEL if examination.is_volume else FLAGSHIP))
             names = [file.name for file in examination.files]
             try:
-                content = _segment(pipeline, reading.result(), examination, outputs, choices)
+                content = _segment(pipelines, model, reading.result(), examination, outputs, choices)
             except InputError as error:
                 yield {"file": names[0], "error": str(error)}
             else:
                 files = {"files": names} if len(names) > 1 else {}
                 yield {"file": names[0], **files, **content, "seconds": round(time.perf_counter() - started, 4)}
+
+
+@dataclass
+class Pipelines:
+    """The models that are used, each loaded when it is first needed."""
+
+    choices: Choices
+    _loaded: dict[str, TumourPipeline] = field(init=False, default_factory=dict)
+
+    def load(self, model: str) -> TumourPipeline:
+        """Both stages of a model. Raises InputError."""
+        if model not in self._loaded:
+            self._loaded[model] = load_pipeline(model, self.choices)
+        return self._loaded[model]
 
 
 def load_pipeline(model: str, choices: Choices) -> TumourPipeline:
@@ -212,13 +228,29 @@ class Outputs:
 
 
 def _segment(
-    pipeline: TumourPipeline, read: Volume | Scan, examination: Examination, outputs: Outputs, choices: Choices
+    pipelines: Pipelines,
+    model: str | None,
+    read: Volume | Scan,
+    examination: Examination,
+    outputs: Outputs,
+    choices: Choices,
 ) -> dict[str, Any]:
-    pipeline.check_suitable(read)
+    check_modality(read)
     if isinstance(read, Scan):
-        return _segment_scan(pipeline, read, examination, outputs, choices.tta)
-    slices = outputs.of_stack(examination, read.axial_depth) if choices.png else []
-    return segment_case(pipeline, read, outputs.of_volume(examination), slices, choices.tta)
+        triage = triage_scan(read, choices.asked)
+    else:
+        triage = triage_volume(read, examination.main.reading.sequence, choices.asked)
+    triage = triage.with_model(model)
+    if not triage.model:
+        return {"verdict": str(not_judged(triage.reason)).rstrip("."), "p_tumour": None, "notes": list(triage.notes)}
+    pipeline = pipelines.load(triage.model)
+    if isinstance(read, Scan):
+        content = _segment_scan(pipeline, read, examination, outputs, choices.tta)
+    else:
+        slices = outputs.of_stack(examination, read.axial_depth) if choices.png else []
+        content = segment_case(pipeline, read, outputs.of_volume(examination), slices, choices.tta)
+    notes = [*triage.notes, *content["notes"]]
+    return {**content, "sequence": triage.sequence, "judged_all_the_same": triage.is_asked, "notes": notes}
 
 
 def _segment_scan(
@@ -227,7 +259,7 @@ def _segment_scan(
     """Masks are written when all of them are known: a stack leaves all of its files, or none."""
     count = len(scan.slices)
     paths = [outputs.single(examination)] if count == 1 else outputs.of_stack(examination, count)
-    summary = ScanSummary(scan)
+    summary = ScanSummary(replace(scan, notes=pipeline.fitting(scan.notes)))
     masks = list[bytes]()
     for prediction in pipeline.predict_volume(scan.slices, tta, scan.spacing):
         summary.add(prediction)

@@ -11,7 +11,7 @@ import numpy as np
 
 from resunet.files import atomic_path, encode_mask
 from resunet.inference.pipeline import TumourPipeline
-from resunet.inference.verdict import MANY, verdict_of
+from resunet.inference.verdict import MANY, headline_of_volume
 from resunet.inference.volume_pipeline import VolumePrediction, predict_volume
 from resunet.reading.formats.nifti import nifti_on_grid
 from resunet.reading.formats.segmentation import write_segmentation
@@ -25,7 +25,7 @@ def content_of(prediction: VolumePrediction, mask: np.ndarray[Any, np.dtype[np.b
     voxels = int(mask.sum())
     millilitres = prediction.volume.millilitres
     return {
-        "verdict": verdict_of(voxels, highest, prediction.certain),
+        "verdict": headline_of_volume(mask, prediction.p_tumour, prediction.certain),
         "p_tumour": None if math.isnan(highest) else round(highest, 6),
         "gated": bool(judged.size) and bool((judged < prediction.gate).all()),
         "tumour_pixels": voxels,

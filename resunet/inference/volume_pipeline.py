@@ -105,7 +105,7 @@ def predict_volume(
     judged = int(passes.has_contrast.sum())
     if not judged:
         raise NoContrastError(f"{volume.name} holds nothing with contrast to judge; give one that shows tissue.")
-    notes = list(volume.notes)
+    notes = list(pipeline.fitting(volume.notes))
     if judged < depth:
         notes.append(f"{depth - judged} of {depth} slices have no contrast and were not judged.")
     if passes.framing.is_cut:

@@ -32,14 +32,15 @@ def truth_on(volume: Volume, mask: Volume) -> BoolMask:
 def assemble(name: str, volumes: Mapping[Role, Volume]) -> Volume:
     """The case as one volume (I, J, K, 3) on FLAIR's grid: pre-contrast, FLAIR, post-contrast.
 
-    Others are resampled onto that grid; FLAIR stands in for what is missing, as in the data set that the models saw.
+    Others are resampled onto that grid; FLAIR stands in for what is missing, as in the data set that the models saw. Without
+    FLAIR, post-contrast T1 is all three, for the models that know it alone.
 
     Raises:
-        InputError: there is no FLAIR, a volume is a map of labels or in colour, or two do not overlap.
+        InputError: there is neither, a volume is a map of labels or in colour, or two do not overlap.
     """
-    if "flair" not in volumes:
+    if "flair" not in volumes and "post" not in volumes:
         raise InputError(f"{name} has no FLAIR, which the networks need; give it as flair=FILE.")
-    flair = volumes["flair"]
+    flair = volumes.get("flair") or volumes["post"]
     notes = list[str]()
     if flair.sides is not None and not all(SPACINGS[0] <= side <= SPACINGS[1] for side in flair.sides):
         flair = replace(flair, sides=None)
@@ -47,6 +48,8 @@ def assemble(name: str, volumes: Mapping[Role, Volume]) -> Volume:
     for volume in volumes.values():
         _check_is_image(volume)
         notes += volume.notes
+    if "flair" not in volumes:
+        return replace(flair, name=name, voxels=spread_channel(flair.voxels[..., :1]), notes=tuple(dict.fromkeys(notes)))
     if flair.voxels.shape[3] == 3:
         return replace(flair, name=name, notes=tuple(dict.fromkeys(notes)))
     channels: list[Array] = []

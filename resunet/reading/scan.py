@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resunet.errors import InputError
+from resunet.reading.sequences import SequenceName
 
 MIN_SIDE, MAX_SIDE = 16, 2048
 MAX_SLICES = 1024
@@ -56,6 +57,7 @@ class Scan:
         modality: as DICOM abbreviates it ("MR", "CT"), where the file says so.
         placement: of a NIfTI file.
         plane: in which the slices lie, where the file says so.
+        sequence: which the file says that it is, as `resunet.reading.sequences.SequenceName`.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Scan:
     modality: str | None = None
     placement: Placement | None = None
     plane: Plane | None = None
+    sequence: SequenceName | None = None
 
 
 def plane_of(normal: FloatArray) -> Plane:
@@ -104,6 +107,7 @@ def checked_scan(
     modality: str | None = None,
     placement: Placement | None = None,
     plane: Plane | None = None,
+    sequence: SequenceName | None = None,
 ) -> Scan:
     """A Scan from (N, H, W, 1 or 3), its values checked and one channel repeated.
 
@@ -122,7 +126,7 @@ def checked_scan(
         notes_made.append(NO_SPACING)
     if slices.shape[-1] == 1:
         notes_made.append(ONE_CHANNEL)
-    return Scan(name, spread_channel(slices), spacing, tuple(notes_made), modality, placement, plane)
+    return Scan(name, spread_channel(slices), spacing, tuple(notes_made), modality, placement, plane, sequence)
 
 
 def _to_computable(name: str, slices: Array) -> Array:

@@ -14,7 +14,7 @@ from resunet.reading.names import stem_of
 Role = Literal["pre", "flair", "post"]
 SequenceName = Literal["pre", "flair", "post", "t2", "other"]
 ROLES: tuple[Role, ...] = get_args(Role)  # in the order of the channels
-WORDS: dict[SequenceName, str] = {
+WORDS: dict[str, str] = {  # by SequenceName
     "pre": "pre-contrast T1",
     "flair": "FLAIR",
     "post": "post-contrast T1",

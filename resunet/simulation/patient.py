@@ -10,15 +10,17 @@ from scipy import ndimage
 
 from resunet.errors import InputError
 from resunet.reading.scan import PLANES, Plane
+from resunet.reading.sequences import SequenceName
 from resunet.simulation.growth import FRONT, grow
 from resunet.simulation.lesions import KINDS, T1CE_KINDS, Look
 from resunet.simulation.masses import grow_mass
 from resunet.simulation.noise import smooth_noise
 from resunet.simulation.scanner import acquire
-from resunet.simulation.template import FloatVoxels, flair_of, load_template
+from resunet.simulation.template import FloatVoxels, flair_of, load_template, random_contrast, t2_of
 
 WARP_SPACING = 10  # voxels between the points at which displacements are drawn
 LEVELS = (-22, 45)  # millimetres from the head's centre up, between which tumours start
+HALF_HEAD = (95, 115, 100)  # millimetres from the centre to the sides, to front and back, to foot and top
 MIDLINE = 14  # millimetres from it at least
 
 
@@ -89,6 +91,21 @@ class Patient:
         axes = {"axial": (within, within, through), "coronal": (within, through, within), "sagittal": (through, within, within)}
         parts = [np.moveaxis(part, PLANES.index(plane) - 3, -1).mean(axis=-1) for part in self._render(_grid(*axes[plane]))]
         return Examination(acquire(parts[0][..., None], self._rng), parts[1][..., None] >= 0.5)
+
+    def examine_all(self, pixel: float) -> tuple[dict[SequenceName, FloatVoxels], FloatVoxels]:
+        """The whole head on a grid of `pixel` millimetres: signal (I, J, K) by sequence, and the brain (I, J, K) in [0, 1].
+
+        "other" is a random order of fluid, grey and white matter that none of the four has.
+        """
+        axes = [np.arange(-half, half, pixel) for half in HALF_HEAD]
+        points = _grid(*axes)
+        (pre, flair, post), mask = self._render(points)
+        voxels = self._where(points)
+        t1 = np.clip(ndimage.map_coordinates(self._template.t1, voxels, order=1), 0, 2.4)
+        brain = ndimage.map_coordinates(self._template.brain, voxels, order=1)
+        t2 = t2_of(t1, brain, self._fat) + 0.3 * mask
+        other = random_contrast(t1, brain, self._rng)
+        return {"pre": pre, "flair": flair, "post": post, "t2": t2, "other": other}, brain
 
     def best_place(self, plane: Plane) -> float:
         """Millimetres from the head's centre along a plane's normal to where it cuts most tumour; 0 to 20 without one."""

@@ -20,6 +20,8 @@ WHITE_MATTER = 113.0  # its grey value in the template
 # FLAIR by T1, both in shares of what is brightest: in the brain fluid, grey and white matter; around it air, bone, muscle, fat.
 IN_BRAIN = ([0.0, 0.30, 0.50, 0.73, 0.85, 1.0, 1.15], [0.03, 0.07, 0.30, 0.60, 0.57, 0.50, 0.47])
 AROUND_BRAIN = ([0.0, 0.15, 0.5, 0.9, 1.5, 2.3], [0.0, 0.02, 0.20, 0.38, 0.62, 0.80])
+T2_IN_BRAIN = ([0.0, 0.30, 0.50, 0.73, 0.85, 1.0, 1.15], [1.0, 0.95, 0.75, 0.56, 0.48, 0.37, 0.33])
+T2_AROUND_BRAIN = ([0.0, 0.15, 0.5, 0.9, 1.5, 2.3], [0.0, 0.05, 0.25, 0.30, 0.50, 0.55])
 
 
 @dataclass(frozen=True)
@@ -70,3 +72,23 @@ def flair_of(t1: FloatVoxels, brain: FloatVoxels, fat: float) -> FloatVoxels:
         fat: how bright what lies around the brain is, 1 as in the brain.
     """
     return np.asarray(brain * np.interp(t1, *IN_BRAIN) + (1 - brain) * fat * np.interp(t1, *AROUND_BRAIN), np.float32)
+
+
+def t2_of(t1: FloatVoxels, brain: FloatVoxels, fat: float) -> FloatVoxels:
+    """T2 of the same tissue: fluid bright, grey matter above white matter; `fat` as in `flair_of`."""
+    around = (1 - brain) * fat * np.interp(t1, *T2_AROUND_BRAIN)
+    return np.asarray(brain * np.interp(t1, *T2_IN_BRAIN) + around, np.float32)
+
+
+def random_contrast(t1: FloatVoxels, brain: FloatVoxels, rng: np.random.Generator) -> FloatVoxels:
+    """The same tissue as diffusion, its coefficient or a negative might show it; drawn by chance."""
+    grey = rng.uniform(0.5, 0.9)
+    curves = (
+        ([0.0, 0.30, 0.73, 1.0, 1.15], [0.05, 0.15, grey, grey * 0.8, grey * 0.8]),  # diffusion-weighted
+        ([0.0, 0.30, 0.73, 1.0, 1.15], [1.0, 0.95, 0.40, 0.36, 0.34]),  # its coefficient: grey and white matter alike
+        ([0.0, 0.30, 0.73, 1.0, 1.15], [1.0, 0.75, 0.45, 0.2, 0.1]),  # a negative of T1
+    )
+    kind = int(rng.integers(len(curves)))
+    around = [0.0, rng.uniform(0, 0.1), rng.uniform(0, 0.4)] if kind < 2 else [1.0, 0.6, 0.1]
+    outside = np.interp(t1, [0.0, 0.5, 2.0], around)
+    return np.asarray(brain * np.interp(t1, *curves[kind]) + (1 - brain) * outside, np.float32)

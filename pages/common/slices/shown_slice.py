@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from resunet.reading.scan import BoolMask
+from resunet.reading.scan import BoolMask, Plane
+from resunet.reading.sequences import SequenceName
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Case:
         patient: whose slice of the LGG set it is, where it is one.
         spacing: millimetres between rows and columns, where the file says so.
         notes: sentences about what was done to the file.
+        stated, plane: sequence and plane, where the file says so.
         link: query parameters that lead back to it, where it can be had again.
     """
 
@@ -36,6 +38,8 @@ class Case:
     patient: str | None = None
     spacing: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    stated: SequenceName | None = None
+    plane: Plane | None = None
     link: dict[str, str] | None = None
 
     @property

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from pages.common import loaders, predictions
+from pages.common import loaders, models, predictions
 from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
+from pages.common.not_judged import asked_badge, show_not_judged
 from pages.common.slices import slice_viewer
 from pages.common.slices.shown_slice import Case
 from resunet.catalogue import FLAGSHIP
@@ -20,6 +21,7 @@ from resunet.errors import InputError
 from resunet.evaluation.regions import measure_regions
 from resunet.files import encode_mask
 from resunet.inference.pipeline import Prediction
+from resunet.inference.triage import Triage
 from resunet.inference.verdict import verdict
 from resunet.reports.case_report import IN_PIXELS, regions_table, report, score_slice
 
@@ -55,34 +57,43 @@ def show(case: Case) -> None:
     """Everything about one slice; what a control changes redraws this part of the page only."""
     headline = st.container(gap="xsmall")
     try:
+        asked = predictions.asked_of(case.digest)
+        found = predictions.triage(case.digest, case.number, case.image, case.stated, case.plane, asked)
+        if not found.model:
+            picture = overlay.render(case.image, "FLAIR", overlay.Window(), PICTURE)
+            show_not_judged(found, case.digest, picture, case.title, case.notes)
+            return
         with st.spinner("Predicting"):
             tta = st.session_state.get("tta", False)
-            predicted = predictions.predict(case.digest, case.number, case.image, tta, case.spacing)
+            predicted = predictions.predict(case.digest, case.number, case.image, tta, case.spacing, found.model)
     except InputError as error:  # Streamlit hands no error of a fragment on to the page
         show_error(error)
         return
-    original = replace(predicted, notes=tuple(dict.fromkeys((*case.notes, *predicted.notes))))
+    notes = (*models.pipeline_of(found.model).fitting(case.notes), *found.notes, *predicted.notes)
+    original = replace(predicted, notes=tuple(dict.fromkeys(notes)))
     gate = st.session_state.get("gate", original.gate)
     prediction = original.with_thresholds(slice_viewer.chosen_threshold(case, original.threshold), gate)
     with headline:
-        _headline(case, prediction)
+        _headline(case, prediction, found)
     slice_viewer.show(case, prediction, original.threshold)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{escape_markdown(case.title)}. Orange line: predicted outline.{BLUE if case.truth is not None else ''}")
         with st.popover("Download", icon=":material/download:"):
-            _downloads(case, prediction)
+            _downloads(case, prediction, found.model)
         with st.popover("Settings", icon=":material/tune:"):
             _settings(original)
     _regions(case, prediction)
 
 
-def _headline(case: Case, prediction: Prediction) -> None:
+def _headline(case: Case, prediction: Prediction, found: Triage) -> None:
     finding, figures, flags = verdict(prediction, case.spacing)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
         st.header(finding, anchor=False, width="content")
         st.markdown(f"##### {figures}.{_score(case, prediction)}", width="content")
         for flag in flags:
             st.badge(flag, icon=":material/warning:", color="red", help=UNLIKE_HELP)
+        if found.is_asked:
+            asked_badge(case.digest)
         if case.patient:
             _membership_badge(case.patient)
         if case.simulated:
@@ -130,12 +141,12 @@ def _regions(case: Case, prediction: Prediction) -> None:
         st.caption(IN_PIXELS)
 
 
-def _downloads(case: Case, prediction: Prediction) -> None:
+def _downloads(case: Case, prediction: Prediction, model: str) -> None:
     stem = case.title.replace(": ", "_").replace(", ", "_").replace(" ", "_")
     truth, spacing = case.truth, case.spacing
     download("Mask (PNG)", lambda: encode_mask(prediction.mask), f"{stem}_mask.png")
     download("Overlay (PNG)", lambda: overlay.encode_png(_picture(case, prediction)), f"{stem}_overlay.png")
-    download("Report (JSON)", lambda: report(case.title, prediction, FLAGSHIP, spacing, truth), f"{stem}.json")
+    download("Report (JSON)", lambda: report(case.title, prediction, model, spacing, truth), f"{stem}.json")
     download("Regions (CSV)", lambda: safe_csv(regions_table(prediction, spacing)), f"{stem}_regions.csv")
 
 

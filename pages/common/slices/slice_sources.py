@@ -28,7 +28,7 @@ KIND_LABELS = {
     "cavity": "Cavity",
     "none": "No tumour",
 }
-FIRST_SAMPLE = "large_1"
+FIRST_SAMPLE, FIRST_ENHANCED = "large_1", "meningioma_convexity_axial"
 
 
 def sample_label(sample: Sample) -> str:
@@ -39,9 +39,17 @@ def sample_label(sample: Sample) -> str:
 
 def choose_sample() -> Case:
     """A strip of thumbnails, one button each."""
-    samples = {sample.name: sample for sample in loaders.samples()}
-    pictures = loaders.thumbnails()
-    first = FIRST_SAMPLE if FIRST_SAMPLE in samples else next(iter(samples))
+    return _choose_from({sample.name: sample for sample in loaders.samples()}, FIRST_SAMPLE, enhanced=False)
+
+
+def choose_enhanced_sample() -> Case:
+    """The same for contrast-enhanced T1."""
+    return _choose_from({sample.name: sample for sample in loaders.enhanced_samples()}, FIRST_ENHANCED, enhanced=True)
+
+
+def _choose_from(samples: dict[str, Sample], first: str, enhanced: bool) -> Case:
+    pictures = loaders.thumbnails(enhanced)
+    first = first if first in samples else next(iter(samples))
     chosen = st.session_state.get("sample") or st.query_params.get("sample")
     chosen = chosen if chosen in samples else first
     with st.container(horizontal=True, wrap=False, gap="xsmall", key="gallery"):
@@ -91,7 +99,17 @@ def choose_upload() -> Case | None:
         number = st.slider("Slice", 1, count, value=(count + 1) // 2, key=f"slice_of_{count}") - 1
         title = f"{file.name}, slice {number + 1} of {count}"
     image = scan.slices[number]
-    return Case(title, file.digest, number, image, patient=find_patient(image), spacing=scan.spacing, notes=scan.notes)
+    return Case(
+        title,
+        file.digest,
+        number,
+        image,
+        patient=find_patient(image),
+        spacing=scan.spacing,
+        notes=scan.notes,
+        stated=scan.sequence,
+        plane=scan.plane,
+    )
 
 
 def _table_of(images: list[ImageFile]) -> pd.DataFrame:

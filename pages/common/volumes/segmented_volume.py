@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -16,6 +16,7 @@ from resunet.catalogue import VOLUME_MODEL
 from resunet.errors import InputError
 from resunet.examination import Examination
 from resunet.inference.fair_lock import FairLock
+from resunet.inference.triage import Triage, check_modality, triage_volume
 from resunet.inference.volume_pipeline import OnProgress, VolumePrediction, predict_volume
 from resunet.reading.formats.nifti import nifti_on_grid
 from resunet.reading.scan import Array, BoolMask
@@ -28,16 +29,30 @@ PICTURE = "volume_picture"  # session key: (examination key, the viewer's NIfTI 
 PLANES = "volume_planes"  # session key: (examination key, slices)
 
 
-_kept: LRUCache[tuple[Any, ...], VolumePrediction] = LRUCache(KEPT, lambda prediction: prediction.probability.nbytes)
+_kept: LRUCache[tuple[Any, ...], JudgedVolume] = LRUCache(KEPT, lambda judged: judged.nbytes)
 _lock = threading.Lock()
 
 
-def predict(examination: Examination, model: str = VOLUME_MODEL) -> VolumePrediction:
+class JudgedVolume(NamedTuple):
+    """What was found of an examination: by which model, and its prediction; None where no model knows what it shows."""
+
+    triage: Triage
+    prediction: VolumePrediction | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+        return self.prediction.probability.nbytes if self.prediction else 0
+
+
+def judge(examination: Examination, model: str = VOLUME_MODEL) -> JudgedVolume:
     """Stage 1 and a model on a case, with a progress bar; pressing Cancel reruns the page, which ends it at the next slice.
 
-    What is kept has no voxels: the mask's way back to their grid needs only the grid. Raises InputError.
+    Where the case shows what another model knows, that one takes its place. What is kept has no voxels: the mask's way back to
+    their grid needs only the grid. Raises InputError.
     """
-    key = (*examination.key, models.revision_of(model))
+    asked = predictions.asked_of(key_of(examination))
+    key = (*examination.key, models.revision_of(model), asked)
     with _lock:
         kept = _kept.get(key)
     if kept is not None:
@@ -45,8 +60,12 @@ def predict(examination: Examination, model: str = VOLUME_MODEL) -> VolumePredic
     place = st.empty()
     with predictions.in_line(VOLUMES, "Other visitors' volumes come first."), place.container():
         volume = examination.volume(predictions.decoder())
-        loaded = models.pipeline_of(model)
-        loaded.check_suitable(volume)
+        check_modality(volume)
+        triage = triage_volume(volume, examination.main.reading.sequence, asked)
+        if not triage.model:
+            return JudgedVolume(triage)
+        triage = triage if triage.model != VOLUME_MODEL else replace(triage, model=model)
+        loaded = models.pipeline_of(triage.model)
         try:
             prediction = predict_volume(loaded, volume, on_progress=_progress(volume.axial_depth))
         finally:
@@ -55,11 +74,17 @@ def predict(examination: Examination, model: str = VOLUME_MODEL) -> VolumePredic
     if examination.main.kind != "nifti":
         session.keep(PICTURE, examination.key, _picture(volume))
     grid = np.broadcast_to(np.float32(0), (*volume.shape, 1))
-    prediction = replace(prediction, volume=replace(volume, voxels=grid))
+    notes = (*triage.notes, *prediction.notes)
+    judged = JudgedVolume(triage, replace(prediction, volume=replace(volume, voxels=grid), notes=notes))
     with _lock:
-        if prediction.probability.nbytes <= KEPT:
-            _kept[key] = prediction
-    return prediction
+        if judged.nbytes <= KEPT:
+            _kept[key] = judged
+    return judged
+
+
+def key_of(examination: Examination) -> str:
+    """One text that tells an examination from every other."""
+    return " ".join(examination.key)
 
 
 def _progress(slices: int) -> OnProgress:

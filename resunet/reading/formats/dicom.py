@@ -11,6 +11,7 @@ import numpy as np
 
 from resunet.errors import InputError
 from resunet.reading.scan import Array, BoolMask, FloatArray, Plane, Scan, check_size, checked_scan, plane_of
+from resunet.reading.sequences import sequence_of_header
 
 MAGIC, PREAMBLE = b"DICM", 128
 GROUPS = (b"\x02\0", b"\x08\0", b"\0\x08")  # what a data set without preamble starts with, either byte order
@@ -41,7 +42,14 @@ def read_dicom(content: bytes, name: str) -> Scan:
     dataset = read_dataset(content, name)
     pixels = decode_frames(dataset, name)
     modality = str(dataset.get("Modality") or "") or None
-    return checked_scan(name, pixels, pixel_spacing(dataset), modality=modality, plane=_plane(dataset))
+    return checked_scan(
+        name,
+        pixels,
+        pixel_spacing(dataset),
+        modality=modality,
+        plane=_plane(dataset),
+        sequence=sequence_of_header(dataset),
+    )
 
 
 def _plane(dataset: Any) -> Plane | None:

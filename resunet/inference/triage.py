@@ -1,0 +1,177 @@
+"""Which models know what a file shows: nothing is judged by networks that were trained on something else.
+
+What the file states comes first, then what the recogniser sees; a person may say otherwise, and that stays marked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from resunet.catalogue import FLAGSHIP, T1CE_MODEL, VOLUME_MODEL, find_model, list_models
+from resunet.data.description import DataSetDescription
+from resunet.errors import InputError
+from resunet.inference.drawings import without_drawings
+from resunet.inference.recogniser import WORDS, Content, Sighting, load_recogniser
+from resunet.reading.scan import Array, Plane, Scan
+from resunet.reading.sequences import SequenceName
+from resunet.reading.volume_scan import Volume
+
+LOOKS = 5  # slices of a volume that are looked at
+SURE = 0.9  # probability from which a contradiction with what the file states is said
+SEQUENCES: dict[str, str] = {  # by SequenceName
+    "pre": "T1",
+    "flair": "FLAIR",
+    "post": "contrast-enhanced T1",
+    "t2": "T2",
+    "other": "another sequence",
+}
+
+OTHER_THAN_MRI = {  # as DICOM abbreviates modalities
+    "CT": "a CT",
+    "PT": "a PET scan",
+    "NM": "a nuclear medicine image",
+    "US": "an ultrasound image",
+    "CR": "an X-ray image",
+    "DX": "an X-ray image",
+    "MG": "a mammogram",
+    "XA": "an angiogram",
+    "RF": "a fluoroscopy image",
+    "ES": "an endoscopy image",
+    "SM": "a microscopy slide",
+    "XC": "a photograph",
+    "OP": "a photograph of the eye",
+}
+
+
+@dataclass(frozen=True)
+class Triage:
+    """What is known of a file before it is judged.
+
+    Attributes:
+        model: the one that knows what is there; empty where none does.
+        sequence: what the file is taken for; None where it is no MR slice of a known kind.
+        reason: why it is not judged, as a clause after "Not judged: "; empty where it is.
+        notes: contradictions, and that a person decided.
+        is_asked: whether a person said what it is.
+    """
+
+    model: str
+    sequence: SequenceName | None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    is_asked: bool = False
+
+    def with_model(self, model: str | None) -> Triage:
+        """The same for a model that a person chose: judged where it knows the sequence, or does not say which it knows."""
+        if model is None:
+            return self
+        knows = find_model(model).config().data_set.sequence
+        if not knows:  # a model of somebody's own data, which may show anything
+            return replace(self, model=model, reason="")
+        if not self.model or knows == self.sequence:
+            return replace(self, model=model if self.model else "")
+        other = f"this is {SEQUENCES[self.sequence]}" if self.sequence else "this is no such slice"
+        return replace(
+            self, model="", reason=f"{other}, and {find_model(model).config().display_name} knows {SEQUENCES[knows]}"
+        )
+
+
+def check_modality(scan: Scan | Volume) -> None:
+    """Refuse what was not made by magnetic resonance, by its own account. Raises InputError."""
+    made_by = OTHER_THAN_MRI.get(scan.modality or "")
+    if made_by is not None:
+        raise InputError(f"{scan.name} is {made_by}, as the file says; the models were trained on MRI.")
+
+
+def triage_scan(scan: Scan, asked: SequenceName | None = None) -> Triage:
+    """For all slices of a file, by the one in its middle. Raises InputError where the recogniser is not there."""
+    return triage_slice(scan.slices[len(scan.slices) // 2], scan.sequence, scan.plane, asked)
+
+
+def triage_slice(
+    image: Array, stated: SequenceName | None = None, plane: Plane | None = None, asked: SequenceName | None = None
+) -> Triage:
+    """For one slice (H, W, 3).
+
+    Args:
+        stated, plane: what the file says.
+        asked: what a person says.
+
+    Raises:
+        InputError: the recogniser is not there.
+    """
+    return _decide([load_recogniser()(main_channel(image))], stated, plane, asked, "slice", (FLAGSHIP, T1CE_MODEL))
+
+
+def triage_volume(volume: Volume, stated: SequenceName | None, asked: SequenceName | None = None) -> Triage:
+    """For a volume, by slices from its middle; its axial slices are what is judged. Raises InputError."""
+    slices = volume.axial()
+    depth = len(slices)
+    places = np.unique(np.linspace(0.35 * (depth - 1), 0.65 * (depth - 1), LOOKS).round().astype(int))
+    sightings = [load_recogniser()(main_channel(slices[place])) for place in places]
+    return _decide(sightings, stated, "axial", asked, "volume", (VOLUME_MODEL, T1CE_MODEL))
+
+
+def main_channel(image: Array) -> npt.NDArray[np.generic]:
+    """FLAIR of a slice (H, W, 3), without what is drawn on it."""
+    return without_drawings(image)[0][..., image.shape[2] // 2]
+
+
+def _decide(
+    sightings: list[Sighting],
+    stated: SequenceName | None,
+    plane: Plane | None,
+    asked: SequenceName | None,
+    what: str,
+    first: tuple[str, ...],
+) -> Triage:
+    content: Content = Counter(sighting.content for sighting in sightings).most_common(1)[0][0]
+    sure = float(np.mean([sighting.contents.max() for sighting in sightings if sighting.content == content]))
+    seen_plane = plane or Counter(sighting.plane for sighting in sightings).most_common(1)[0][0]
+    notes = []
+    if asked is not None:
+        notes.append(f"Judged as {SEQUENCES[asked]} because you said so; by itself it looks like {WORDS[content]}.")
+    elif stated is not None and content != stated and sure >= SURE:
+        notes.append(f"The file says {SEQUENCES[stated]}, but it looks like {WORDS[content]}.")
+    if asked is None and stated is None and content in ("panes", "none"):
+        return Triage("", None, _what_is_there(content, what), tuple(notes))
+    sequence: SequenceName = asked or stated or content  # type: ignore[assignment]
+    model = _model_that_knows(sequence, None if asked else seen_plane, first)
+    if model is None:
+        return Triage("", sequence, _why_not(sequence, seen_plane, what, first, stated is not None), tuple(notes))
+    return Triage(model, sequence, notes=tuple(notes), is_asked=asked is not None)
+
+
+def _what_is_there(content: Content, what: str) -> str:
+    if content == "panes":
+        return "this looks like a picture of several panes; crop one of them"
+    return f"this does not look like an MR {what} of a head"
+
+
+def _why_not(sequence: SequenceName, plane: Plane, what: str, models: tuple[str, ...], is_stated: bool) -> str:
+    """Why no model judges a sequence in a plane."""
+    verb = "the file says that this is" if is_stated else "this looks like"
+    if any(description.sequence == sequence for description in map(_description, models)):
+        return f"{verb} {SEQUENCES[sequence]} in the {plane} plane, and the models for it know other planes"
+    name = f"a {SEQUENCES[sequence]}-weighted" if sequence in ("pre", "t2") else f"{SEQUENCES[sequence]} as"
+    return f"{verb} {name} {what if sequence in ('pre', 't2') else f'a {what}'}"
+
+
+def _model_that_knows(sequence: SequenceName, plane: Plane | None, first: tuple[str, ...]) -> str | None:
+    """The first model whose configuration says that it knows the sequence, and the plane where that counts."""
+    for name in dict.fromkeys((*first, *list_models())):
+        description = _description(name)
+        if description.sequence == sequence and (plane is None or plane in description.planes):
+            return name
+    return None
+
+
+def _description(name: str) -> DataSetDescription:
+    try:
+        return find_model(name).config().data_set
+    except InputError:  # not here, as with a model that waits on the Hub
+        return DataSetDescription("")
