@@ -208,7 +208,7 @@ def _choices(options: argparse.Namespace) -> Choices:
 
 def _recogniser(options: argparse.Namespace) -> None:
     from resunet.inference.recogniser import FOLDER
-    from resunet.training.recogniser import train_recogniser
+    from resunet.training.recognition import train_recogniser
 
     print(json.dumps(train_recogniser(options.out or FOLDER), indent=2))
 

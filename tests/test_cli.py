@@ -22,6 +22,7 @@ LARGE = next(sample for sample in load_samples() if sample.name == "large_1")
 
 
 LINE = {"file", "verdict", "p_tumour", "gated", "tumour_pixels", "slices", "unlike_training", "notes", "seconds"}
+LINE |= {"sequence", "judged_all_the_same"}
 
 
 def lines(done: subprocess.CompletedProcess[str]) -> list[dict]:

@@ -182,6 +182,21 @@ def test_own_data_without_any_tumour_leave_every_screen_standing(screen: AppTest
         assert not app.exception and not app.error
 
 
+def test_own_data_of_two_zip_files_are_not_compared_with_each_other(screen: AppTest):
+    app = upload(screen, zipped(two_folders()))
+    app.selectbox(key="evaluate_model").set_value("unet").run()
+    app.button(key="evaluate_start").click().run()
+    app = upload(app, with_masks(np.zeros((256, 256), np.uint8)))
+    app.selectbox(key="evaluate_model").set_value(FLAGSHIP).run()
+    app.button(key="evaluate_start").click().run()
+    app = app.switch_page("pages/evaluation/comparison.py").run()
+    app.selectbox(key="evaluation").set_value("uploaded").run()
+    assert not app.exception and not app.error
+    assert "Left out, since measured on other slices than ResUNet-Lite: U-Net." in [info.value for info in app.info]
+    assert list(app.dataframe[0].value["Model"]) == ["ResUNet-Lite"]
+    assert len(app.dataframe) == 2  # what others report stays
+
+
 def test_masks_of_another_size_are_refused(screen: AppTest):
     app = upload(screen, with_masks(np.zeros((64, 64), np.uint8)))
     assert not app.exception and "is 64x64 pixels but the image is 256x256" in plain_text(app.error[0].value)

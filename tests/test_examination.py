@@ -122,7 +122,6 @@ def test_equal_names_in_two_folders_are_two_patients():
     ("names", "sentence"),
     [
         (("a_t1.nii", "a_t2.nii"), "None of a_t1.nii, a_t2.nii is the FLAIR"),
-        (("a_T1gad.nii",), "a_T1gad.nii is post-contrast T1 by its name, and the networks need FLAIR"),
         (("a.nii", "a_flair.nii", "a_t1.nii"), "a.nii and a_flair.nii are both the FLAIR of a"),
         (("a_0000.nii", "a_0001.nii"), "a_0000.nii, a_0001.nii are channels of one case"),
         (("a_seg.nii",), "a_seg.nii is a mask by its name"),

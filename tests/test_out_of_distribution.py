@@ -18,7 +18,7 @@ from resunet.evaluation.fit_detector import fit_detector, textures
 from resunet.inference.out_of_distribution import OutOfDistributionDetector
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.stages import Stage1
-from resunet.inference.verdict import UNLIKE
+from resunet.inference.verdict import ASKED, UNLIKE
 from resunet.model_folder import DETECTOR, ModelFolder
 from tests.test_app import fresh_caches, open_screen  # noqa: F401 (fixture)
 
@@ -77,18 +77,25 @@ def speckled() -> bytes:
     return cv2.imencode(".png", np.clip(picture * 60, 0, 255).astype(np.uint8))[1].tobytes()
 
 
-def test_the_badge_stands_before_the_verdict_and_in_table_and_report():
+def test_a_picture_that_is_judged_all_the_same_stays_marked():
     app = open_screen("single_image")
     app.segmented_control(key="source").set_value("Upload").run()
     app.file_uploader[0].set_value([("speckle.png", speckled(), "image/png"), ("one.png", LARGE.png, "image/png")]).run()
     assert not app.exception
-    first, second = app.dataframe[0].value["notes"]
-    assert first.startswith(f"{UNLIKE}.") and UNLIKE not in second
-    assert any(UNLIKE in badge.value for badge in app.get("markdown"))
+    first, second = app.dataframe[0].value["verdict"]
+    assert first == app.header[0].value == "Not judged: this does not look like an MR slice of a head"
+    assert second == "Tumour found" and app.dataframe[0].value["p_tumour"].isna()[0]
+    app.button(key="judge_flair").click().run()
+    assert not app.exception and not app.header[0].value.startswith("Not judged")
+    badges = [badge.value for badge in app.get("markdown")]
+    assert any(UNLIKE in badge for badge in badges) and any(ASKED in badge for badge in badges)
+    assert app.dataframe[0].value["notes"][0].startswith(f"{UNLIKE}. Judged as FLAIR because you said so")
+    app.button(key="judge_undo").click().run()
+    assert app.header[0].value.startswith("Not judged")
 
 
 def test_the_command_line_says_it_too(command: Callable[..., object], tmp_path: Path):
     (tmp_path / "speckle.png").write_bytes(speckled())
-    line = json.loads(command("predict", tmp_path / "speckle.png", "--out", tmp_path / "out").stdout)
-    assert line["unlike_training"] is True
+    line = json.loads(command("predict", tmp_path / "speckle.png", "--out", tmp_path / "out", "--as", "flair").stdout)
+    assert line["unlike_training"] is True and line["judged_all_the_same"] is True
     assert line["verdict"] in ("No tumour found", "Tumour found", "Unclear")

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from resunet.catalogue import VOLUME_MODEL, find_model
+from resunet.data.description import DataSetDescription
 from resunet.data.samples import load_samples
 from resunet.data.slices import by_patient
 from resunet.data.sources import all_slices, open_splits
@@ -66,7 +67,11 @@ class Bright:
 
     def __init__(self) -> None:
         self.stage_1, self.gate, self.threshold, self.clean_up, self.certain = None, 0.0, 0.5, CleanUp(), np.inf
-        self.stage_2 = SimpleNamespace(volume=self.volume, config=SimpleNamespace(sha256={}))
+        config = SimpleNamespace(sha256={}, data_set=DataSetDescription("bright"))
+        self.stage_2 = SimpleNamespace(volume=self.volume, config=config)
+
+    def fitting(self, notes: Iterable[str]) -> tuple[str, ...]:
+        return tuple(notes)
 
     def volume(self, images: Iterable[np.ndarray], count: int, tta: bool) -> Iterator[ProbabilityMap]:
         for image in images:

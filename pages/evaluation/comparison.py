@@ -16,7 +16,7 @@ from resunet.charts import comparison_charts as charts
 from resunet.charts.chart_files import safe_csv
 from resunet.errors import InputError
 from resunet.evaluation.ablation_questions import REPORTED
-from resunet.evaluation.compare import metric_table, paired_table, verdicts, wide
+from resunet.evaluation.compare import is_same_set, metric_table, paired_table, verdicts, wide
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import Evaluation
 from resunet.model_folder import ModelConfig
@@ -50,6 +50,17 @@ def tested(measured: Measured, reference: str) -> pd.DataFrame:
     """Each model against the reference; ablations are a family of their own, so that showing them changes nothing else."""
     families = {name: "ablations" if is_ablation(name) else "models" for name in measured}
     return of_slices(paired_table, measured, reference, families)
+
+
+def on_the_same_slices(measured: Measured) -> Measured:
+    """Those that hold the slices of the latest of a visitor's own, else of the first, with a sentence on the others."""
+    mine = [one for one in evaluations.uploaded().values() if one in measured.values()]
+    first = mine[-1] if mine else next(iter(measured.values()))
+    same = {name: one for name, one in measured.items() if is_same_set(one.slices, first.slices)}
+    if len(same) < len(measured):
+        names = [loaders.display_name(name) for name in measured if name not in same]
+        st.info(f"Left out, since measured on other slices than {first.display_name}: {', '.join(names)}.")
+    return same
 
 
 def is_ablation(name: str) -> bool:
@@ -96,7 +107,7 @@ def costs(configs: dict[str, ModelConfig], cost: str) -> dict[str, float]:
 def compare(name: str) -> None:
     """Our own models on one evaluation."""
     with_ablations = st.toggle("Include ablation runs", key="ablations", help="Other losses and other seeds of ResUNet")
-    measured = evaluations.of_all(evaluations.compared_models(with_ablations), name)
+    measured = on_the_same_slices(evaluations.of_all(evaluations.compared_models(with_ablations), name))
     dice = {model: evaluation.summary["metrics"]["volume_dice_mean"]["value"] for model, evaluation in measured.items()}
     measured = {model: measured[model] for model in sorted(dice, key=lambda model: (is_ablation(model), -dice[model]))}
     best = max(dice, key=lambda model: dice[model])
@@ -202,6 +213,6 @@ try:
         compare(selection.choose_set(evaluations.compared_models()[0], ordered, ordered[0]))
     else:
         st.info(f"Nothing is evaluated yet. Run: resunet evaluate {FLAGSHIP} --data DIR --split test")
-    reported()
 except InputError as error:
     show_error(error)
+reported()

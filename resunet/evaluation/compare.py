@@ -134,9 +134,14 @@ def p_text(p_value: float) -> str:
 
 def check_same_slices(model: str, table: pd.DataFrame, reference: pd.DataFrame) -> None:
     """Raise InputError unless both tables hold the same slices with the same truth, in order."""
-    keys = ["patient", "slice", "tumour_pixels"]
-    if not table[keys].reset_index(drop=True).equals(reference[keys].reset_index(drop=True)):
+    if not is_same_set(table, reference):
         raise InputError(f"{model} was measured on other slices than the reference; a paired comparison needs the same.")
+
+
+def is_same_set(table: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Whether two tables hold the same slices with the same truth, in order."""
+    keys = ["patient", "slice", "tumour_pixels"]
+    return table[keys].reset_index(drop=True).equals(other[keys].reset_index(drop=True))
 
 
 def signed_rank_p(differences: FloatArray) -> float:

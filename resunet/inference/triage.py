@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from resunet.catalogue import FLAGSHIP, T1CE_MODEL, VOLUME_MODEL, find_model, list_models
 from resunet.data.description import DataSetDescription
+from resunet.data.transforms import normalise
 from resunet.errors import InputError
 from resunet.inference.drawings import without_drawings
 from resunet.inference.recogniser import WORDS, Content, Sighting, load_recogniser
@@ -104,7 +105,9 @@ def triage_slice(
     Raises:
         InputError: the recogniser is not there.
     """
-    return _decide([load_recogniser()(main_channel(image))], stated, plane, asked, "slice", (FLAGSHIP, T1CE_MODEL))
+    found = _decide([load_recogniser()(main_channel(image))], stated, plane, asked, "slice", (FLAGSHIP, T1CE_MODEL))
+    is_blank = not found.model and not normalise(image).any()
+    return Triage(FLAGSHIP, "flair") if is_blank else found  # which says that there is nothing to judge
 
 
 def triage_volume(volume: Volume, stated: SequenceName | None, asked: SequenceName | None = None) -> Triage:

@@ -109,7 +109,9 @@ def uploaded() -> dict[str, Evaluation]:
 
 def keep(evaluation: Evaluation) -> None:
     """Remember an evaluation until the visit ends; a newer one of the same model takes its place."""
-    st.session_state.setdefault(SESSION_KEY, {})[evaluation.model] = evaluation
+    kept = st.session_state.setdefault(SESSION_KEY, {})
+    kept.pop(evaluation.model, None)  # the latest comes last
+    kept[evaluation.model] = evaluation
 
 
 def forget() -> None:

@@ -18,7 +18,7 @@ from resunet.inference.hardware import thread_count
 from resunet.inference.recogniser import CONTENTS, FOLDER, SIDE, Content, Recogniser
 from resunet.model_folder import GRAPH_FILE, WEIGHTS_FILE
 from resunet.models.export import point_to_weights, stored_tensors, trace
-from resunet.models.recogniser import RecogniserNetwork
+from resunet.models.recogniser_network import RecogniserNetwork
 from resunet.reading.scan import PLANES
 from resunet.training.recognition_data import UNKNOWN, RecognitionSet, gather
 from resunet.training.state import disk_tensors, save_tensors
