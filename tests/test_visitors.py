@@ -5,16 +5,20 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pandas as pd
 import pytest
 import streamlit as st
 
+from pages.common import models, predictions
 from pages.common.dashboards.caching import computed, of_slices
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.measure import Measurements
 from resunet.evaluation.sweep import stack
 from resunet.inference.fair_lock import FairLock
+from resunet.inference.pipeline import Prediction
+from resunet.model_folder import CleanUp
 
 
 @pytest.fixture(autouse=True)
@@ -173,3 +177,25 @@ def test_visitors_who_ask_at_once_share_one_computation():
     for thread in threads:
         thread.join()
     assert results == [4] * 5 and CALLS == [0]
+
+
+def test_visitors_who_ask_for_one_slice_at_once_cost_one_forward_pass(monkeypatch: pytest.MonkeyPatch):
+    passes: list[int] = []
+
+    class Slow:
+        def predict(self, image: np.ndarray, **options: object) -> Prediction:
+            passes.append(1)
+            time.sleep(0.3)
+            empty = np.zeros(image.shape[:2], np.float32)
+            return Prediction(0.1, 0.0, 0.5, CleanUp(), empty, empty)
+
+    monkeypatch.setattr(models, "pipeline_of", lambda name: Slow())
+    image = np.zeros((32, 32, 3), np.uint8)
+    results: list[Prediction] = []
+    ask = lambda: results.append(predictions.predict("twelve", 0, image, tta=False))  # noqa: E731
+    threads = [threading.Thread(target=ask) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(passes) == 1 and len(results) == 12 and all(result is results[0] for result in results)

@@ -53,7 +53,7 @@ def _stored_bytes(scan: Scan) -> int:
     return scan.slices.nbytes // (3 if scan.slices.strides[-1] == 0 else 1)
 
 
-@cached(LRUCache(SCANS, _stored_bytes), lambda file: (file.digest, file.name), threading.Lock())
+@cached(LRUCache(SCANS, _stored_bytes), lambda file: (file.digest, file.name), condition=threading.Condition())
 def decode(file: ImageFile) -> Scan:
     """The checked slices of a file. Raises InputError."""
     return decoder().read(file.content, file.name)
@@ -70,7 +70,9 @@ def ask(digest: str, sequence: SequenceName | None) -> None:
     st.session_state.setdefault(ASKED_KEY, {})[digest] = sequence
 
 
-@cached(LRUCache(ROWS), lambda digest, number, image, stated, plane, asked: (digest, number, asked), threading.Lock())
+@cached(
+    LRUCache(ROWS), lambda digest, number, image, stated, plane, asked: (digest, number, asked), condition=threading.Condition()
+)
 def triage(
     digest: str,
     number: int,
@@ -99,7 +101,11 @@ def predict(
     return _predict(models.pipeline_of(model), image, tta, spacing, (digest, number, tta, models.revision_of(model)))
 
 
-@cached(LRUCache(PREDICTIONS, lambda prediction: prediction.nbytes), lambda *arguments: arguments[-1], threading.Lock())
+@cached(
+    LRUCache(PREDICTIONS, lambda prediction: prediction.nbytes),
+    lambda *arguments: arguments[-1],
+    condition=threading.Condition(),
+)
 def _predict(
     pipeline: TumourPipeline,
     image: npt.NDArray[np.generic],
@@ -120,7 +126,7 @@ def row_of(file: ImageFile) -> dict[str, Any]:
     return _row_of(file, asked, (file.digest, file.name, asked, models.revision()))
 
 
-@cached(LRUCache(ROWS), lambda *arguments: arguments[-1], threading.Lock())
+@cached(LRUCache(ROWS), lambda *arguments: arguments[-1], condition=threading.Condition())
 def _row_of(file: ImageFile, asked: SequenceName | None, key: tuple[Any, ...]) -> dict[str, Any]:
     try:
         scan = decode(file)

@@ -134,7 +134,7 @@ def _key_of_truth(examination: Examination, volume: Volume) -> tuple[str, ...]:
     return (*examination.key, *(file.digest for file in examination.truth.files))
 
 
-@cached(LRUCache(2), _key_of_truth, threading.Lock())
+@cached(LRUCache(2), _key_of_truth, condition=threading.Condition())
 def _true_mask(examination: Examination, volume: Volume) -> BoolMask:
     return examination.true_mask(volume, predictions.decoder())
 
