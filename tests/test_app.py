@@ -58,6 +58,9 @@ def plain_text(escaped: str) -> str:
     return re.sub(r"\\(.)", r"\1", escaped).replace(JOINER, "")
 
 
+GATE_WORDS = ("slices with a tumour", "those without one")
+
+
 def test_overview_shows_the_figures_of_the_model_folders():
     dice = [
         (name, "volume_dice_mean", f"{find_model(name).config().display_name}, mean volume Dice")
@@ -78,10 +81,16 @@ def test_overview_shows_the_figures_of_the_model_folders():
         median = find_model(FLAGSHIP).summary(evaluation)["metrics"]["volume_dice_median"]["value"]
         assert any(f"ResUNet-Lite {median:.3f} (" in caption.value for caption in app.caption)
         assert len(app.get("plotly_chart")) == 2 and not app.exception
-        at_gate = any("Stage 1 at the gate of 0.02, as the app uses it: accuracy" in caption.value for caption in app.caption)
-        assert at_gate == (chosen is not None)
-        elsewhere = any("as the app uses it, on the test set: accuracy" in caption.value for caption in app.caption)
-        assert elsewhere == (chosen is None)
+        measured_on = "test" if chosen is None else evaluation
+        stage_1 = find_model("resnet50").slices(measured_on)
+        passes = stage_1["p_tumour"] >= find_model(FLAGSHIP).config().gate.threshold
+        shares = passes.groupby(stage_1["tumour_pixels"] == 0).mean()
+        expected = " and ".join(f"{shares[k]:.0%} of {what}" for k, what in enumerate(GATE_WORDS) if k in shares)
+        where = " of the test set" if chosen is None else ""
+        sentence = (
+            f"At the gate, stage 1 passes {expected} on to stage 2{where}. In 3 people with multiple sclerosis and no tumour"
+        )
+        assert any(sentence in caption.value for caption in app.caption)
         reported = {label: value for label, value in shown.items() if label.startswith("Reported")}
         assert reported == (
             {"Reported: U-Net, mean volume Dice": "0.836", "Reported: two readers, mean Dice": "0.84"} if not chosen else {}

@@ -23,8 +23,9 @@ from resunet.evaluation.ablation_questions import SPLIT_SCHEME_RUNS
 from resunet.evaluation.aggregate import rates_at
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, REPORTED_MEAN, REPORTED_READERS
 from resunet.evaluation.definitions import LABELS
-from resunet.evaluation.evaluation import EXTERNAL
-from resunet.inference.verdict import percent, verdict
+from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR
+from resunet.evaluation.headlines import headlines as headlines_of
+from resunet.inference.verdict import FOUND, UNCLEAR, percent, verdict
 
 SHOWN = "large_2"
 PICTURE = 420
@@ -143,9 +144,9 @@ def headlines(name: str) -> None:
 
 
 def at_the_gate(name: str) -> str:
-    """What stage 1 does at the gate, where the app lets slices through; its own threshold lies far higher.
+    """What stage 1 lets through at the gate, and what both stages say of people who have no tumour.
 
-    Where it was not run on a set, what it does on the test set.
+    Where stage 1 was not run on a set, what it does on the test set.
     """
     measured_on = name if evaluations.find(STAGE_1, name) else "test"
     stage_1 = evaluations.find(STAGE_1, measured_on)
@@ -153,9 +154,28 @@ def at_the_gate(name: str) -> str:
     if stage_1 is None or gate is None:
         return ""
     rates = of_slices(rates_at, stage_1, gate.threshold)
-    said = ", ".join(f"{name} {value:.3f}" for name, value in rates.items() if not math.isnan(value))
-    where = "" if measured_on == name else ", on the test set"
-    return f"Stage 1 at the gate of {gate.threshold:.2f}, as the app uses it{where}: {said}."
+    where = "" if measured_on == name else " of the test set"
+    shares = {
+        "slices with a tumour": rates["sensitivity"],
+        "those without one": 1 - rates["specificity"],
+    }
+    passed = " and ".join(f"{share:.0%} of {what}" for what, share in shares.items() if not math.isnan(share))
+    return f"At the gate, stage 1 passes {passed} on to stage 2{where}. {in_people_without_a_tumour()}"
+
+
+def in_people_without_a_tumour() -> str:
+    """How often the app finds a tumour in people who have none and were in no training; empty where that was not measured."""
+    measured = evaluations.find(FLAGSHIP, NO_TUMOUR)
+    config = loaders.model_config(FLAGSHIP)
+    if measured is None or config.gate is None:
+        return ""
+    said = of_slices(headlines_of, measured, config.gate.threshold, loaders.model_config(STAGE_1).threshold)
+    found, unclear = ((said == headline).mean() for headline in (FOUND, UNCLEAR))
+    return (
+        f"In {measured.slices['patient'].nunique()} people with multiple sclerosis and no tumour, it says “{FOUND}” on "
+        f"{found:.0%} of the slices and “{UNCLEAR}” on {unclear:.0%}. Never measured: children, other brain diseases, scans "
+        "after surgery."
+    )
 
 
 def headline(model: str, evaluation: str, figure: str, label: str) -> None:

@@ -21,7 +21,6 @@ from resunet.evaluation.ablation_questions import (
     loss_slices,
     loss_table,
 )
-from resunet.evaluation.aggregate import gate_slices
 from resunet.evaluation.averaging import averaging_table
 from resunet.evaluation.compare import p_text, paired_table
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table, hard_patients
@@ -29,8 +28,10 @@ from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR, Evaluation
 from resunet.evaluation.external import external_differences, external_rows, external_table
+from resunet.evaluation.headlines import headlines
 from resunet.evaluation.kinds import by_tumour_and_plane, confusion
 from resunet.evaluation.overlap import volume_dice
+from resunet.inference.verdict import FOUND, UNCLEAR
 from resunet.model_folder import REPOSITORY
 
 SETS = {  # evaluations, and what people read for them
@@ -229,26 +230,25 @@ def breakdown(runs: Mapping[str, Evaluation]) -> str:
 
 
 def people_without_tumour() -> str:
-    """How often both stages find a tumour in people who have none, by person."""
-    tables = {name: _gated(name) for name in (FLAGSHIP, VOLUME_MODEL)}
+    """What both stages say of slices of people who have no tumour, by person."""
+    tables = {name: _said_of_people(name) for name in (FLAGSHIP, VOLUME_MODEL)}
     people = sorted(set(tables[FLAGSHIP]["patient"]))
     rows = []
     for label, group in (("All", people), *((person, [person]) for person in people)):
         cells = []
         for table in tables.values():
-            chosen = table[table["patient"].isin(group)].assign(found=lambda rows: rows["fp"] > 0)
-            volumes = chosen.groupby(["patient", "volume"])["found"].any()
-            cells += [f"{chosen['found'].mean():.1%}", f"{int(volumes.sum())} of {len(volumes)}"]
+            said = table.loc[table["patient"].isin(group), "said"]
+            cells += [f"{(said == headline).mean():.1%}" for headline in (FOUND, UNCLEAR)]
         rows.append([label, len(tables[FLAGSHIP].query("patient in @group")), *cells])
-    columns = [f"{find_model(name).config().display_name}, {what}" for name in tables for what in ("slices", "volumes")]
+    columns = [f"{find_model(name).config().display_name}, {what}" for name in tables for what in ("found", "unclear")]
     return markdown(["Person", "Slices", *columns], rows)
 
 
-def _gated(model: str) -> pd.DataFrame:
+def _said_of_people(model: str) -> pd.DataFrame:
     folder = find_model(model)
     slices, gate = folder.slices(NO_TUMOUR), folder.config().gate
     assert slices is not None and gate is not None
-    return gate_slices(slices, gate.threshold)
+    return slices.assign(said=headlines(slices, gate.threshold, find_model(gate.model).config().threshold))
 
 
 def other_tumours() -> str:

@@ -1,0 +1,25 @@
+"""What the app would say of measured slices: the headline of each row of a slices.csv."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from resunet.inference.verdict import headline_of
+
+
+def headlines(slices: pd.DataFrame, gate: float, certain: float) -> pd.Series[str]:
+    """The headline of each slice, both stages together.
+
+    Args:
+        slices: with tp, fp, fn, tn and p_tumour.
+        gate: p_tumour below which a slice counts as empty.
+        certain: p_tumour from which stage 1 on its own says that there is a tumour.
+    """
+    areas = np.where(slices["p_tumour"] < gate, 0, slices["tp"] + slices["fp"])
+    sides = np.sqrt(slices[["tp", "fp", "fn", "tn"]].sum(axis=1)).round().astype(int)
+    said = [
+        headline_of(int(area), (side, side), p_tumour, certain)
+        for area, side, p_tumour in zip(areas, sides, slices["p_tumour"], strict=True)
+    ]
+    return pd.Series(said, slices.index)
