@@ -154,13 +154,13 @@ def at_the_gate(name: str) -> str:
     if stage_1 is None or gate is None:
         return ""
     rates = of_slices(rates_at, stage_1, gate.threshold)
-    where = "" if measured_on == name else " of the test set"
+    start = "At the gate" if measured_on == name else "On the test set, at the gate"
     shares = {
         "slices with a tumour": rates["sensitivity"],
         "those without one": 1 - rates["specificity"],
     }
     passed = " and ".join(f"{share:.0%} of {what}" for what, share in shares.items() if not math.isnan(share))
-    return f"At the gate, stage 1 passes {passed} on to stage 2{where}. {in_people_without_a_tumour()}"
+    return f"{start}, stage 1 passes {passed} on to stage 2. {in_people_without_a_tumour()}"
 
 
 def in_people_without_a_tumour() -> str:
