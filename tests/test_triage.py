@@ -21,7 +21,7 @@ from resunet.inference import triage
 from resunet.inference.drawings import LEFT_OUT, without_drawings
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.recogniser import CONTENTS, SIDE, Recogniser, Sighting, as_seen, load_recogniser
-from resunet.inference.triage import triage_slice, triage_volume
+from resunet.inference.triage import CROP, triage_slice, triage_volume
 from resunet.inference.verdict import (
     EVEN,
     FOUND,
@@ -81,8 +81,10 @@ def test_the_channels_of_a_sample_are_told_apart(name: str):
 
 def test_samples_of_contrast_enhanced_t1_go_to_the_model_that_knows_it():
     for name, sample in ENHANCED.items():
-        found = triage_slice(sample.image)
-        assert found.model == T1CE_MODEL and found.sequence == "post", name
+        found = triage_slice(sample.image, "post", sample.plane)
+        assert found.model == T1CE_MODEL and found.notes == (), name
+        by_itself = triage_slice(sample.image)
+        assert by_itself.model != FLAGSHIP and by_itself.sequence in ("pre", "post"), name  # never judged as FLAIR
 
 
 def test_pictures_that_are_no_slice_are_not_judged():
@@ -97,7 +99,8 @@ def test_pictures_that_are_no_slice_are_not_judged():
 
 def test_several_panes_get_the_way_out():
     sheet = np.concatenate([np.concatenate([LARGE.image, NONE.image], axis=1)] * 2)
-    assert triage_slice(sheet).reason == "this looks like a picture of several panes; crop one of them"
+    found = triage_slice(sheet)
+    assert found.reason == "this looks like a picture of several panes" and found.notes == (CROP,)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from resunet.inference.triage import Triage
 from resunet.inference.verdict import ASKED, not_judged
 from resunet.reading.sequences import SequenceName
 
+UNJUDGED_PICTURE = 480  # pixels, longer side of the picture
 JUDGED_AS: dict[SequenceName, str] = {"flair": "FLAIR", "post": "contrast-enhanced T1"}
 
 

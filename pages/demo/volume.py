@@ -6,7 +6,7 @@ import streamlit as st
 from pages.common import models
 from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
-from pages.common.not_judged import asked_badge, show_not_judged
+from pages.common.not_judged import UNJUDGED_PICTURE, asked_badge, show_not_judged
 from pages.common.volumes import segmented_volume as volumes
 from pages.common.volumes import volume_viewer
 from pages.common.volumes.volume_files import Chosen, choose_examination
@@ -23,7 +23,6 @@ from resunet.inference.volume_pipeline import VolumePrediction
 from resunet.reports.slideshow_file import head_slide
 from resunet.reports.volume_report import SPREAD, slices_table, volume_interval, volume_report
 
-PICTURE = 720  # pixels, longer side of the slice that stands for an examination without a verdict
 MODELS = {VOLUME_MODEL: "With neighbouring slices", FLAGSHIP: "Slice by slice"}
 
 
@@ -119,7 +118,7 @@ def _truth(prediction: VolumePrediction, mask: np.ndarray, examination: Examinat
 def without_verdict(examination: Examination, triage: Triage) -> None:
     """An examination that no model knows: why, its middle slice, and the way to a verdict all the same."""
     slices = volumes.planes(examination)
-    middle = overlay.render(slices[len(slices) // 2], "FLAIR", overlay.Window(), PICTURE)
+    middle = overlay.render(slices[len(slices) // 2], "FLAIR", overlay.Window(), UNJUDGED_PICTURE)
     show_not_judged(triage, volumes.key_of(examination), middle, f"{examination.name}, its middle slice")
 
 

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from resunet.catalogue import FLAGSHIP, T1CE_MODEL, VOLUME_MODEL, find_model, list_models
 from resunet.data.description import DataSetDescription
 from resunet.data.transforms import normalise
 from resunet.errors import InputError
 from resunet.inference.drawings import without_drawings
-from resunet.inference.recogniser import WORDS, Content, Sighting, load_recogniser
+from resunet.inference.recogniser import CONTENTS, WORDS, Content, load_recogniser
 from resunet.reading.scan import Array, Plane, Scan
 from resunet.reading.sequences import SequenceName
 from resunet.reading.volume_scan import Volume
 
 LOOKS = 5  # slices of a volume that are looked at
+MAYBE, MAYBE_COMPOSED = 0.3, 0.05  # P(FLAIR) from which one channel, or the middle of three, counts as FLAIR; on validation
+CROP = "If one slice is in it, crop the picture to that slice, upright, and give it again."
+T1_WEIGHTED = {"pre", "post"}  # with contrast and without are not told apart surely enough to contradict a file
 SURE = 0.9  # probability from which a contradiction with what the file states is said
 SEQUENCES: dict[str, str] = {  # by SequenceName
     "pre": "T1",
@@ -105,7 +108,7 @@ def triage_slice(
     Raises:
         InputError: the recogniser is not there.
     """
-    found = _decide([load_recogniser()(main_channel(image))], stated, plane, asked, "slice", (FLAGSHIP, T1CE_MODEL))
+    found = _decide([look_at(image)], stated, plane, asked, "slice", (FLAGSHIP, T1CE_MODEL))
     is_blank = not found.model and not normalise(image).any()
     return Triage(FLAGSHIP, "flair") if is_blank else found  # which says that there is nothing to judge
 
@@ -115,33 +118,54 @@ def triage_volume(volume: Volume, stated: SequenceName | None, asked: SequenceNa
     slices = volume.axial()
     depth = len(slices)
     places = np.unique(np.linspace(0.35 * (depth - 1), 0.65 * (depth - 1), LOOKS).round().astype(int))
-    sightings = [load_recogniser()(main_channel(slices[place])) for place in places]
-    return _decide(sightings, stated, "axial", asked, "volume", (VOLUME_MODEL, T1CE_MODEL))
+    return _decide([look_at(slices[place]) for place in places], stated, "axial", asked, "volume", (VOLUME_MODEL, T1CE_MODEL))
 
 
-def main_channel(image: Array) -> npt.NDArray[np.generic]:
-    """FLAIR of a slice (H, W, 3), without what is drawn on it."""
-    return without_drawings(image)[0][..., image.shape[2] // 2]
+class Look(NamedTuple):
+    """What one slice is taken for, how likely that is, and its plane."""
+
+    content: Content
+    share: float
+    plane: Plane
+
+
+def look_at(image: Array) -> Look:
+    """The main channel of a slice (H, W, 3), without what is drawn on it.
+
+    Where it may be FLAIR it counts as that, and more easily where three sequences were put together as for the networks.
+    """
+    clean, _ = without_drawings(image)
+    sighting = load_recogniser()(clean[..., clean.shape[2] // 2])
+    p_flair = float(sighting.contents[CONTENTS.index("flair")])
+    content = sighting.content
+    if content not in ("none", "panes") and p_flair >= (MAYBE_COMPOSED if _is_composed(clean) else MAYBE):
+        content = "flair"
+    return Look(content, float(sighting.contents[CONTENTS.index(content)]), sighting.plane)
+
+
+def _is_composed(image: Array) -> bool:
+    """Whether the channels of a slice (H, W, C) differ."""
+    return image.strides[2] != 0 and bool(np.any(image[..., 0] != image[..., 1]))
 
 
 def _decide(
-    sightings: list[Sighting],
+    looks: list[Look],
     stated: SequenceName | None,
     plane: Plane | None,
     asked: SequenceName | None,
     what: str,
     first: tuple[str, ...],
 ) -> Triage:
-    content: Content = Counter(sighting.content for sighting in sightings).most_common(1)[0][0]
-    sure = float(np.mean([sighting.contents.max() for sighting in sightings if sighting.content == content]))
-    seen_plane = plane or Counter(sighting.plane for sighting in sightings).most_common(1)[0][0]
+    content: Content = Counter(look.content for look in looks).most_common(1)[0][0]
+    sure = float(np.mean([look.share for look in looks if look.content == content]))
+    seen_plane = plane or Counter(look.plane for look in looks).most_common(1)[0][0]
     notes = []
     if asked is not None:
         notes.append(f"Judged as {SEQUENCES[asked]} because you said so; by itself it looks like {WORDS[content]}.")
-    elif stated is not None and content != stated and sure >= SURE:
+    elif stated is not None and content != stated and sure >= SURE and not {content, stated} <= T1_WEIGHTED:
         notes.append(f"The file says {SEQUENCES[stated]}, but it looks like {WORDS[content]}.")
     if asked is None and stated is None and content in ("panes", "none"):
-        return Triage("", None, _what_is_there(content, what), tuple(notes))
+        return Triage("", None, _what_is_there(content, what), (CROP,) if what == "slice" else ())
     sequence: SequenceName = asked or stated or content  # type: ignore[assignment]
     model = _model_that_knows(sequence, None if asked else seen_plane, first)
     if model is None:
@@ -151,7 +175,7 @@ def _decide(
 
 def _what_is_there(content: Content, what: str) -> str:
     if content == "panes":
-        return "this looks like a picture of several panes; crop one of them"
+        return "this looks like a picture of several panes"
     return f"this does not look like an MR {what} of a head"
 
 

@@ -23,7 +23,7 @@ from resunet.reading.scan import PLANES
 from resunet.training.recognition_data import UNKNOWN, RecognitionSet, gather
 from resunet.training.state import disk_tensors, save_tensors
 
-STEPS, BATCH = 4000, 64
+STEPS, BATCH = 2600, 64
 RATE, DECAY = 2e-3, 1e-4
 SHARES = (0.22, 0.26, 0.26, 0.08, 0.08, 0.03, 0.07)  # of the draws, by content: the sequences that models know are hardest
 SMOOTHING = 0.02  # of the labels
@@ -43,7 +43,7 @@ def train_recogniser(folder: Path = FOLDER, steps: int = STEPS, seed: int = 1) -
     folder.mkdir(parents=True, exist_ok=True)
     export(network, folder)
     recogniser = Recogniser(folder)
-    measured = {split: measure(recogniser, gather(split)) for split in ("val", "test", "external")}
+    measured = {split: measure(recogniser, gather(split)) for split in ("test", "external")}
     write_json(folder / EVALUATION, {"steps": steps, "seed": seed, **measured})
     return measured
 

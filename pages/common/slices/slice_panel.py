@@ -11,7 +11,7 @@ import streamlit as st
 from pages.common import loaders, models, predictions
 from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
-from pages.common.not_judged import asked_badge, show_not_judged
+from pages.common.not_judged import UNJUDGED_PICTURE, asked_badge, show_not_judged
 from pages.common.slices import slice_viewer
 from pages.common.slices.shown_slice import Case
 from resunet.catalogue import FLAGSHIP
@@ -60,7 +60,7 @@ def show(case: Case) -> None:
         asked = predictions.asked_of(case.digest)
         found = predictions.triage(case.digest, case.number, case.image, case.stated, case.plane, asked)
         if not found.model:
-            picture = overlay.render(case.image, "FLAIR", overlay.Window(), PICTURE)
+            picture = overlay.render(case.image, "FLAIR", overlay.Window(), UNJUDGED_PICTURE)
             show_not_judged(found, case.digest, picture, case.title, case.notes)
             return
         with st.spinner("Predicting"):

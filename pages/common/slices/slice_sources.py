@@ -57,7 +57,16 @@ def _choose_from(samples: dict[str, Sample], first: str, enhanced: bool) -> Case
             _thumbnail(sample, pictures[name], chosen=chosen == name)
     sample = samples[chosen]
     title = f"{'Simulated sample' if sample.simulated else 'Sample'}: {sample_label(sample)}"
-    return Case(title, sample.digest, 0, sample.image, sample.mask, simulated=sample.simulated, link={"sample": chosen})
+    return Case(
+        title,
+        sample.digest,
+        0,
+        sample.image,
+        sample.mask,
+        simulated=sample.simulated,
+        stated="post" if enhanced else None,
+        link={"sample": chosen},
+    )
 
 
 def _thumbnail(sample: Sample, picture: bytes, chosen: bool) -> None:
