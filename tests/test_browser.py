@@ -266,7 +266,7 @@ def test_the_threshold_explorer_says_what_the_command_line_says(
         slider.press("ArrowLeft")
     cards = page.get_by_test_id("stMetric")
     for label, name in (("Volume Dice, mean", "volume_dice_mean"), ("Recall", "recall"), ("Precision", "precision")):
-        card = cards.filter(has=page.get_by_text(label, exact=True)).get_by_test_id("stMetricValue")
+        card = cards.filter(has=page.get_by_text(f"{label}, both stages", exact=True)).get_by_test_id("stMetricValue")
         expect(card).to_have_text(f"{metrics[f'gated_{name}']['value']:.3f}")
 
 
