@@ -114,7 +114,7 @@ def test_the_threshold_layers_zoom_and_link_act_in_the_browser(address: str, bro
     expect(page.locator("[data-name=value]")).to_have_text("0.50", timeout=SLOW)
     expect(page.get_by_role("button", name="Hits and misses")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Reset").click()
-    expect(page.locator("[data-name=value]")).to_have_text("0.50")
+    expect(page.locator("[data-name=value]")).to_have_text(f"{pipeline.threshold:.2f}")
     context.close()
 
 
