@@ -10,7 +10,8 @@ from resunet.data.transforms import FloatImage
 from resunet.reading.scan import Array, spread_channel
 
 LEFT_OUT = "Coloured drawings on the picture were left out of what the networks see."
-GREY, COLOURED = 0.04, 0.15  # differences between channels, in shares of the range
+WHITE = 255
+GREY, COLOURED = 0.04, 0.15  # differences between channels, in shares of white
 MOST = 0.3  # share of the grey head that drawings may cover
 BETWEEN = 0.06  # share of the grey head that may be neither grey nor coloured, as around lines in a JPEG
 RADIUS = 3  # pixels around a drawing that it is filled from
@@ -34,14 +35,16 @@ def without_drawings(image: Array) -> tuple[Array, bool]:
 
 def _drawn_pixels(image: Array) -> npt.NDArray[np.bool_] | None:
     """Where something is drawn (H, W), with what its edges bleed into; None where nothing is."""
-    if image.shape[2] != 3 or image.strides[2] == 0:
+    if image.shape[2] != 3 or image.strides[2] == 0 or image.dtype != np.uint8:  # nobody draws on anything but 8-bit colours
         return None
     pixels = np.asarray(image, np.float32)
-    span = float(np.ptp(pixels)) or 1.0
-    difference = np.ptp(pixels, axis=2) / span
+    mean, difference = pixels.mean(axis=2), np.ptp(pixels, axis=2) / WHITE
+    levels, counts = np.unique(np.concatenate((mean[0], mean[-1], mean[:, 0], mean[:, -1])), return_counts=True)
+    background = np.abs(mean - levels[counts.argmax()]) <= GREY * WHITE
     coloured = difference > COLOURED
-    head = (difference <= GREY) & (pixels.mean(axis=2) > pixels.min() + 0.1 * span)
-    between = (difference > GREY) & ~coloured
+    grey = difference <= GREY
+    head = grey & ~background & (mean > 0.1 * WHITE)
+    between = ~grey & ~coloured
     if not coloured.any() or coloured.sum() > MOST * head.sum() or between.sum() > BETWEEN * head.sum() + coloured.sum():
         return None
     return cv2.dilate(coloured.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
