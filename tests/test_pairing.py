@@ -216,3 +216,12 @@ def test_a_folder_called_images_above_masks_beside_their_images_changes_nothing(
 
 def test_patients_in_one_folder_are_told_by_their_names():
     assert pairs("k/A_1.png", "k/A_1_mask.png", "k/B_1.png", "k/B_1_mask.png") == [("A", 1), ("B", 1)]
+
+
+def test_a_folder_with_capitals_is_read_too(tmp_path: Path):
+    for name, content in (("Images", IMAGE), ("Masks", MASK)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "p_1.png").write_bytes(content)
+    assert folder.is_folder_dataset(tmp_path)
+    (record,) = folder.records(tmp_path)
+    assert (record.patient, record.number, int(record.mask().sum())) == ("p", 1, PIXELS)

@@ -24,8 +24,12 @@ from resunet.reading.names import stem_of
 
 
 def is_folder_dataset(root: Path) -> bool:
-    """Whether `root` holds images/ and masks/."""
-    return (root / IMAGES).is_dir() and (root / MASKS).is_dir()
+    """Whether `root` holds images/ and masks/, in whatever case."""
+    return len(_two_folders(root)) == 2
+
+
+def _two_folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.glob("*") if path.is_dir() and path.name.lower() in (IMAGES, MASKS))
 
 
 def records(root: Path) -> list[SliceRecord]:
@@ -34,8 +38,7 @@ def records(root: Path) -> list[SliceRecord]:
     Raises:
         InputError: an image has no mask, or two different images are the same slice of the same patient.
     """
-    folders = (root / IMAGES, root / MASKS)
-    names = [path.relative_to(root).as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()]
+    names = [path.relative_to(root).as_posix() for folder in _two_folders(root) for path in folder.rglob("*") if path.is_file()]
     pairing = pair_files(names, identity=lambda name: name)
     if pairing.without_mask:
         image = pairing.without_mask[0]
