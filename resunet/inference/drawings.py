@@ -37,8 +37,12 @@ def _drawn_pixels(image: Array) -> npt.NDArray[np.bool_] | None:
     """Where something is drawn (H, W), with what its edges bleed into; None where nothing is."""
     if image.shape[2] != 3 or image.strides[2] == 0 or image.dtype != np.uint8:  # nobody draws on anything but 8-bit colours
         return None
-    pixels = np.asarray(image, np.float32)
-    mean, difference = pixels.mean(axis=2), np.ptp(pixels, axis=2) / WHITE
+    first, second, third = cv2.split(np.ascontiguousarray(image))
+    brightest, darkest = cv2.max(cv2.max(first, second), third), cv2.min(cv2.min(first, second), third)
+    difference = cv2.subtract(brightest, darkest).astype(np.float32) / WHITE
+    mean = cv2.addWeighted(
+        cv2.addWeighted(first, 0.5, second, 0.5, 0, dtype=cv2.CV_32F), 2 / 3, third.astype(np.float32), 1 / 3, 0
+    )
     levels, counts = np.unique(np.concatenate((mean[0], mean[-1], mean[:, 0], mean[:, -1])), return_counts=True)
     background = np.abs(mean - levels[counts.argmax()]) <= GREY * WHITE
     coloured = difference > COLOURED
