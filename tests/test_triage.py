@@ -216,6 +216,7 @@ def test_the_verdict_names_the_sequence_and_the_kind():
     said = verdict(prediction)
     assert said.headline == FOUND and said.figures.startswith("On contrast-enhanced T1; most like a meningioma, ")
     assert sum(prediction.kinds.values()) == pytest.approx(1, abs=1e-5)
+    assert TumourPipeline.load(T1CE_MODEL).predict(sample.image[..., 0]).notes == ()  # one channel is what it knows
     summary = ScanSummary(checked_scan("a", sample.image[None]))
     summary.add(prediction)
     assert max(summary.content()["kinds"], key=summary.content()["kinds"].get) == "meningioma"

@@ -82,6 +82,12 @@ class Framing:
         """Whether pixels were made square."""
         return self._squared(self.height, self.width) != (self.height, self.width)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was done."""
+        done = {RESAMPLED: self.is_resampled, CUT: self.is_cut}
+        return tuple(note for note, is_so in done.items() if is_so)
+
     def to_networks(self, image: FloatImage) -> FloatImage:
         """The window of a normalised slice (H, W, C), its pixels square."""
         return with_square_pixels(self.window.cut(image), self.spacing)

@@ -16,7 +16,7 @@ from resunet.catalogue import FLAGSHIP, find_model
 from resunet.data.transforms import FloatImage, has_light_background, normalise
 from resunet.errors import InputError, NoContrastError
 from resunet.inference.drawings import LEFT_OUT, without_drawings
-from resunet.inference.framing import CUT, FRAME, RESAMPLED, Framing
+from resunet.inference.framing import FRAME, Framing
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.runtime import Precision
 from resunet.inference.stages import Judgement, Stage1, Stage2
@@ -164,12 +164,7 @@ class TumourPipeline:
             raise NoContrastError(NO_CONTRAST)
         framing = Framing.of_picture(image, spacing)
         seen = framing.to_networks(normalised)
-        notes = (
-            *notes,
-            *([LEFT_OUT] if has_drawings else []),
-            *([RESAMPLED] if framing.is_resampled else []),
-            *([CUT] if framing.is_cut else []),
-        )
+        notes = (*self.fitting(notes), *([LEFT_OUT] if has_drawings else []), *framing.notes)
         prepared = time.perf_counter()
         judgement = self.stage_1(seen) if self.stage_1 else NO_STAGE_1
         classified = time.perf_counter()

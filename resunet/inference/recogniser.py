@@ -19,7 +19,7 @@ from resunet.reading.scan import PLANES, Plane
 
 Content = Literal["pre", "flair", "post", "t2", "other", "panes", "none"]
 CONTENTS: tuple[Content, ...] = get_args(Content)  # in the order of the network's outputs
-WORDS: dict[Content, str] = {
+WORDS: dict[str, str] = {  # by Content
     "pre": "a T1-weighted slice",
     "flair": "a FLAIR slice",
     "post": "a contrast-enhanced T1 slice",

@@ -184,8 +184,7 @@ def _why_not(sequence: SequenceName, plane: Plane, what: str, models: tuple[str,
     verb = "the file says that this is" if is_stated else "this looks like"
     if any(description.sequence == sequence for description in map(_description, models)):
         return f"{verb} {SEQUENCES[sequence]} in the {plane} plane, and the models for it know other planes"
-    name = f"a {SEQUENCES[sequence]}-weighted" if sequence in ("pre", "t2") else f"{SEQUENCES[sequence]} as"
-    return f"{verb} {name} {what if sequence in ('pre', 't2') else f'a {what}'}"
+    return f"{verb} {WORDS[sequence].replace('slice', what)}"
 
 
 def _model_that_knows(sequence: SequenceName, plane: Plane | None, first: tuple[str, ...]) -> str | None:
