@@ -146,8 +146,9 @@ def why_this_one(ordered: list[str]) -> str:
     if max(dice, key=lambda name: dice[name]) != FLAGSHIP:
         return ""
     above = " and ".join(loaders.display_name(name) for name in ahead)
+    verb = "stands" if len(ahead) == 1 else "stand"
     return (
-        f"The app outlines with {loaders.display_name(FLAGSHIP)}, though {above} stand above it here: it has the highest Dice "
+        f"The app outlines with {loaders.display_name(FLAGSHIP)}, though {above} {verb} above it here: it has the highest Dice "
         f"on validation ({dice[FLAGSHIP]:.3f}), where the choice was made before this set was read."
     )
 
