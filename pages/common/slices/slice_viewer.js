@@ -47,7 +47,7 @@ class Viewer {
     if (data.layer && LAYERS[data.layer] && isNew) this.layer = data.layer;
     if (!this.offered().includes(this.layer)) this.layer = "outline";
     this.buttons("layers", this.offered(), LAYERS, (name) => { this.layer = name; });
-    this.buttons("channels", [0, 1, 2], CHANNELS, (number) => { this.channel = number; });
+    this.buttons("channels", data.one_channel ? [] : [0, 1, 2], CHANNELS, (number) => { this.channel = number; });
     const tick = this.find("tick");
     tick.style.left = `${100 * (data.validated - 0.01) / 0.98}%`;
     tick.title = `Chosen on validation: ${data.validated.toFixed(2)}`;

@@ -49,7 +49,9 @@ def show(case: Case, prediction: Prediction, validated: float) -> None:
     """The slice with its layers; `prediction` has the threshold that is shown first."""
     step = -(-max(case.image.shape[:2]) // LARGEST)
     rows, columns = case.spacing or (1.0, 1.0)
-    maps = {"probability": prediction.probability, "grad_cam": prediction.grad_cam * overlay.head_mask(case.image)}
+    maps = {"probability": prediction.probability}
+    if not np.isnan(prediction.p_tumour):  # which stage 1 gave
+        maps["grad_cam"] = prediction.grad_cam * overlay.head_mask(case.image)
     if prediction.uncertainty is not None:
         maps["uncertainty"] = np.clip(prediction.uncertainty / UNCERTAINTY_TOP, 0, 1)
     data: dict[str, Any] = {name: _two_bytes(values[::step, ::step]) for name, values in maps.items() if values is not None}
@@ -65,6 +67,7 @@ def show(case: Case, prediction: Prediction, validated: float) -> None:
             "threshold": prediction.threshold,
             "validated": validated,
             "gated": prediction.gated,
+            "one_channel": bool(prediction.looked_at),
             "aspect": rows / columns,
             "file_pixels": step**2,
             "pixel_mm2": rows * columns * step**2 if case.spacing else None,
