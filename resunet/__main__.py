@@ -2,7 +2,7 @@
 
 import sys
 
-from resunet.cli import main
+from resunet.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

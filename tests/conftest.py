@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from resunet.cli import main
+from resunet.cli.main import main
 from resunet.data import lgg
 from resunet.data.samples import load_samples
 from resunet.data.splits import read_split

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from resunet import commands
+from resunet.cli.measuring import evaluate
 from resunet.data.brats import FIELD_OF_VIEW, FRAME, records
 from resunet.data.sources import find_slices
 from resunet.errors import InputError
@@ -56,10 +56,10 @@ def test_slices_are_cut_to_the_field_of_view_and_scaled(brats: Path):
 
 def test_an_evaluation_on_another_data_set_is_called_external(brats: Path, tmp_path: Path):
     out = tmp_path / "out"
-    summary, folder = commands.evaluate("resunet", brats, "all", out)
+    summary, folder = evaluate("resunet", brats, "all", out)
     assert folder == out and (summary["protocol"], summary["n_patients"], summary["n_slices"]) == (EXTERNAL, 2, 3)
     assert summary["metrics"]["empty_slice_fp_rate"]["n"] == 0
-    summary, _ = commands.evaluate("resnet50", brats, "all", out)
+    summary, _ = evaluate("resnet50", brats, "all", out)
     assert np.isnan(summary["metrics"]["auroc"]["value"]) and summary["metrics"]["sensitivity"]["n"] == 3
 
 
@@ -68,7 +68,7 @@ def test_volumes_beside_the_slices_of_a_known_set_do_not_take_their_place(brats:
     voxels = np.random.default_rng(0).normal(100, 10, (40, 40, 4)).astype(np.float32)
     for name, values in (("a_flair", voxels), ("a_seg", (voxels > 110).astype(np.uint8))):
         nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), brats / "volumes" / f"{name}.nii.gz")
-    summary, _ = commands.evaluate("resunet", brats, "all", tmp_path / "out")
+    summary, _ = evaluate("resunet", brats, "all", tmp_path / "out")
     assert (summary["protocol"], summary["n_slices"]) == (EXTERNAL, 3)
 
 

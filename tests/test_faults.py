@@ -25,8 +25,9 @@ import psutil
 import pytest
 
 from resunet.catalogue import list_models, pull
-from resunet.cli import main
-from resunet.commands import evaluate, export, promote
+from resunet.cli.commands import export, promote
+from resunet.cli.main import main
+from resunet.cli.measuring import evaluate
 from resunet.files import PackedMasks, file_sha256
 from resunet.hub import Pin, push
 from resunet.inference.fair_lock import FairLock
@@ -40,7 +41,7 @@ from tests.hub_server import Hub, serving
 SMOKE = find_recipe("smoke")
 STARTING = 0.05  # seconds until a forked process is at work
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["resunet.commands", "resunet.training.loop", "resunet.hub", "scipy.stats", "huggingface_hub"])
+CONTEXT.set_forkserver_preload(["resunet.cli.commands", "resunet.training.loop", "scipy.stats", "huggingface_hub"])
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

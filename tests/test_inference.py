@@ -245,7 +245,7 @@ class Blocked:  # not a None in sys.modules, from which SciPy concludes that PyT
 sys.meta_path.insert(0, Blocked())
 """
 PREDICT = """
-from resunet.cli import main
+from resunet.cli.main import main
 assert main(["predict", "resunet/data/samples/images/large_1.png", "--out", str(Path.home())]) == 0
 """
 VISIT = """

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from resunet.commands import evaluate
+from resunet.cli.measuring import evaluate
 from resunet.data import no_tumour
 from resunet.data.samples import load_samples
 from resunet.data.slices import SliceCache, neighbours

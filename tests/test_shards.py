@@ -13,7 +13,7 @@ from resunet.data.samples import load_samples
 from resunet.errors import InputError
 from resunet.evaluation.volume_scores import ROWS, measure_cases, measure_in_shards
 from resunet.examination import measurable_volumes, nifti_below
-from resunet.shards import Shard
+from resunet.inference.shards import Shard
 from tests.test_volume_cases import folder as folder  # a fixture
 from tests.test_volumes import Bright
 

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from resunet.commands import evaluate, export, tune
+from resunet.cli.commands import export, tune
+from resunet.cli.measuring import evaluate
 from resunet.data import lgg, t1ce
 from resunet.data.sources import all_slices, find_slices, open_splits
 from resunet.errors import InputError

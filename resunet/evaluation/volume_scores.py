@@ -21,12 +21,12 @@ from resunet.evaluation.surface import surface_scores
 from resunet.examination import LOCAL, Examination
 from resunet.files import atomic_files, write_csv, write_json
 from resunet.inference.pipeline import TumourPipeline
+from resunet.inference.shards import Shard
 from resunet.inference.volume_pipeline import VolumePrediction, predict_volume
 from resunet.model_folder import CASES, SUMMARY
 from resunet.reading.scan import BoolMask
 from resunet.reading.sequences import WORDS
 from resunet.reading.stored_file import Decoder
-from resunet.shards import Shard
 
 ROWS = "rows"  # folder with a row for each case that is measured, until all are
 TOLERANCE_MM = 2.0  # of surface Dice

@@ -19,6 +19,7 @@ from resunet.examination import CHANNEL_LIST, SIGNATURE, Examination, find_sourc
 from resunet.files import atomic_path, encode_mask
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.predict_volumes import segment_case
+from resunet.inference.shards import Shard
 from resunet.inference.triage import check_modality, triage_scan, triage_volume
 from resunet.inference.verdict import ScanSummary, not_judged
 from resunet.reading.formats.dicom import looks_like_dicom
@@ -27,7 +28,6 @@ from resunet.reading.scan import Scan
 from resunet.reading.sequences import Role, SequenceName, read_name
 from resunet.reading.stored_file import StoredFile
 from resunet.reading.volume_scan import Volume
-from resunet.shards import Shard
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from resunet.evaluation.definitions import DEFINITIONS
-from resunet.model_folder import ModelConfig, ModelFolder
+from resunet.files import write_text
+from resunet.model_folder import CARD, ModelConfig, ModelFolder
 
 PAPER = (
     "After the QPAIN 2025 paper 'Tversky Loss Mechanisms: A ResUNet Approach to Improving Brain Tumor Segmentation' "
@@ -152,3 +153,9 @@ def _limits(config: ModelConfig) -> str:
         f"{terms[:-1]}; {data.citation}." if data.citation else terms,
     ]
     return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def renew_card(folder: ModelFolder) -> None:
+    """Let the card of a promoted model say what its files say now."""
+    if (folder.path / CARD).exists():
+        write_text(folder.path / CARD, model_card(folder))

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from resunet.catalogue import STUDIES, WEIGHTS
-from resunet.commands import evaluate, export, promote, tune
+from resunet.cli.commands import export, promote, tune
+from resunet.cli.measuring import evaluate
 from resunet.errors import BusyError
 from resunet.files import sole_writer, write_text
 from resunet.model_folder import CARD, ModelFolder
