@@ -104,34 +104,10 @@ def test_removing_a_file_while_a_row_is_selected_breaks_nothing(address: str, pa
     expect(page.get_by_text("encountered an error")).to_have_count(0)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (390, 844)])
-@pytest.mark.parametrize("path", ["", "single-image", "volume", "metrics", "comparison", "cases", "training"])
-def test_no_screen_scrolls_sideways_or_asks_the_outside_world(
-    address: str, page: Page, path: str, width: int, height: int, scheme: str
-):
-    foreign: list[str] = []
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(f"{message.text} {message.location}") if message.type == "error" else None)
-    page.on(
-        "request",
-        lambda request: (
-            foreign.append(request.url) if not request.url.startswith(("http://127.0.0.1", "data:", "blob:")) else None
-        ),
-    )
-    page.emulate_media(color_scheme=scheme)
-    page.set_viewport_size({"width": width, "height": height})
-    page.goto(f"{address}/{path}")
-    expect(page.get_by_text(LANDMARKS[path]).first).to_be_visible(timeout=SLOW)
-    # Charts take their column's width a moment after they appear; what counts is where the page settles.
-    page.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)
-    assert not foreign
-    # On an address with a path, Streamlit's page first asks below that path where its server is: two answers of 404 there.
-    assert not [text for text in wrong if f"/{path}/_stcore/" not in text]
+FRESH = [pytest.param(name, marks=[] if name in ("", "metrics") else pytest.mark.slow) for name in LANDMARKS]
 
 
-@pytest.mark.parametrize("screen", LANDMARKS)
+@pytest.mark.parametrize("screen", FRESH)
 def test_every_link_opens_its_screen_on_a_fresh_server(page: Page, screen: str):
     with serving() as server:
         page.goto(f"{server.address}/{screen}")

@@ -69,6 +69,7 @@ def test_a_clear_difference_is_called_one_and_an_equal_model_is_not():
     assert twin["difference"] == 0 and twin["ties"] == 12 and twin["p_holm"] == 1 and twin["effect"] == 0
 
 
+@pytest.mark.slow
 def test_equal_models_are_called_different_as_often_as_the_level_says():
     rng = np.random.default_rng(0)
     tables, models, patients = 300, 10, 16

@@ -121,6 +121,7 @@ def test_figures_of_a_volume_by_hand(scene: tuple[np.ndarray, np.ndarray], tmp_p
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_three_planes_a_rendering_and_the_command_lines_mask(
     address: str,
     page: Page,
