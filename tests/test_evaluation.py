@@ -1,12 +1,15 @@
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import surface_distance
 import torch
-from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error, binary_f1_score, binary_jaccard_index
@@ -32,6 +35,7 @@ from resunet.evaluation.overlap import count_pixels, dice, iou, volume_dice
 from resunet.evaluation.surface import surface_scores
 from resunet.evaluation.sweep import table_at
 from resunet.evaluation.tuning import best_choice, mean_volume_dice
+from resunet.evaluation.volume_scores import score_volume
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.stages import Stage2
 from resunet.model_folder import MASKS, CleanUp, ModelFolder
@@ -90,6 +94,39 @@ def test_surface_scores_equal_monai():
             surface = compute_surface_dice(*tensors, class_thresholds=[2.0], include_background=True).item()
         assert ours.hd95 == pytest.approx(hd95, abs=1e-5)
         assert ours.surface_dice == pytest.approx(surface, abs=1e-5)
+
+
+def random_masks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of masks in space: overlapping ones, a tumour missed, one made up, and none in either."""
+    rng = np.random.default_rng(7)
+    for _ in range(12):
+        blobs = [ndimage.gaussian_filter(rng.random((8, 30, 26)), 2) for _ in range(2)]
+        yield tuple(blob > np.quantile(blob, rng.uniform(0.7, 0.98)) for blob in blobs)
+    some, none = square(10, 10, 8)[None].repeat(4, 0), np.zeros((4, 64, 64), bool)
+    yield from ((none, some), (some, none), (none, none))
+
+
+def test_scores_of_volumes_are_those_of_the_libraries_misses_and_empties_included():
+    sides = (4.0, 0.8, 1.1)
+    prediction = SimpleNamespace(volume=SimpleNamespace(axial_sides=sides))
+    for mask, truth in random_masks():
+        ours = score_volume(prediction, mask, truth)
+        tensors = [torch.from_numpy(each[None, None]).float() for each in (mask, truth)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            overlap = compute_dice(*tensors, include_background=True, ignore_empty=False).item()
+            surface = compute_surface_dice(*tensors, class_thresholds=[2.0], include_background=True, spacing=sides).item()
+            distances = surface_distance.compute_surface_distances(truth, mask, sides)
+            their_surface = surface_distance.compute_surface_dice_at_tolerance(distances, 2.0)
+        if not (mask.any() or truth.any()):
+            assert np.isnan(ours.dice) and np.isnan(ours.surface_dice_2mm) and np.isnan(their_surface)
+            continue
+        assert ours.dice == pytest.approx(overlap, abs=1e-6)
+        assert ours.surface_dice_2mm == pytest.approx(surface, abs=1e-6)
+        assert ours.surface_dice_2mm == pytest.approx(
+            their_surface, abs=0.2 * bool(mask.any() and truth.any())
+        )  # theirs weighs by area
+        assert np.isnan(ours.hd95_mm) == (not mask.any() or not truth.any())
 
 
 def test_surface_scores_by_hand():

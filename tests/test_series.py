@@ -11,6 +11,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
@@ -196,6 +197,9 @@ def test_a_folder_of_a_series_gives_one_segmentation(command: Command, tmp_path:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["head_mask.dcm"]
     result = highdicom.seg.segread(tmp_path / "out" / "head_mask.dcm")
     assert int((result.get_volume(segment_numbers=[1], combine_segments=True).array > 0).sum()) == line["tumour_pixels"]
+    image = SimpleITK.ReadImage(str(tmp_path / "out" / "head_mask.dcm"))
+    assert int((SimpleITK.GetArrayFromImage(image) > 0).sum()) == line["tumour_pixels"]
+    assert image.GetSpacing() == pytest.approx((0.9, 0.8, 5.0)) and image.GetSize()[2] == 5
 
 
 def test_series_of_two_studies_are_named_by_their_descriptions_and_ct_is_refused(command: Command, tmp_path: Path):

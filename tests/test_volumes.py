@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 from PIL import Image
 
 from resunet.catalogue import VOLUME_MODEL, find_model
@@ -265,6 +266,11 @@ def test_a_case_on_the_command_line(command: Command, head: np.ndarray, tmp_path
     assert mask.shape == image.shape and np.array_equal(mask.affine, image.affine)
     for code in ("qform_code", "sform_code", "xyzt_units"):
         assert mask.header[code] == image.header[code]
+    judged, written = (
+        SimpleITK.ReadImage(str(path)) for path in (folder / "p_flair.nii.gz", tmp_path / "out" / "p_mask.nii.gz")
+    )
+    for measure in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
+        assert getattr(written, measure)() == getattr(judged, measure)()
     voxels, probability = np.asarray(mask.dataobj), nibabel.load(tmp_path / "out" / "p_probability.nii.gz").get_fdata()
     assert voxels.dtype == np.uint8 and set(np.unique(voxels)) == {0, 1} and voxels.sum() == line["tumour_pixels"]
     assert probability.min() >= 0 and probability.max() <= 1 and (probability[voxels == 1] > 0.5).all()
