@@ -7,12 +7,9 @@ BIN := $(VENV)/bin
 run: $(VENV)/run.stamp
 	RESUNET_FOLDERS=1 $(BIN)/streamlit run app.py
 
-test: lint browser test-quick
-	$(BIN)/pytest -m "browser and not slow"
-
 # A file's tests stay in one process: they share what their fixtures make.
-test-quick: $(VENV)/dev.stamp
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not browser"
+test: lint browser
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(VENV)/dev.stamp
 	$(BIN)/pytest -m slow

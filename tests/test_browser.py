@@ -218,6 +218,7 @@ def test_own_images_and_masks_are_measured(address: str, page: Page):
     expect(page.get_by_text("Blue: true outline, orange: predicted.")).to_be_visible(timeout=SLOW)
 
 
+@pytest.mark.slow
 def test_the_threshold_explorer_says_what_the_command_line_says(
     address: str, page: Page, tmp_path: Path, command: Callable[..., subprocess.CompletedProcess]
 ):

@@ -31,10 +31,11 @@ KINDS = ("meningioma", "glioma", "pituitary tumour")
 ALONE = [name for name in list_models() if name not in (STAGE_1, "cnn_unet")]  # the ensemble runs its members
 
 
-@pytest.fixture(params=MODELS)
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> ModelFolder:
+@pytest.fixture(scope="module", params=MODELS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """Each architecture with weights, stored and exported."""
-    name, folder = request.param, ModelFolder(tmp_path / request.param)
+    name = request.param
+    folder = ModelFolder(tmp_path_factory.mktemp("exported") / name)
     save_tensors(folder.path / WEIGHTS_FILE, disk_tensors(lively(name)))
     task = "classification" if name in CLASSIFICATION else "segmentation"
     classes = KINDS if name in OUTLINE_AND_KIND else ()

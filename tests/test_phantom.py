@@ -103,6 +103,7 @@ def test_bundled_slices_hold_what_their_kind_says(sample):
     assert flair[sample.mask].mean() > 1.1 * flair[around].mean()
 
 
+@pytest.mark.slow
 @needs_template
 def test_the_same_kind_and_seed_give_the_bundled_slice():
     patient = Patient("small", 2)

@@ -144,6 +144,7 @@ def run(pngs: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     return folder
 
 
+@pytest.mark.slow
 def test_the_configuration_says_what_the_network_knows(run: ModelFolder):
     config = run.config()
     assert config.channels == 1 and config.classes == t1ce.TUMOURS and config.data_set == t1ce.DESCRIPTION
@@ -152,6 +153,7 @@ def test_the_configuration_says_what_the_network_knows(run: ModelFolder):
     assert history is not None and len(history) == 2 and history["val_accuracy"].between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_slices_tell_tumour_plane_and_kinds_and_the_summary_follows(run: ModelFolder):
     slices = run.slices("test")
     assert slices is not None and len(slices) == 6

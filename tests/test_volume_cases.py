@@ -1,5 +1,6 @@
 """Whole volumes with true masks: which files are a case's, and its scores in millimetres and millilitres."""
 
+import gzip
 import json
 import subprocess
 from collections.abc import Callable
@@ -90,10 +91,12 @@ def test_images_without_mask_and_masks_without_image_are_named(folder: Path):
 
 @pytest.fixture
 def examination(tmp_path: Path) -> Path:
-    """The bundled examination with a tumour, as files."""
+    """The middle of the bundled examination with a tumour, as files."""
     (tmp_path / "mine").mkdir()
     for name, content in load_volumes()["tumour"].items():
-        (tmp_path / "mine" / name).write_bytes(content)
+        volume = nibabel.Nifti1Image.from_bytes(gzip.decompress(content))
+        middle = volume.shape[2] // 2
+        volume.slicer[:, :, middle - 6 : middle + 6].to_filename(tmp_path / "mine" / name)
     return tmp_path / "mine"
 
 
@@ -111,7 +114,9 @@ def test_the_command_line_and_the_screen_agree(examination: Path, command: Comma
     app.button(key="evaluate_start").click().run()
     assert not app.exception and f"{table['dice'][0]:.3f}" in plain_text(app.success[0].value)
     shown = app.dataframe[0].value
-    pd.testing.assert_frame_equal(shown[["dice", "hd95_mm", "volume_ml"]], table[["dice", "hd95_mm", "volume_ml"]], rtol=1e-5)
+    pd.testing.assert_frame_equal(
+        shown[["dice", "hd95_mm", "volume_ml"]], table[["dice", "hd95_mm", "volume_ml"]], rtol=1e-5, check_dtype=False
+    )
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,7 @@ def test_a_patients_folder_with_its_masks_is_scored(patient: Path):
     assert float(against["Dice"]) > 0.9 and against["HD95"] == "–"
 
 
+@pytest.mark.slow
 def test_a_sample_is_opened_without_any_file():
     app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=90).run()
     app = app.switch_page("pages/demo/volume.py").run()
