@@ -7,9 +7,11 @@ BIN := $(VENV)/bin
 run: $(VENV)/run.stamp
 	RESUNET_FOLDERS=1 $(BIN)/streamlit run app.py
 
-# A file's tests stay in one process: they share what their fixtures make.
-test: lint browser
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+test: browser
+	$(MAKE) --jobs=2 lint test-quick
+
+test-quick: $(VENV)/dev.stamp
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
 
 test-slow: $(VENV)/dev.stamp
 	$(BIN)/pytest -m slow

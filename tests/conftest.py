@@ -135,7 +135,15 @@ def process(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-@pytest.fixture(scope="session")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several processes one takes a file, since its tests share fixtures, and one all tests in the browser, first."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+    for item in items:
+        group = "browser" if item.get_closest_marker("browser") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """The app on a server of its own."""
     from benchmarks.server import serving
@@ -144,7 +152,7 @@ def address() -> Iterator[str]:
         yield server.address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
     from benchmarks.browser import browsing

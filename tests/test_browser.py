@@ -77,6 +77,7 @@ ODD_NAMES = (
 )
 
 
+@pytest.mark.slow
 def test_odd_file_names_are_shown_as_they_are(address: str, page: Page):
     page.goto(f"{address}/single-image")
     page.get_by_text("Upload", exact=True).click(timeout=SLOW)
@@ -90,6 +91,7 @@ def test_odd_file_names_are_shown_as_they_are(address: str, page: Page):
         expect(alert).to_contain_text("Nothing uploaded yet", timeout=SLOW)
 
 
+@pytest.mark.slow
 def test_removing_a_file_while_a_row_is_selected_breaks_nothing(address: str, page: Page):
     page.goto(f"{address}/single-image")
     page.get_by_text("Upload", exact=True).click(timeout=SLOW)
@@ -104,7 +106,7 @@ def test_removing_a_file_while_a_row_is_selected_breaks_nothing(address: str, pa
     expect(page.get_by_text("encountered an error")).to_have_count(0)
 
 
-FRESH = [pytest.param(name, marks=[] if name in ("", "metrics") else pytest.mark.slow) for name in LANDMARKS]
+FRESH = [pytest.param(name, marks=[] if name == "metrics" else pytest.mark.slow) for name in LANDMARKS]
 
 
 @pytest.mark.parametrize("screen", FRESH)
@@ -116,6 +118,7 @@ def test_every_link_opens_its_screen_on_a_fresh_server(page: Page, screen: str):
         expect(page.get_by_role("link", name="Overview")).to_be_visible()  # through app.py, not the bare file
 
 
+@pytest.mark.slow
 def test_a_shared_case_opens_on_a_fresh_server(page: Page):
     with serving() as server:
         page.goto(f"{server.address}/cases?patient=TCGA_CS_4944_20010208&slice=10")
@@ -140,6 +143,7 @@ def test_a_point_of_a_chart_leads_to_its_case_and_back(address: str, page: Page)
     expect(page.get_by_role("heading", name="Metrics")).to_be_visible(timeout=SLOW)
 
 
+@pytest.mark.slow
 def test_a_row_of_the_table_opens_its_case(address: str, page: Page):
     page.goto(f"{address}/cases")
     first = page.get_by_text("Number 1 of")

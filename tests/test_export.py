@@ -31,7 +31,11 @@ KINDS = ("meningioma", "glioma", "pituitary tumour")
 ALONE = [name for name in list_models() if name not in (STAGE_1, "cnn_unet")]  # the ensemble runs its members
 
 
-@pytest.fixture(scope="module", params=MODELS)
+BUNDLED = ("resnet50", "resunet", "resunet_lite", "resunet_lite_3d", "resunet_lite_kind")
+EACH = [pytest.param(name, marks=[] if name in BUNDLED else pytest.mark.slow) for name in MODELS]
+
+
+@pytest.fixture(scope="module", params=EACH)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """Each architecture with weights, stored and exported."""
     name = request.param

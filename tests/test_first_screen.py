@@ -57,12 +57,14 @@ def test_verdict_and_outlined_tumour_lie_within_the_first_screen(address: str, b
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_volumes_verdict_and_first_planes_lie_within_the_first_screen(address: str, browser: Browser):
     page = opened(browser, address, "volume", (1280, 720))
     page.get_by_role("button", name="With a tumour", exact=True).click()
     frame, heading = page.locator("iframe[title*=niivue]"), page.get_by_role("heading", name="Tumour found")
     expect(frame).to_be_visible(timeout=SLOW)
+    expect(heading).to_be_visible(timeout=SLOW)
     for (width, height), planes in (((1280, 720), 300), ((390, 844), 250)):
         page.set_viewport_size({"width": width, "height": height})
         page.wait_for_timeout(1000)
@@ -161,6 +163,7 @@ def test_the_presenters_switch_makes_text_half_again_as_large(address: str, brow
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_browser_without_webgl2_gets_slices_and_is_told(address: str, browser: Browser):
     page = browser.new_page(viewport={"width": 1440, "height": 900})

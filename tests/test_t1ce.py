@@ -175,6 +175,7 @@ def test_the_classifier_tells_kinds_too(pngs: Path, tmp_path: Path):
     assert_rederived(folder, "test")
 
 
+@pytest.mark.slow
 def test_its_false_alarms_are_measured_on_slices_without_a_tumour(run: ModelFolder, kaggle: Path):
     summary, out = evaluate(str(run.path), kaggle, "all")
     assert out.name == "post_contrast" and summary["n_tumour_slices"] == 0 and summary["n_slices"] == 8
