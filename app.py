@@ -14,6 +14,7 @@ def navigation():
         st.Page("pages/demo/single_image.py", title="Single image", icon=":material/radiology:", url_path="single-image"),
         st.Page("pages/demo/volume.py", title="Volume", icon=":material/view_in_ar:", url_path="volume"),
         st.Page("pages/demo/slideshow.py", title="Slideshow", icon=":material/slideshow:", url_path="slideshow"),
+        st.Page("pages/demo/play.py", title="Play", icon=":material/sports_esports:", url_path="play"),
     ]
     evaluation = [
         st.Page("pages/evaluation/metrics.py", title="Metrics", icon=":material/monitoring:", url_path="metrics"),

@@ -18,6 +18,7 @@ LANDMARKS = {
     "single-image": "% of the slice",
     "volume": "Or open a simulated sample",
     "slideshow": "Download the show",
+    "play": "Play with the room",
     "evaluate": "Evaluate your own data",
     "metrics": "Every patient and every tumour slice",
     "comparison": "Reported elsewhere",

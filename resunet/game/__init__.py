@@ -1,0 +1,1 @@
+"""You against the network: people outline the slices that the network outlines."""
