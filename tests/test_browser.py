@@ -187,17 +187,22 @@ def test_the_slideshow_plays_by_itself_and_pauses_on_a_key(address: str, page: P
     show = page.frame_locator("iframe").locator("body")
     expect(show).to_have_attribute("data-slide", "0", timeout=SLOW)
     expect(show).to_have_attribute("data-slide", "1", timeout=15_000)  # nobody touched it
-    for _ in range(4):  # what a presenter sends steps through the pictures of a slide, then to the next
+    for _ in range(2):  # what a presenter sends steps through the pictures of a slide, then to the next
         show.press("PageDown")
     expect(show).to_have_attribute("data-slide", "2")
     show.press("PageUp")
     expect(show).to_have_attribute("data-slide", "1")
     expect(page.frame_locator("iframe").locator("#position")).to_have_text(re.compile(r"2 of \d+"))
-    for _ in range(4):
+    for _ in range(2):
         show.press("ArrowRight")
     expect(show).to_have_attribute("data-slide", "2")
     show.press("x")
     expect(show).to_have_attribute("data-paused", "true")
+    for width, height in ((1920, 1080), (390, 844)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(500)
+        frame, button = (page.locator(what).bounding_box() for what in ("iframe", "[data-testid=stDownloadButton]"))
+        assert frame is not None and button is not None and button["y"] >= frame["y"] + frame["height"]
 
 
 def test_a_charts_data_opens_as_a_table_that_matches(address: str, page: Page, tmp_path: Path):

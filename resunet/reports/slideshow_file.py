@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,9 +12,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import segno
 
 from resunet.catalogue import FLAGSHIP
-from resunet.charts.overlay import PREDICTED, TRUTH, Picture, Window, head_mask, heat_over, outline, render
+from resunet.charts.overlay import PREDICTED, TRUTH, Picture, Window, outline, render
 from resunet.charts.style import model_colour
 from resunet.data.samples import Sample
 from resunet.evaluation.definitions import LABELS
@@ -26,7 +28,7 @@ TEMPLATE = Path(__file__).with_suffix(".html")
 TURNING_HEAD = Path(__file__).with_name("turning_head.webp")  # made by docs/turning_head.py
 PICTURE = 640  # pixels, side of a slice on a slide
 JPEG_QUALITY = 90
-SHOWN = ("volume_dice_mean", "tumour_slice_dice", "lesion_sensitivity_q1")
+SHOWN = ("volume_dice_mean", "lesion_sensitivity_q1")
 
 
 @dataclass(frozen=True)
@@ -71,33 +73,36 @@ def slideshow_html(slides: Sequence[Slide]) -> str:
     return TEMPLATE.read_text(encoding="utf-8").replace("/*SLIDES*/[]", data)
 
 
-def case_slide(sample: Sample, prediction: Prediction) -> Slide:
-    """A bundled sample on its way through both stages, to the verdict and the true outline."""
+def case_slide(sample: Sample, prediction: Prediction, why: str = "") -> Slide:
+    """A bundled sample and then its verdict, with both outlines and their Dice where it shows a tumour.
+
+    Args:
+        why: a sentence on what goes wrong in it.
+    """
     plain = render(sample.image, "FLAIR", Window(), PICTURE)
-    grad_cam = heat_over(plain, prediction.grad_cam * head_mask(sample.image), 0.7)
     finding, figures, _ = verdict(prediction)
-    steps = [
-        Step(
-            _data_uri(plain), "Is there a tumour?", "A slice goes in." + (" This one is simulated." if sample.simulated else "")
-        ),
-        Step(
-            _data_uri(grad_cam), "Is there a tumour?", f"Stage 1: P(tumour) {percent(prediction.p_tumour)}. Bright: evidence."
-        ),
-    ]
-    outlined = outline(plain, prediction.mask, PREDICTED)
-    steps.append(Step(_data_uri(outlined), finding, f"{figures}."))
+    title, caption = finding, f"P(tumour) {percent(prediction.p_tumour)}: {figures}."
+    judged = outline(outline(plain, sample.mask, TRUTH), prediction.mask, PREDICTED)
     if sample.mask.any():
-        score = score_slice(prediction.mask, sample.mask).dice
-        both = outline(outline(plain, sample.mask, TRUTH), prediction.mask, PREDICTED)
-        steps.append(Step(_data_uri(both), f"{finding}. Dice {score:.2f}", "Orange: outlined. Blue: the true outline."))
-    return Slide("", steps=tuple(steps))
+        title = f"{finding}. Dice {score_slice(prediction.mask, sample.mask).dice:.2f}"
+        caption = why or "Orange: outlined. Blue: the true outline."
+    goes_in = "A slice goes in." + (" This one is simulated." if sample.simulated else "")
+    return Slide("", steps=(Step(_data_uri(plain), "Is there a tumour?", goes_in), Step(_data_uri(judged), title, caption)))
+
+
+def last_slide(address: str) -> Slide:
+    """The way to the app: its address, also as a QR code."""
+    code = io.BytesIO()
+    segno.make(address).save(code, kind="png", scale=12, border=3)
+    picture = f"data:image/png;base64,{base64.b64encode(code.getvalue()).decode()}"
+    return Slide("", steps=(Step(picture, "Try it", f"{address} Research use only."),))
 
 
 def head_slide() -> Slide:
     """The bundled examination, turning, with what the volume model outlines in it."""
     picture = f"data:image/webp;base64,{base64.b64encode(TURNING_HEAD.read_bytes()).decode()}"
     text = "A whole examination, simulated. Orange is what the volume model outlines, slice by slice."
-    return Slide("", steps=(Step(picture, "From slices to a head", text),) * 2)
+    return Slide("", steps=(Step(picture, "From slices to a head", text),))
 
 
 def finding_slides(evaluation: Evaluation) -> list[Slide]:

@@ -92,7 +92,7 @@ def comment(dice: float, played: Round) -> str:
     """What there was to see, and who came closer."""
     if not played.truth.any():
         return "There is no tumour in this slice. " + ("You saw that." if dice == 1 else "What you drew is healthy brain.")
-    what = "Here the network fails: it outlines far more than the tumour. " if played.dice < FAILS else ""
+    what = "Here the network fails: it takes the dark fluid inside the tumour for tumour. " if played.dice < FAILS else ""
     closer = "You came closer than the network." if dice > played.dice else "The network came closer."
     return f"{what}{closer} 1 is the true outline itself, 0 is no overlap."
 
