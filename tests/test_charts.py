@@ -8,6 +8,7 @@ from resunet.charts import history_curves, replay, stage_1, story, style
 from resunet.charts import metric_charts as metrics
 from resunet.charts.chart_files import chart_table
 from resunet.charts.masks_replay import SampleMasks
+from resunet.charts.patient_wall import LARGEST, QUARTERS, patient_wall, size_quarters, wall_title
 from resunet.evaluation.aggregate import summarise_segmentation
 from resunet.evaluation.compare import paired_table
 from resunet.evaluation.definitions import DEFINITIONS, LABELS
@@ -215,3 +216,18 @@ def test_the_replays_csv_holds_every_curve_once():
     columns = ["train_loss", "val_loss", "val_dice", "val_iou", "lr"]
     assert len(table) == len(columns) * len(HISTORY) and not table.duplicated(["series", "x", "y"]).any()
     assert list(table["y"]) == [value for column in columns for value in HISTORY[column]]
+
+
+def test_the_wall_orders_patients_and_says_who_lies_above_the_readers():
+    rows = [("a", 100, 50, 0, 50), ("b", 400, 380, 20, 20), ("c", 900, 100, 0, 800), ("d", 0, 0, 5, 0)]
+    slices = pd.DataFrame(rows, columns=["patient", "tumour_pixels", "tp", "fp", "fn"]).assign(slice=1)
+    figure = patient_wall(slices, readers=0.84)
+    (dots,) = figure.data
+    assert [row[0] for row in dots.customdata] == ["c", "a", "b"]  # worst first; d shows no tumour
+    assert dots.y.tolist() == pytest.approx([200 / 1000, 100 / 150, 760 / 800])
+    assert [list(row[3:]) for row in dots.customdata] == [["11%", "0%"], ["50%", "0%"], ["95%", "5%"]]
+    assert dots.marker.size[0] == LARGEST and len(set(dots.marker.color)) == 2
+    assert wall_title(slices, 0.84) == "1 of 3 patients lie above two human readers (0.84)"
+    grouped = patient_wall(slices, None, {"a": "x", "b": "y"}).data[0]
+    assert [row[0] for row in grouped.customdata] == ["c", "a", "b"] and len(set(grouped.x)) == 3
+    assert size_quarters(slices) == {"a": QUARTERS[1], "b": QUARTERS[2], "c": QUARTERS[3]}

@@ -17,11 +17,14 @@ from pages.common.messages import show_error
 from resunet.catalogue import FLAGSHIP
 from resunet.charts import metric_charts as charts
 from resunet.charts.chart_files import safe_csv
+from resunet.charts.patient_wall import patient_wall, size_quarters, wall_title
+from resunet.data import lgg
 from resunet.errors import InputError
 from resunet.evaluation.aggregate import figures_at, summarise_segmentation
+from resunet.evaluation.cross_validation import REPORTED_READERS
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
-from resunet.evaluation.evaluation import Evaluation
+from resunet.evaluation.evaluation import EXTERNAL, UPLOADED, Evaluation
 from resunet.evaluation.sweep import THRESHOLDS
 
 SEGMENTATION = (
@@ -132,14 +135,49 @@ def losses(evaluation: Evaluation, gate: float | None) -> None:
     chart(figure, "error_breakdown", "Where the two stages lose and invent pixels")
 
 
+def wall(evaluation: Evaluation) -> None:
+    """A dot for each patient, regrouped at will."""
+    groups = wall_groups(evaluation)
+    place = st.container()
+    by = st.segmented_control(
+        "Patients", ["All", *groups], default="All", required=True, key="wall_by", label_visibility="collapsed"
+    )
+    readers = readers_of(evaluation)
+    with place:
+        figure = of_slices(patient_wall, evaluation, readers, groups.get(str(by)))
+        st.subheader(of_slices(wall_title, evaluation, readers), anchor=False)
+        plot(figure, "wall", "Each dot is a patient, the larger the tumour the larger", evaluation)
+    st.caption(CLICKABLE)
+
+
+def wall_groups(evaluation: Evaluation) -> dict[str, dict[str, str]]:
+    """By what patients can be grouped: site, size of the tumour, its kind."""
+    slices = evaluation.slices
+    groups = dict(computed(loaders.patient_groups, tuple(sorted(set(slices["patient"])))))
+    groups["Tumour size"] = of_slices(size_quarters, evaluation)
+    if "tumour" in slices:
+        groups["Tumour"] = dict(zip(slices["patient"], slices["tumour"], strict=True))
+    return {name: group for name, group in groups.items() if group}
+
+
+def readers_of(evaluation: Evaluation) -> float | None:
+    """The Dice of two human readers, which is known for the LGG set."""
+    is_lgg = loaders.model_config(evaluation.model).data_set.name == lgg.DESCRIPTION.name
+    return REPORTED_READERS if is_lgg and evaluation.name not in (EXTERNAL, UPLOADED) else None
+
+
 @st.fragment
 def segmentation(evaluation: Evaluation) -> None:
     """Everything about a segmentation model."""
-    moved, gate, options = explorer(evaluation)
-    kept = selection.filter_bar(moved)
+    first = st.container()  # the patients, above the controls that act on them
+    with st.expander("Threshold, gate and filters", icon=":material/tune:"):
+        moved, gate, options = explorer(evaluation)
+        kept = selection.filter_bar(moved)
     if kept is None:
         return
     final = kept if gate is None else computed(Evaluation.gated, kept, gate)
+    with first:
+        wall(final)
     at = "" if moved.threshold is None else f" at threshold {st.session_state['explore_threshold']:.2f}"
     both = "" if gate is None else f"Both stages together{at} and gate {gate:.2f}: slices below the gate count as empty."
     st.caption(both or f"Outlining alone{at}.")
