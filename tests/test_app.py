@@ -80,7 +80,7 @@ def test_overview_shows_the_figures_of_the_model_folders():
             assert shown[label] == f"{figure['value']:.3f}"
         median = find_model(FLAGSHIP).summary(evaluation)["metrics"]["volume_dice_median"]["value"]
         assert any(f"ResUNet-Lite {median:.3f} (" in caption.value for caption in app.caption)
-        assert len(app.get("plotly_chart")) == 2 and not app.exception
+        assert len(app.get("plotly_chart")) == 1 and not app.exception
         measured_on = "test" if chosen is None else evaluation
         stage_1 = find_model("resnet50").slices(measured_on)
         passes = stage_1["p_tumour"] >= find_model(FLAGSHIP).config().gate.threshold

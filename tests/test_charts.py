@@ -4,7 +4,7 @@ import pytest
 
 from resunet.catalogue import find_model, list_models
 from resunet.charts import comparison_charts as comparison
-from resunet.charts import history_curves, replay, stage_1, story, style
+from resunet.charts import history_curves, replay, stage_1, style
 from resunet.charts import metric_charts as metrics
 from resunet.charts.chart_files import chart_table
 from resunet.charts.masks_replay import SampleMasks
@@ -174,14 +174,6 @@ def test_comparison_charts_hold_every_model_and_patient():
     assert len(points.x) == 12 and all(y > x for x, y in zip(points.x, points.y, strict=True))
     bars = comparison.lesions_by_size(evaluations).data
     assert [bar.name for bar in bars] == list(labels.values()) and len(bars[0].y) == 4
-
-
-def test_the_story_tells_both_splits_under_every_average():
-    runs = {"Patients kept apart": "resunet", "Random slices": "resunet_slice"}
-    stored = {words: Evaluation.stored(find_model(run), "test") for words, run in runs.items()}
-    apart, mixed = story.story(stored).data
-    assert (apart.name, mixed.name) == tuple(runs) and list(apart.y) == [LABELS[name] for name in story.AVERAGES]
-    assert apart.x[0] == stored["Patients kept apart"].summary["metrics"]["volume_dice_mean"]["value"] < mixed.x[0]
 
 
 def test_dice_over_the_threshold_passes_through_what_validation_chose():

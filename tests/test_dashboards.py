@@ -184,9 +184,9 @@ def test_milliseconds_are_those_of_the_configurations_and_say_where_they_were_ta
 @pytest.mark.parametrize(
     ("name", "tab", "charts"),
     [
-        ("metrics", "Averages", ["aggregations", "distribution"]),
-        ("metrics", "Tumour size", ["patients", "slices"]),
-        ("metrics", "Error breakdown", ["error_breakdown"]),
+        ("metrics", "Averages", ["wall", "aggregations", "distribution"]),
+        ("metrics", "Tumour size", ["wall", "patients", "slices"]),
+        ("metrics", "Error breakdown", ["wall", "error_breakdown"]),
         ("comparison", "Cost", ["pareto", "lesions"]),
         ("comparison", "Threshold", ["thresholds"]),
         ("comparison", "Differences", ["forest", "pairs"]),

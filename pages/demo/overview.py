@@ -12,14 +12,13 @@ from pages.common.dashboards import evaluations, selection
 from pages.common.dashboards.caching import of_slices
 from pages.common.dashboards.metric_cards import metric_card, reported_card
 from pages.common.messages import show_error
+from pages.common.stories import falling_dice, head_in_hand
 from resunet.catalogue import FLAGSHIP, STAGE_1, VOLUME_MODEL
 from resunet.charts import overlay
-from resunet.charts import story as charts
 from resunet.charts.metric_charts import patient_dice
 from resunet.data.brats import DIFFERENCES
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
-from resunet.evaluation.ablation_questions import SPLIT_SCHEME_RUNS
 from resunet.evaluation.aggregate import rates_at
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, REPORTED_MEAN, REPORTED_READERS
 from resunet.evaluation.definitions import LABELS
@@ -61,7 +60,7 @@ def welcome() -> None:
     st.title("Brain-tumour segmentation in two stages", anchor=False)
     st.markdown(
         "A slice of a brain MRI goes in. One network (a ResNet-50) says whether it shows a tumour; if so, another (a ResUNet) "
-        "outlines it. The slice shown is simulated; every figure below comes from patients that the networks have not seen."
+        "outlines it. The head is simulated; every figure below comes from patients that the networks have not seen."
     )
     if st.button("Try it on a slice", type="primary", icon=":material/radiology:"):
         st.switch_page("pages/demo/single_image.py")
@@ -89,7 +88,7 @@ def steps(columns: Sequence[DeltaGenerator]) -> None:
         (
             "Is there a tumour?",
             grad_cam,
-            f"Stage 1. P(tumour) {percent(prediction.p_tumour)}; bright is evidence.",
+            f"Stage 1. P(tumour) {percent(prediction.p_tumour)}. Colour: Grad-CAM, a coarse hint at what it rests on.",
         ),
         ("Where?", outlined, f"Stage 2. {verdict(prediction)}"),
     )
@@ -201,18 +200,6 @@ def patients(name: str) -> None:
     st.caption("Dice of the whole volume against the size of the tumour." + ("" if name == EXTERNAL else filled))
 
 
-def story() -> None:
-    """Why the paper reports more: the same recipe, other splits and averages."""
-    by_scheme = {words: evaluations.find(run, "test") for words, run in SPLIT_SCHEME_RUNS.items()}
-    measured = {words: evaluation for words, evaluation in by_scheme.items() if evaluation is not None}
-    if measured:
-        chart(charts.story(measured), "story", "Why the paper behind this reports 0.98: splits and averages")
-        st.caption(
-            "The paper's ResUNet, trained here, under two splits and four averages. Random slices let a patient be in training "
-            "and test at once."
-        )
-
-
 def provenance() -> None:
     """What the figures rest on, from the flagship's configuration."""
     config = loaders.model_config(FLAGSHIP)
@@ -224,9 +211,11 @@ def provenance() -> None:
     )
 
 
-introduction, *pictures = st.columns(4, gap="medium")
+introduction, head = st.columns([2, 3], gap="medium")
 with introduction:
     welcome()
+with head:
+    head_in_hand.show()
 try:
     st.subheader("On patients it has never seen", anchor=False)
     offered = [name for name in evaluations.MAIN_SETS if name in evaluations.names(FLAGSHIP)]
@@ -237,13 +226,14 @@ try:
         headlines(shown)
     else:
         st.info(f"Nothing is evaluated yet. Run: {evaluations.command(FLAGSHIP, 'test')}")
-    figures, why = st.columns(2, gap="medium")
+    steps(st.columns(3, gap="medium"))
+    why, figures = st.columns(2, gap="large")
+    with why:
+        st.subheader("What is left of a Dice of 0.98", anchor=False)
+        falling_dice.show()
     provenance()
-    steps(pictures)
     with figures:
         if offered:
             patients(shown)  # last, because the browser reads and prepares Plotly for a second and does nothing else meanwhile
-    with why:
-        story()
 except InputError as error:
     show_error(error)

@@ -8,9 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from resunet.charts.comparison_charts import QUARTERS
-from resunet.charts.story import REPORTED_DICE
 from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, finish, whiskers
-from resunet.evaluation.ablation_questions import FALSE_POSITIVES, LOSS_LABELS, SMALLEST
+from resunet.evaluation.ablation_questions import FALSE_POSITIVES, LOSS_LABELS, REPORTED_DICE, SMALLEST
 from resunet.evaluation.cross_validation import REPORTED_MEAN
 
 LOSS_COLOURS = dict(zip(LOSS_LABELS.values(), (GREY, BLUE, ORANGE, RED, GREEN), strict=True))

@@ -27,8 +27,10 @@ LOSS_LABELS = {
     "focal_tversky": "Focal Tversky",
     "tversky_bce": "Tversky + BCE",
 }
+REPORTED_DICE = 0.98  # the paper, Table II
 # The same architecture and recipe on patients and on random slices.
 SPLIT_SCHEME_RUNS = {"Patients kept apart": "resunet", "Random slices": "resunet_slice"}
+SPLIT_SCHEME_RUNS_T1CE = {"Patients kept apart": "resunet_lite_t1ce_fold0", "Random slices": "resunet_lite_t1ce_slice"}
 REPORTED = Path(__file__).with_name("reported.csv")  # what others report: system, data, metric, value, source, note
 STAGE_1_RUNS = {"Patients kept apart": "resnet50", "Random slices": "resnet50_slice"}
 REPORTED_STAGE_1 = "ResNet-50 classifier (the paper)"

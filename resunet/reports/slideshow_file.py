@@ -23,9 +23,9 @@ from resunet.evaluation.evaluation import Evaluation
 from resunet.inference.pipeline import Prediction
 from resunet.inference.verdict import percent, verdict
 from resunet.reports.case_report import score_slice
+from resunet.reports.head_frames import MOVING_HEAD, as_data_uri
 
 TEMPLATE = Path(__file__).with_suffix(".html")
-TURNING_HEAD = Path(__file__).with_name("turning_head.webp")  # made by docs/turning_head.py
 PICTURE = 640  # pixels, side of a slice on a slide
 JPEG_QUALITY = 90
 SHOWN = ("volume_dice_mean", "lesion_sensitivity_q1")
@@ -99,10 +99,9 @@ def last_slide(address: str) -> Slide:
 
 
 def head_slide() -> Slide:
-    """The bundled examination, turning, with what the volume model outlines in it."""
-    picture = f"data:image/webp;base64,{base64.b64encode(TURNING_HEAD.read_bytes()).decode()}"
-    text = "A whole examination, simulated. Orange is what the volume model outlines, slice by slice."
-    return Slide("", steps=(Step(picture, "From slices to a head", text),))
+    """The bundled examination, cut open, with what the volume model outlines in it."""
+    text = "A whole examination, simulated, cut from foot to top. Orange is what the volume model outlines."
+    return Slide("", steps=(Step(as_data_uri(MOVING_HEAD), "From slices to a head", text),))
 
 
 def finding_slides(evaluation: Evaluation) -> list[Slide]:

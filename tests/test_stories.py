@@ -1,0 +1,45 @@
+"""What the Overview tells by itself: the head that is cut, and the Dice that falls."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from benchmarks.browser import SLOW
+from pages.common.stories import falling_dice
+from resunet.catalogue import find_model
+from resunet.reports.head_frames import head_data
+
+
+def measured(run: str, metric: str) -> float:
+    return find_model(run).summary("test")["metrics"][metric]["value"]
+
+
+def test_the_four_figures_are_those_of_the_runs():
+    first = falling_dice.available()[0]
+    assert first["values"] == {
+        "apart_patients": measured("resunet", "volume_dice_mean"),
+        "apart_slices": measured("resunet", "all_slice_dice"),
+        "mixed_patients": measured("resunet_slice", "volume_dice_mean"),
+        "mixed_slices": measured("resunet_slice", "all_slice_dice"),
+    }
+    assert first["values"]["apart_patients"] < first["values"]["mixed_slices"] < first["reported"] == 0.98
+
+
+@pytest.mark.browser
+def test_the_head_is_cut_and_the_dice_falls_in_the_browser(address: str, page: Page):
+    page.goto(address)
+    level = page.get_by_role("slider", name="Level of the cut")
+    level.focus(timeout=SLOW)
+    figures = head_data()["volume_ml"]
+    level.press("Home")
+    expect(page.locator("[data-name=millilitres]")).to_have_text("0")
+    foot = page.locator(".head canvas").screenshot()
+    level.press("End")
+    expect(page.locator("[data-name=millilitres]")).to_have_text(f"{figures[-1]:.0f}")
+    assert page.locator(".head canvas").screenshot() != foot
+    number = page.locator(".giant b")
+    expect(number).to_have_text(f"{measured('resunet_slice', 'all_slice_dice'):.2f}", timeout=SLOW)
+    page.get_by_label("keep patients apart").check()
+    expect(number).to_have_text(f"{measured('resunet', 'all_slice_dice'):.2f}")
+    page.get_by_label("average over patients").check()
+    expect(number).to_have_text(f"{measured('resunet', 'volume_dice_mean'):.2f}")
+    expect(page.get_by_text("not reproduced")).to_be_visible()
