@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from benchmarks.browser import SLOW
-from pages.common.stories import falling_dice
+from pages.common.stories import falling_dice, race
 from resunet.catalogue import find_model
 from resunet.reports.head_frames import head_data
 
@@ -43,3 +43,27 @@ def test_the_head_is_cut_and_the_dice_falls_in_the_browser(address: str, page: P
     page.get_by_label("average over patients").check()
     expect(number).to_have_text(f"{measured('resunet', 'volume_dice_mean'):.2f}")
     expect(page.get_by_text("not reproduced")).to_be_visible()
+
+
+def test_the_race_ends_where_the_snapshots_do():
+    data = race.race_data(())
+    assert [runner["name"] for runner in data["runners"]] == ["ResUNet", "ResUNet-Lite"]
+    for runner, name in zip(data["runners"], race.RUNNERS, strict=True):
+        history = find_model(name).history()
+        assert runner["epochs"] == len(history) == len(runner["curve"]) and runner["curve"][-1] == history["val_dice"].iloc[-1]
+        assert all(len(outlines) == runner["epochs"] for outlines in runner["outlines"])
+    assert all(runner["dice"][data["neither"]][-1] < 0.5 for runner in data["runners"])
+    assert data["words"]["end"].startswith("Neither learns this one (a faint one): Dice 0.00 and 0.00")
+
+
+@pytest.mark.browser
+def test_the_race_runs_and_can_be_scrubbed(address: str, page: Page):
+    page.emulate_media(reduced_motion="reduce")  # so that it is at its end at once
+    page.goto(f"{address}/training")
+    expect(page.get_by_text("Neither learns this one")).to_be_visible(timeout=SLOW)
+    captions = page.locator(".race figcaption")
+    last = captions.first.inner_text()
+    page.get_by_role("slider", name="How far the training has come").press("Home")
+    expect(captions.first).to_contain_text("Epoch 1 ")
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(captions.first).to_have_text(last, timeout=20_000)

@@ -11,6 +11,7 @@ from pages.common import loaders
 from pages.common.chart import chart
 from pages.common.downloads import download
 from pages.common.messages import show_error
+from pages.common.stories import race
 from resunet.catalogue import FLAGSHIP, find_model, list_runs
 from resunet.charts import replay
 from resunet.charts.chart_files import safe_csv
@@ -101,6 +102,7 @@ def in_training(runs: dict[str, ModelFolder]) -> bool:
 
 
 st.title("Training replay", anchor=False)
+race.show()
 try:
     runs = folders()
     if not runs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import NamedTuple
 
 import cv2
@@ -21,6 +22,7 @@ MISS: Colour = (86, 180, 233)
 FALSE_POSITIVE: Colour = (204, 51, 153)
 
 CHANNELS = {"FLAIR": 1, "Pre-contrast": 0, "Post-contrast": 2}
+JPEG_QUALITY = 90
 HEAD = 0.08  # share of the brightest above which a pixel is tissue
 
 
@@ -120,3 +122,10 @@ def encode_png(picture: Picture) -> bytes:
     """An RGB or grey uint8 picture as PNG bytes."""
     stored = picture[..., ::-1] if picture.ndim == 3 else picture
     return cv2.imencode(".png", np.ascontiguousarray(stored), [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes()
+
+
+def jpeg_uri(picture: Picture) -> str:
+    """An RGB picture (h, w, 3) as a JPEG in a data URI, for pages that draw it."""
+    stored = np.ascontiguousarray(picture[..., ::-1])
+    content = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"

@@ -10,12 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
-import numpy as np
 import segno
 
 from resunet.catalogue import FLAGSHIP
-from resunet.charts.overlay import PREDICTED, TRUTH, Picture, Window, outline, render
+from resunet.charts.overlay import PREDICTED, TRUTH, Window, jpeg_uri, outline, render
 from resunet.charts.style import model_colour
 from resunet.data.samples import Sample
 from resunet.evaluation.definitions import LABELS
@@ -23,11 +21,10 @@ from resunet.evaluation.evaluation import Evaluation
 from resunet.inference.pipeline import Prediction
 from resunet.inference.verdict import percent, verdict
 from resunet.reports.case_report import score_slice
-from resunet.reports.head_frames import MOVING_HEAD, as_data_uri
+from resunet.reports.head_frames import MOVING_HEAD
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 PICTURE = 640  # pixels, side of a slice on a slide
-JPEG_QUALITY = 90
 SHOWN = ("volume_dice_mean", "lesion_sensitivity_q1")
 
 
@@ -87,7 +84,7 @@ def case_slide(sample: Sample, prediction: Prediction, why: str = "") -> Slide:
         title = f"{finding}. Dice {score_slice(prediction.mask, sample.mask).dice:.2f}"
         caption = why or "Orange: outlined. Blue: the true outline."
     goes_in = "A slice goes in." + (" This one is simulated." if sample.simulated else "")
-    return Slide("", steps=(Step(_data_uri(plain), "Is there a tumour?", goes_in), Step(_data_uri(judged), title, caption)))
+    return Slide("", steps=(Step(jpeg_uri(plain), "Is there a tumour?", goes_in), Step(jpeg_uri(judged), title, caption)))
 
 
 def last_slide(address: str) -> Slide:
@@ -128,9 +125,3 @@ def comparison_slide(evaluations: Mapping[str, Evaluation]) -> Slide:
     )
     note = f"n = {figures[ordered[0]]['n']} patients, 95 % intervals"
     return Slide("Trained on the same data, measured on the same patients", LABELS["volume_dice_mean"], note=note, bars=bars)
-
-
-def _data_uri(picture: Picture) -> str:
-    stored = np.ascontiguousarray(picture[..., ::-1])
-    content = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
-    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"

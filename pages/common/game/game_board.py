@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
-import numpy as np
 import streamlit as st
 
 from pages.common import predictions
@@ -65,7 +62,7 @@ def show(player: Player, played: list[Round]) -> dict[str, Any] | None:
             "rules": RULES,
             "readers": REPORTED_READERS,
             "done": done,
-            "next": {"number": done, "image": _data_uri(played[done].image)} if done < len(played) else None,
+            "next": {"number": done, "image": overlay.jpeg_uri(played[done].image)} if done < len(played) else None,
             "last": _revealed(player, done - 1, played[done - 1]) if done else None,
         },
         on_drawn_change=lambda: None,
@@ -77,7 +74,7 @@ def _revealed(player: Player, number: int, played: Round) -> dict[str, Any]:
     """The last round with its three outlines and numbers."""
     return {
         "number": number,
-        "image": _data_uri(played.image),
+        "image": overlay.jpeg_uri(played.image),
         "truth": outlines_of(played.truth),
         "network": outlines_of(played.network),
         "player": [player.outlines[number].tolist()] if len(player.outlines[number]) else [],
@@ -95,8 +92,3 @@ def comment(dice: float, played: Round) -> str:
     what = "Here the network fails: it takes the dark fluid inside the tumour for tumour. " if played.dice < FAILS else ""
     closer = "You came closer than the network." if dice > played.dice else "The network came closer."
     return f"{what}{closer} 1 is the true outline itself, 0 is no overlap."
-
-
-def _data_uri(picture: overlay.Picture) -> str:
-    encoded = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"
