@@ -21,7 +21,7 @@ from resunet.evaluation.evaluation import Evaluation
 from resunet.inference.pipeline import Prediction
 from resunet.inference.verdict import percent, verdict
 from resunet.reports.case_report import score_slice
-from resunet.reports.head_frames import MOVING_HEAD
+from resunet.reports.head_frames import MOVING_HEAD, as_data_uri
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 PICTURE = 640  # pixels, side of a slice on a slide

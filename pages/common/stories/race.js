@@ -5,7 +5,7 @@ class Race {
   constructor(root) {
     Object.assign(this, { root, share: 0 });
     this.slider = root.querySelector("input");
-    this.slider.addEventListener("input", () => { this.stop(); this.show(this.slider.value / 1000); });
+    this.slider.addEventListener("input", () => { this.show(this.slider.value / 1000); this.stop(); });
     this.find("play").onclick = () => (this.playing ? this.stop() : this.play());
   }
 
