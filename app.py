@@ -32,7 +32,7 @@ if __name__ == "__main__":
 
     st.set_page_config(page_title="Brain-tumour segmentation", page_icon="pages/common/icon.png", layout="wide")
     page = navigation()
-    apply_theme()
+    apply_theme(page.title)
     page.run()
 else:
     from pages.common.server import hide_warnings_of_start, keep_memory_small, lifespan

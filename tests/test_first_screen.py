@@ -150,16 +150,36 @@ def test_a_screen_is_accessible_fits_every_width_and_asks_nobody_outside(address
 
 
 @pytest.mark.browser
-def test_the_presenters_switch_makes_text_half_again_as_large(address: str, browser: Browser):
+def test_the_presenters_switch_makes_what_counts_larger_and_stays(address: str, browser: Browser):
     page = opened(browser, address, "metrics", (1920, 1080))
     size = "node => parseFloat(getComputedStyle(node).fontSize)"
-    caption, tick = page.get_by_test_id("stCaptionContainer").first, ".js-plotly-plot .xtick text"
-    before, ticks = caption.evaluate(size), page.locator(tick).first.evaluate(size)
-    assert before >= 14 and ticks >= 14
-    page.get_by_text("Presenter", exact=True).click()
-    page.wait_for_timeout(4000)
-    assert caption.evaluate(size) == pytest.approx(1.5 * before) and page.locator(tick).first.evaluate(size) >= 18
+    heading, tick = page.get_by_role("heading", name="patients lie above"), page.locator(".js-plotly-plot .xtitle").first
+    before, ticks = heading.evaluate(size), tick.evaluate(size)
+    switch = page.get_by_text("Presenter", exact=True)
+    box, last = switch.bounding_box(), page.get_by_role("link", name="About").first.bounding_box()
+    assert box is not None and last is not None and box["x"] > last["x"] + last["width"]  # in the menu, over none of its links
+    switch.click()
+    expect(page.get_by_test_id("stCaptionContainer").first).to_be_hidden(timeout=SLOW)
+    page.reload()
+    wait_until_drawn(page, "metrics")
+    assert heading.evaluate(size) == pytest.approx(1.5 * before) and tick.evaluate(size) >= 1.25 * ticks
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    page.close()
+
+
+@pytest.mark.browser
+def test_the_menu_of_a_phone_closes_once_a_screen_is_chosen(address: str, browser: Browser):
+    page = opened(browser, address, "about", (390, 844))
+    page.get_by_test_id("stExpandSidebarButton").click()
+    links = page.get_by_test_id("stSidebarNavLink")
+    expect(links.first).to_be_visible()
+    assert links.evaluate_all("links => Math.min(...links.map(link => link.getBoundingClientRect().height))") >= 44
+    links.filter(has_text="Evaluate").click()
+    wait_until_drawn(page, "evaluate")
+    for _ in range(2):
+        page.wait_for_function("document.querySelector('[data-testid=stSidebar]').getBoundingClientRect().right <= 0")
+        page.reload()
+        wait_until_drawn(page, "evaluate")
     page.close()
 
 
