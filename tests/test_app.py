@@ -104,7 +104,7 @@ def test_a_sample_gets_its_verdict_at_once():
     assert app.header[0].value == finding
     assert figures in text_of(app)
     assert "Dice 0.9" in text_of(app) and len(app.get("image")) == 24  # the gallery
-    assert len(app.get("bidi_component")) == 1  # the viewer
+    assert "slice_viewer" in {one.key for one in app.get("bidi_component")}  # the viewer
 
 
 def test_one_click_chooses_another_sample():

@@ -126,7 +126,10 @@ def test_a_case_opens_from_its_address_and_steps_to_its_neighbours():
 def test_cases_start_with_the_worst_and_an_unknown_address_says_so():
     slices = find_model(FLAGSHIP).slices("test")
     worst = slices.loc[(slices["fp"] + slices["fn"]).idxmax()]
-    assert plain_text(open_screen("cases").subheader[0].value) == f"{worst['patient']}, slice {worst['slice']}"
+    shown_first = open_screen("cases", evaluation="test").subheader[0].value
+    assert plain_text(shown_first) == f"{worst['patient']}, slice {worst['slice']}"
+        plain_text(open_screen("cases", evaluation="test").subheader[0].value) == f"{worst['patient']}, slice {worst['slice']}"
+    )
     assert "This slice is not part of ResUNet-Lite, Test" in open_screen("cases", patient="nobody", slice="1").warning[0].value
 
 
@@ -220,17 +223,25 @@ def test_missing_files_leave_the_screens_standing(name: str, copied_weights: Pat
     assert app.info and not app.error
 
 
+def test_without_the_data_cases_open_on_the_samples_with_their_heads():
+    app = open_screen("cases")
+    assert plain_text(app.subheader[0].value).startswith("cavity") and not app.info
+    assert len(app.get("image")) == 2 and shown(app)["Dice"] == "0.762"
+    app.selectbox(key="model").set_value("resunet_lite_t1ce").run()
+    assert not app.exception  # it knows other pictures: its own evaluations are shown
+
+
 def test_a_damaged_table_is_named(copied_weights: Path):  # noqa: F811
     (copied_weights / FLAGSHIP / "evaluation" / "test" / "slices.csv").write_bytes(b'"\x00\xff,,\n"broken')
     for name in ("metrics", "cases"):
-        app = open_screen(name)
+        app = open_screen(name, evaluation="test")
         assert "slices.csv cannot be read" in plain_text(app.error[0].value)
     (copied_weights / "resunet" / "history.csv").write_text("")
     assert "history.csv cannot be read" in plain_text(open_screen("training").error[0].value)
 
 
 def test_cases_are_a_table_or_pictures():
-    app = open_screen("cases")
+    app = open_screen("cases", evaluation="test")
     assert "wrong" in app.dataframe[0].value.columns
     app.segmented_control(key="case_view").set_value("Pictures").run()
     assert not app.exception and not app.dataframe and len(app.get("image")) == 1 + 16  # the case's own mask, and the page
@@ -239,6 +250,6 @@ def test_cases_are_a_table_or_pictures():
 
 
 def test_another_model_stands_beside_the_case():
-    app = open_screen("cases")
+    app = open_screen("cases", evaluation="test")
     app.selectbox(key="beside").set_value("unet").run()
     assert not app.exception and "**U-Net**: Dice" in text_of(app)

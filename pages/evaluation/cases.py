@@ -147,13 +147,14 @@ def show(evaluation: Evaluation) -> None:
     table = of_slices(ranked, evaluation)
     position = position_of(table, evaluation)
     row = table.iloc[position]
-    st.subheader(escape_markdown(f"{row['patient']}, slice {row['slice']}"), anchor=False)
-    st.caption(f"Number {position + 1} of {len(table)}, worst first. Arrow keys step.")
-    steps(table, position)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader(escape_markdown(f"{row['patient']}, slice {row['slice']}"), anchor=False, width="content")
+        st.caption(f"Number {position + 1} of {len(table)}, worst first. Arrow keys step.", width="content")
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        numbers(row)
         pictures(evaluation, row)
+        steps(table, position)
+        numbers(row)
         beside(evaluation, row)
     KEYS(key="case_keys")
     with right:
@@ -162,7 +163,7 @@ def show(evaluation: Evaluation) -> None:
 
 st.title("Cases", anchor=False)
 try:
-    chosen = selection.choose_evaluation("segmentation")
+    chosen = selection.choose_evaluation("segmentation", with_samples=not loaders.lgg_patients())
     if chosen is not None:
         show(chosen)
 except InputError as error:

@@ -119,7 +119,7 @@ def measure_segmentation(
 def _segmented(stage_2: Stage2, records: Sequence[Slice], tta: bool) -> Iterator[tuple[PreparedSlice, ProbabilityMap]]:
     """Each slice with its map, neighbours together; slices that wait for those behind them are few."""
     waiting: deque[PreparedSlice] = deque()
-    bar = tqdm(total=len(records), desc="evaluate", unit="slice")
+    bar = tqdm(total=len(records), desc="evaluate", unit="slice", disable=None)  # none where nobody looks
 
     def images(run: Sequence[Slice]) -> Iterator[FloatImage]:
         for prepared in map(_prepare, run):

@@ -15,16 +15,18 @@ from resunet.model_folder import SUMMARY, ModelConfig, ModelFolder
 
 KEPT_EVALUATIONS = 128
 SESSION_KEY = "uploaded_evaluations"
+SAMPLES_SET = "samples"
 MAIN_SETS = ("test", CROSS_VALIDATED, EXTERNAL)
 NAMES = {  # in the order in which they are offered
     "test": "Test",
     CROSS_VALIDATED: "Cross-validated",
-    EXTERNAL: "External",
+    EXTERNAL: "External slices",
     "test_tta": "Test, with test-time augmentation",
     "val": "Validation",
     "val_tta": "Validation, with test-time augmentation",
     "buda10": "The ten test patients with a published Dice",
     "buda10_tta": "The ten, with test-time augmentation",
+    SAMPLES_SET: "Simulated samples",
     UPLOADED: "Your own data, this visit",
 }
 
@@ -36,7 +38,7 @@ def name_of(evaluation: str) -> str:
 
 def label_of(model: str, evaluation: str) -> str:
     """Its name with the number of patients."""
-    if evaluation == UPLOADED:
+    if evaluation in (UPLOADED, SAMPLES_SET):
         return name_of(evaluation)
     summary = loaders.summary(loaders.folder_of(model), evaluation)
     return f"{name_of(evaluation)}, {summary['n_patients']} patients" if summary else name_of(evaluation)

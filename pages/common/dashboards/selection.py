@@ -8,15 +8,18 @@ from typing import Any
 import streamlit as st
 
 from pages.common import loaders
-from pages.common.dashboards import evaluations
+from pages.common.dashboards import evaluations, sample_cases
 from pages.common.dashboards.caching import computed, of_slices
 from resunet.data.splits import site_name
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.filters import SHOWS, SIZES, sites_of
 
 
-def choose_evaluation(task: str | None = None) -> Evaluation | None:
-    """Model and evaluation; None, with a sentence on screen, where nothing has been measured or a file is damaged."""
+def choose_evaluation(task: str | None = None, with_samples: bool = False) -> Evaluation | None:
+    """Model and evaluation; None, with a sentence on screen, where nothing has been measured or a file is damaged.
+
+    With samples, it begins with what this visitor evaluated, else with the bundled samples, unless the address says more.
+    """
     models = list(evaluations.measured_runs(task))
     if not models:
         st.info("Nothing is evaluated yet. Run: resunet evaluate MODEL --data DIR --split test")
@@ -27,8 +30,12 @@ def choose_evaluation(task: str | None = None) -> Evaluation | None:
     names = evaluations.names(model)
     with right:
         start = "test" if "test" in names else names[0]
+        if with_samples and loaders.model_config(model).channels == 3:
+            names.append(evaluations.SAMPLES_SET)
+            if "patient" not in st.query_params:
+                start = evaluations.UPLOADED if evaluations.UPLOADED in names else evaluations.SAMPLES_SET
         name = choose_set(model, names, start)
-    evaluation = evaluations.find(model, name)
+    evaluation = sample_cases.find(model) if name == evaluations.SAMPLES_SET else evaluations.find(model, name)
     if evaluation is None:
         what = f"{loaders.display_name(model)} has no evaluation on {evaluations.name_of(name)} yet"
         st.info(f"{what}. Run: {evaluations.command(model, name)}")

@@ -1,0 +1,34 @@
+"""An evaluation on the bundled samples, whose slices can be shown everywhere: what Cases opens on without a data set."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.common import loaders, models
+from pages.common.dashboards.evaluations import SAMPLES_SET
+from resunet.data.samples import SAMPLES, load_samples
+from resunet.data.slices import SliceRecord
+from resunet.evaluation.evaluation import Evaluation
+from resunet.evaluation.measure import measure_segmentation, settings_of, summarise
+
+
+def find(model: str) -> Evaluation | None:
+    """The samples as a model outlines them; None for a model that knows other pictures. Raises InputError."""
+    return _measured(model, models.revision_of(model)) if loaders.model_config(model).channels == 3 else None
+
+
+@st.cache_resource(show_spinner="Outlining the samples")
+def _measured(model: str, revision: str) -> Evaluation:
+    records = [
+        SliceRecord(sample.name, 1, SAMPLES / "images" / f"{sample.name}.png", SAMPLES / "masks" / f"{sample.name}.png")
+        for sample in load_samples()  # none is another's neighbour
+    ]
+    stage_2 = models.stage_2(model)
+    stage_1 = models.pipeline().stage_1 if stage_2.config.gate else None
+    settings = settings_of(SAMPLES_SET, stage_2, stage_1)
+    measured = measure_segmentation(stage_2, stage_1, records, settings)
+    summary = summarise(measured.slices, model, settings)
+    name = stage_2.config.display_name
+    return Evaluation(
+        model, name, SAMPLES_SET, (SAMPLES_SET, model, revision), summary, measured.slices, measured=measured, records=records
+    )
