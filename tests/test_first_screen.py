@@ -105,7 +105,11 @@ def test_the_threshold_layers_zoom_and_link_act_in_the_browser(address: str, bro
     box = canvas.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.wheel(0, 120)
+    assert canvas.screenshot() == pictures[-1]  # the wheel alone is the page's
+    page.keyboard.down("Control")
     page.mouse.wheel(0, -600)
+    page.keyboard.up("Control")
     pictures.append(canvas.screenshot())
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2 + 80, box["y"] + box["height"] / 2 - 40)

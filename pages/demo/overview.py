@@ -1,7 +1,9 @@
 """Overview: what the system does, how well, and the way in."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -19,10 +21,11 @@ from resunet.charts.metric_charts import patient_dice
 from resunet.data.brats import DIFFERENCES
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
-from resunet.evaluation.aggregate import rates_at
+from resunet.evaluation.aggregate import rates_at, summarise_segmentation
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, REPORTED_MEAN, REPORTED_READERS
 from resunet.evaluation.definitions import LABELS
-from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR
+from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR, Evaluation
+from resunet.evaluation.external import MIN_TUMOUR, large_enough
 from resunet.evaluation.headlines import headlines as headlines_of
 from resunet.inference.verdict import FOUND, UNCLEAR, percent, verdict
 
@@ -31,7 +34,7 @@ PICTURE = 420
 SETS = {
     "test": "Held out from training and from every choice of a threshold or an epoch.",
     CROSS_VALIDATED: "Every patient outlined by a network that was trained on others, in five folds; stage 2 alone.",
-    EXTERNAL: f"Nothing was trained or chosen on them. {DIFFERENCES}",
+    EXTERNAL: f"Nothing was trained or chosen on them; patients with fewer than {MIN_TUMOUR} tumour pixels are left out. {DIFFERENCES}",
 }
 TOUR = (
     (
@@ -39,15 +42,16 @@ TOUR = (
         "1. Single image",
         "Pick a sample, drag the threshold, look at hits and misses. Or drop in a slice.",
     ),
-    ("pages/demo/volume.py", "2. Volume", "A whole examination in three planes and in space. Download the mask."),
+    ("pages/demo/play.py", "2. Play", "You against the network, alone or with a room full of phones."),
+    ("pages/demo/volume.py", "3. Volume", "A whole examination in three planes and in space. Download the mask."),
     (
         "pages/evaluation/comparison.py",
-        "3. Comparison",
-        "Eight architectures on the same patients, and which differences are real.",
+        "4. Comparison",
+        "Other architectures on the same patients, and which differences are real.",
     ),
-    ("pages/evaluation/cases.py", "4. Cases", "Every slice, the worst first: where it fails."),
-    ("pages/evaluation/training.py", "5. Training", "Press Play and watch a network learn."),
-    ("pages/demo/about.py", "6. About", "How it works, what every measure means, how to cite it."),
+    ("pages/evaluation/cases.py", "5. Cases", "Every slice, the worst first: where it fails."),
+    ("pages/evaluation/training.py", "6. Training", "Press Play and watch a network learn."),
+    ("pages/demo/about.py", "7. About", "How it works, what every measure means, how to cite it."),
 )
 LGG = "glioma patients of five American hospitals"
 WHO = {"test": LGG, CROSS_VALIDATED: LGG, EXTERNAL: "glioma patients of other hospitals and scanners"}
@@ -64,11 +68,11 @@ def welcome() -> None:
     )
     if st.button("Try it on a slice", type="primary", icon=":material/radiology:"):
         st.switch_page("pages/demo/single_image.py")
-    if st.button("One-minute tour", icon=":material/explore:", key="tour"):
+    if st.button("What is where", icon=":material/explore:", key="tour"):
         tour()
 
 
-@st.dialog("The tour, in a minute")
+@st.dialog("What is where")
 def tour() -> None:
     """What each screen is for, with the way there."""
     for page, label, words in TOUR:
@@ -104,7 +108,7 @@ def finding(name: str) -> None:
     evaluation = evaluations.find(FLAGSHIP, name)
     if evaluation is None:
         return
-    dice = evaluation.summary["metrics"]["volume_dice_mean"]
+    dice = figures_of(evaluation)["volume_dice_mean"]
     readers = f" Two human readers, as reported for such data, agree by {REPORTED_READERS:.2f}." if name != EXTERNAL else ""
     st.markdown(
         f"##### On {dice['n']:,} {WHO[name]} that it never saw, its outlines overlap the experts' by {dice['value']:.2f} "
@@ -122,7 +126,7 @@ def headlines(name: str) -> None:
         with next(columns):
             headline(model, name, "volume_dice_mean", label)
         if evaluation is not None:
-            median = evaluation.summary["metrics"]["volume_dice_median"]
+            median = figures_of(evaluation)["volume_dice_median"]
             medians.append(f"{evaluation.display_name} {median['value']:.3f} ({median['low']:.3f} to {median['high']:.3f})")
     stage_1 = evaluations.find(STAGE_1, name)
     for figure in STAGE_1_FIGURES.get(name, ()):
@@ -183,7 +187,16 @@ def headline(model: str, evaluation: str, figure: str, label: str) -> None:
     if measured is None:
         st.metric(label, "not evaluated yet", border=True)
         return
-    metric_card(label, figure, measured.summary["metrics"][figure], f"Re-derive: {evaluations.command(model, evaluation)}")
+    metric_card(label, figure, figures_of(measured)[figure], f"Re-derive: {evaluations.command(model, evaluation)}")
+
+
+def figures_of(evaluation: Evaluation) -> Mapping[str, Any]:
+    """The figures of a set; of the external slices without those that show a speck of tumour, as on the other screens."""
+    if evaluation.name != EXTERNAL or not evaluation.segments:
+        return evaluation.summary["metrics"]
+    return of_slices(
+        summarise_segmentation, replace(evaluation, slices=large_enough(evaluation.slices), key=(*evaluation.key, "large"))
+    )
 
 
 def patients(name: str) -> None:

@@ -78,8 +78,17 @@ def _thumbnail(sample: Sample, picture: bytes, chosen: bool) -> None:
             type="primary" if chosen else "secondary",
             width="stretch",
             help=sample_label(sample),
-            on_click=lambda: st.session_state.update(sample=sample.name),
+            on_click=_choose,
+            args=(sample.name,),
         )
+
+
+def _choose(name: str) -> None:
+    """Show a sample and write it into the address, without what belonged to another."""
+    st.session_state["sample"] = name
+    for key in ("threshold", "layer"):
+        st.query_params.pop(key, None)
+    st.query_params["sample"] = name
 
 
 def choose_upload() -> Case | None:

@@ -202,6 +202,19 @@ class Viewer {
       pen.fillStyle = "#fff";
       pen.fillRect(this.swipe * wide - ratio, 0, 2 * ratio, high);
     }
+    if (this.data.column_mm) this.scale(across / this.data.column_mm, ratio, high);
+  }
+
+  // A bar of a round length below the picture; `scale` is device pixels per millimetre.
+  scale(scale, ratio, high) {
+    const millimetres = [100, 50, 20, 10, 5, 2, 1].find((length) => length * scale < 160 * ratio) || 1, pen = this.context;
+    const [left, bottom, length] = [16 * ratio, high - 14 * ratio, millimetres * scale];
+    Object.assign(pen, { strokeStyle: "#fff", fillStyle: "#fff", lineWidth: 3 * ratio, font: `${14 * ratio}px sans-serif` });
+    pen.beginPath();
+    pen.moveTo(left, bottom);
+    pen.lineTo(left + length, bottom);
+    pen.stroke();
+    pen.fillText(`${millimetres} mm`, left, bottom - 8 * ratio);
   }
 
   // A line along the sides of pixels between inside and outside.
@@ -249,6 +262,7 @@ class Viewer {
     this.find("swipe").onclick = () => { this.swipe = this.swipe === null ? 0.5 : null; this.draw(); };
     this.find("copy").onclick = (event) => this.copy(event.target);
     canvas.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey && !event.metaKey) return;  // the wheel alone scrolls the page
       event.preventDefault();
       this.zoomAt(Math.exp(-event.deltaY / 500), event.clientX, event.clientY);
     }, { passive: false });
@@ -295,6 +309,9 @@ class Viewer {
     else if (event.key === "[") this.setThreshold(this.threshold - 0.01);
     else if (event.key === "]") this.setThreshold(this.threshold + 0.01);
     else if (event.key === "s") this.find("swipe").click();
+    else if (event.key === "?") this.find("keys").hidden = !this.find("keys").hidden;
+    else if (event.key === "ArrowLeft") neighbour(-1);
+    else if (event.key === "ArrowRight") neighbour(1);
     else return;
     event.preventDefault();
   }
@@ -307,6 +324,13 @@ class Viewer {
     try { await navigator.clipboard.writeText(link.href); button.textContent = "Copied"; } catch { window.prompt("Copy this link", link.href); }
     setTimeout(() => { button.textContent = "Copy link"; }, 1500);
   }
+}
+
+// The sample before or after the one that is shown, where samples are offered.
+function neighbour(by) {
+  const samples = [...document.querySelectorAll(".st-key-gallery button")];
+  const at = samples.findIndex((button) => button.getAttribute("kind") === "primary");
+  samples[at + by]?.click();
 }
 
 export default function ({ data, parentElement, setStateValue }) {

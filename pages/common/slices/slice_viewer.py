@@ -69,6 +69,7 @@ def show(case: Case, prediction: Prediction, validated: float) -> None:
             "gated": prediction.gated,
             "one_channel": bool(prediction.looked_at),
             "aspect": rows / columns,
+            "column_mm": columns * step if case.spacing else None,
             "file_pixels": step**2,
             "pixel_mm2": rows * columns * step**2 if case.spacing else None,
             "link": case.link,
