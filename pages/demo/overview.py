@@ -34,7 +34,8 @@ PICTURE = 420
 SETS = {
     "test": "Held out from training and from every choice of a threshold or an epoch.",
     CROSS_VALIDATED: "Every patient outlined by a network that was trained on others, in five folds; stage 2 alone.",
-    EXTERNAL: f"Nothing was trained or chosen on them; patients with fewer than {MIN_TUMOUR} tumour pixels are left out. {DIFFERENCES}",
+    EXTERNAL: f"Nothing was trained or chosen on them; patients with under {MIN_TUMOUR} tumour pixels are left out. "
+    f"{DIFFERENCES}",
 }
 TOUR = (
     (
@@ -194,9 +195,8 @@ def figures_of(evaluation: Evaluation) -> Mapping[str, Any]:
     """The figures of a set; of the external slices without those that show a speck of tumour, as on the other screens."""
     if evaluation.name != EXTERNAL or not evaluation.segments:
         return evaluation.summary["metrics"]
-    return of_slices(
-        summarise_segmentation, replace(evaluation, slices=large_enough(evaluation.slices), key=(*evaluation.key, "large"))
-    )
+    large = replace(evaluation, slices=large_enough(evaluation.slices), key=(*evaluation.key, "large"))
+    return of_slices(summarise_segmentation, large)
 
 
 def patients(name: str) -> None:
