@@ -20,11 +20,13 @@ from resunet.reading.scan import BoolMask
 
 HEIGHT = 640  # pixels
 WITHOUT_WEBGL2 = "without_webgl2"  # in the session: the browser cannot show the volume itself
-COLOURS: dict[str, tuple[str, overlay.Colour]] = {  # NiiVue's colour maps, and the colours of slices
-    "outlined": ("red", overlay.PREDICTED),
-    "hit": ("green", overlay.HIT),
-    "missed": ("blue", overlay.MISS),
-    "false": ("red", overlay.FALSE_POSITIVE),
+VIEWS = {"Axial": "axial", "Coronal": "coronal", "Sagittal": "sagittal", "In space": "3d", "All": "multiplanar"}
+# NiiVue's colour maps, the share of each at which it comes closest to the colour of slices, and that colour.
+COLOURS: dict[str, tuple[str, float, overlay.Colour]] = {
+    "outlined": ("gold", 170 / 255, overlay.PREDICTED),
+    "hit": ("bluegrn", 158 / 255, overlay.HIT),
+    "missed": ("blue2cyan", 178 / 255, overlay.MISS),
+    "false": ("violet", 200 / 255, overlay.FALSE_POSITIVE),
 }
 # Says where WebGL2 is missing, and moves NiiVue's crosshair by its own keys: Ctrl+D a slice down, Ctrl+U a slice up.
 HELPER = st.components.v2.component(
@@ -32,10 +34,16 @@ HELPER = st.components.v2.component(
     js="""
     export default function({ data, setStateValue }) {
       if (!document.createElement("canvas").getContext("webgl2")) { setStateValue("without_webgl2", true); return; }
+      const framed = () => [...document.querySelectorAll("iframe")].find((one) => one.title.includes("niivue"));
+      const tidy = (tries) => {  // a cross without words, which would take the volume away
+        const content = framed() && framed().contentDocument;
+        const cross = content && [...content.querySelectorAll("button")].find((one) => one.textContent.trim() === "X");
+        if (cross) cross.style.display = "none"; else if (tries) setTimeout(tidy, 500, tries - 1);
+      };
+      tidy(20);
       if (!data || !data.slice || data.click === window.volumeClick) return;
       window.volumeClick = data.click;
-      const frame = [...document.querySelectorAll("iframe")].find((one) => one.title.includes("niivue"));
-      const canvas = frame && frame.contentDocument && frame.contentDocument.querySelector("canvas");
+      const content = framed() && framed().contentDocument, canvas = content && content.querySelector("canvas");
       if (!canvas) return;
       const box = canvas.getBoundingClientRect();  // NiiVue listens to keys once it was clicked; here beside the planes
       const at = { clientX: box.right - 2, clientY: box.bottom - 2, bubbles: true };
@@ -57,18 +65,23 @@ def show(examination: Examination, prediction: VolumePrediction, mask: BoolMask,
         _slices(examination, prediction, parts)
     else:
         _planes(examination, prediction, parts)
-    st.caption("Red: outlined." if truth is None else "Green: hit, blue: missed, red: false positive.")
+    st.caption("Orange: outlined." if truth is None else "Green: hit, blue: missed, magenta: false positive.")
 
 
 def _planes(examination: Examination, prediction: VolumePrediction, parts: dict[str, BoolMask]) -> None:
+    view = st.segmented_control(
+        "View", list(VIEWS), default="Axial", required=True, key="volume_view", label_visibility="collapsed"
+    )
     niivue_viewer(
         volumes.picture(examination),
         examination.main.name if examination.main.kind == "nifti" else f"{examination.name}.nii.gz",
         overlays=[
-            {"data": on_grid(prediction, part), "name": f"{name}.nii.gz", "colormap": COLOURS[name][0], "opacity": 0.5}
+            {"data": on_grid(prediction, part, name), "name": f"{name}.nii.gz", "colormap": COLOURS[name][0], "opacity": 0.6}
             for name, part in parts.items()
         ],
         height=HEIGHT,
+        view_mode=VIEWS[str(view)],
+        styled=False,
         settings={"radiological": True, "crosshair": True},
         update_interval_ms=None,  # clicks stay in the browser
         key="niivue",
@@ -82,7 +95,7 @@ def _slices(examination: Examination, prediction: VolumePrediction, parts: dict[
     number = st.slider("Slice, from the foot", 1, depth, (depth + 1) // 2, key="volume_slice") if depth > 1 else 1
     picture = overlay.render(planes[number - 1], "FLAIR", overlay.Window(), HEIGHT)
     for name, part in parts.items():
-        picture = overlay.outline(picture, part[number - 1], COLOURS[name][1])
+        picture = overlay.outline(picture, part[number - 1], COLOURS[name][2])
     st.image(picture, alt=f"Axial slice {number} with what was outlined")
 
 
@@ -104,6 +117,7 @@ def along_the_head(table: pd.DataFrame, certain: float) -> None:
     draw()
 
 
-def on_grid(prediction: VolumePrediction, mask: BoolMask) -> bytes:
-    """A mask (D, H, W) as a NIfTI file on the input's grid."""
-    return nifti_on_grid(prediction.volume, prediction.volume.from_axial(mask).astype(np.uint8))
+def on_grid(prediction: VolumePrediction, mask: BoolMask, name: str | None = None) -> bytes:
+    """A mask (D, H, W) as a NIfTI file on the input's grid, which the viewer shows in the colour of `name`."""
+    brightest = 1 / COLOURS[name][1] if name else 0
+    return nifti_on_grid(prediction.volume, prediction.volume.from_axial(mask).astype(np.uint8), brightest)

@@ -86,8 +86,11 @@ def nifti_header(block: bytes) -> Any:
     return (nibabel.Nifti2Header if len(block) == HEADER_SIZES[1] else nibabel.Nifti1Header)(block, check=False)
 
 
-def nifti_on_grid(volume: Volume, voxels: npt.NDArray[Any]) -> bytes:
-    """A gzipped NIfTI file of voxels (I, J, K) with the volume's shape, affine, orientation codes and units."""
+def nifti_on_grid(volume: Volume, voxels: npt.NDArray[Any], brightest: float = 0) -> bytes:
+    """A gzipped NIfTI file of voxels (I, J, K) with the volume's shape, affine, orientation codes and units.
+
+    `brightest` is the value that viewers show at the top of their colour map; 0 leaves it to them.
+    """
     import nibabel
 
     header = nibabel.Nifti1Header() if volume.header is None else volume.header.copy()
@@ -96,7 +99,7 @@ def nifti_on_grid(volume: Volume, voxels: npt.NDArray[Any]) -> bytes:
     header.set_data_dtype(voxels.dtype)
     header.set_data_shape(voxels.shape)
     header.set_slope_inter(1, 0)
-    header["cal_max"] = header["cal_min"] = 0
+    header["cal_min"], header["cal_max"] = 0, brightest
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     # A NIfTI file's header keeps both of its affines with their codes.
     image = kind(voxels, volume.affine if volume.header is None else None, header)
