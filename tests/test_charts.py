@@ -4,7 +4,7 @@ import pytest
 
 from resunet.catalogue import find_model, list_models
 from resunet.charts import comparison_charts as comparison
-from resunet.charts import history_curves, replay, stage_1, style
+from resunet.charts import history_curves, kind_charts, replay, stage_1, style
 from resunet.charts import metric_charts as metrics
 from resunet.charts.chart_files import chart_table
 from resunet.charts.masks_replay import SampleMasks
@@ -223,3 +223,15 @@ def test_the_wall_orders_patients_and_says_who_lies_above_the_readers():
     grouped = patient_wall(slices, None, {"a": "x", "b": "y"}).data[0]
     assert [row[0] for row in grouped.customdata] == ["c", "a", "b"] and len(set(grouped.x)) == 3
     assert size_quarters(slices) == {"a": QUARTERS[1], "b": QUARTERS[2], "c": QUARTERS[3]}
+
+
+def test_kinds_are_shown_by_tumour_and_plane_as_the_folds_say():
+    evaluation = Evaluation.stored(find_model("resunet_lite_t1ce"), "cross_validated")
+    dice, right = kind_charts.tumour_and_plane(evaluation.slices).data
+    metrics = evaluation.summary["metrics"]
+    assert dice.x[0] == pytest.approx(metrics["tumour_slice_dice"]["value"], abs=1e-9)
+    assert right.x[0] == pytest.approx(metrics["kind_accuracy"]["value"], abs=1e-9) and len(dice.y) == 1 + 3 + 3 + 9
+    cells = kind_charts.confused_kinds(evaluation.slices).data[0]
+    counts = [int(text.removeprefix("<b>").removesuffix("</b>").replace(",", "")) for text in cells.text]
+    assert sum(counts) == len(evaluation.slices)
+    assert sum(counts[::4]) / sum(counts) == pytest.approx(metrics["kind_accuracy"]["value"])

@@ -15,6 +15,7 @@ from pages.common.dashboards.tabs import show_tabs
 from pages.common.downloads import download
 from pages.common.messages import show_error
 from resunet.catalogue import FLAGSHIP
+from resunet.charts import kind_charts
 from resunet.charts import metric_charts as charts
 from resunet.charts.chart_files import safe_csv
 from resunet.charts.patient_wall import patient_wall, size_quarters, wall_title
@@ -25,6 +26,7 @@ from resunet.evaluation.cross_validation import REPORTED_READERS
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import EXTERNAL, UPLOADED, Evaluation
+from resunet.evaluation.kinds import tells_kinds
 from resunet.evaluation.sweep import THRESHOLDS
 
 SEGMENTATION = (
@@ -129,6 +131,16 @@ def sizes(evaluation: Evaluation) -> None:
     st.caption(CLICKABLE)
 
 
+def kinds(evaluation: Evaluation) -> None:
+    """By tumour and plane, and which kinds are taken for which."""
+    first, second = st.columns(2)
+    with first:
+        chart(of_slices(kind_charts.tumour_and_plane, evaluation), "tumour_and_plane", "By tumour and plane")
+    with second:
+        if tells_kinds(evaluation.slices):
+            chart(of_slices(kind_charts.confused_kinds, evaluation), "confused_kinds", "Which kind it says, and which it is")
+
+
 def losses(evaluation: Evaluation, gate: float | None) -> None:
     """What each stage loses and invents, in pixels."""
     figure = computed(charts.error_breakdown, of_slices(error_breakdown, evaluation, gate))
@@ -183,13 +195,14 @@ def segmentation(evaluation: Evaluation) -> None:
     st.caption(both or f"Outlining alone{at}.")
     how = rederived(evaluation, options, is_part=len(kept.slices) < len(moved.slices))
     headlines(of_slices(summarise_segmentation, final), SEGMENTATION, how, "" if gate is None else BOTH_STAGES)
-    show_tabs(
-        {
-            "Averages": lambda: averages(final),
-            "Tumour size": lambda: sizes(final),
-            "Error breakdown": lambda: losses(kept, gate),
-        }
-    )
+    tabs = {
+        "Averages": lambda: averages(final),
+        "Tumour size": lambda: sizes(final),
+        "Error breakdown": lambda: losses(kept, gate),
+    }
+    if {"tumour", "plane"} <= set(final.slices):
+        tabs = {"Tumour and plane": lambda: kinds(final), **tabs}
+    show_tabs(tabs)
     download("These slices as CSV", lambda: safe_csv(final.slices), "slices.csv")
 
 
