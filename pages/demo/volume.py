@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from pages.common import models
+from pages.common import loaders, models
 from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
 from pages.common.not_judged import UNJUDGED_PICTURE, asked_badge, show_not_judged
@@ -21,7 +21,7 @@ from resunet.inference.triage import Triage
 from resunet.inference.verdict import UNLIKE, percent
 from resunet.inference.volume_pipeline import VolumePrediction
 from resunet.reports.slideshow_file import head_slide
-from resunet.reports.volume_report import SPREAD, slices_table, volume_interval, volume_report
+from resunet.reports.volume_report import SPREAD, slices_table, volume_interval, volume_page, volume_report
 
 MODELS = {VOLUME_MODEL: "With neighbouring slices", FLAGSHIP: "Slice by slice"}
 
@@ -63,6 +63,9 @@ def show(chosen: Chosen, model: str, original: VolumePrediction, is_asked: bool)
         if examination.main.kind == "dicom":
             on_grid = prediction.volume.from_axial(mask)
             download("Mask (DICOM SEG)", lambda: volumes.segmentation(examination, on_grid, model), f"{name}_mask.dcm")
+        words = loaders.display_name(model)
+        page = "One page (HTML, to print)"
+        download(page, lambda: volume_page(report, prediction, words, volumes.planes(examination)), f"{name}.html")
         download("Report (JSON)", lambda: volume_report(report, prediction, model, table), f"{name}.json")
         download("By slice (CSV)", lambda: safe_csv(table), f"{name}_slices.csv")
 

@@ -8,12 +8,16 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from resunet.charts.overlay import PREDICTED, Window, outline, render
 from resunet.evaluation.regions import measure_regions
 from resunet.inference.volume_pipeline import VolumePrediction
 from resunet.reading.scan import BoolMask
+from resunet.reports.one_page import one_page
 
+PICTURE = 420  # pixels, on a page
 SPREAD = 0.15  # by which the threshold is moved either way for the interval of a volume
 
 
@@ -60,3 +64,33 @@ def volume_report(content: dict[str, Any], prediction: VolumePrediction, model: 
         "by_slice": json.loads(table.to_json(orient="records")),
     }
     return json.dumps(report, indent=2)
+
+
+def volume_page(content: dict[str, Any], prediction: VolumePrediction, model: str, planes: npt.NDArray[np.generic]) -> str:
+    """One page about a volume, for paper: HTML.
+
+    Args:
+        content: verdict and figures, as `resunet predict` prints them, and the name of the case.
+        model: what people read for it.
+        planes: axial slices (D, H, W, 3).
+    """
+    mask = prediction.axial_mask
+    pictures = [
+        (outline(render(planes[at], "FLAIR", Window(), PICTURE), mask[at], PREDICTED), f"Axial slice {at + 1} of {len(mask)}")
+        for at in shown_slices(mask)
+    ]
+    interval = volume_interval(prediction)
+    spread = f" ({interval[0]:.1f} to {interval[1]:.1f} ml at the threshold ± {SPREAD})" if interval else ""
+    size = f"{content['tumour_pixels']:,} voxels" if content["volume_ml"] is None else f"{content['volume_ml']:.1f} ml{spread}"
+    facts = {"Volume": size, "Model": model, "Threshold": f"{prediction.threshold:.2f}"}
+    figures = f"{content['tumour_slices']:,} of {content['slices']:,} slices."
+    return one_page(str(content["case"]), content["verdict"], figures, pictures, facts, content["notes"])
+
+
+def shown_slices(mask: BoolMask) -> list[int]:
+    """Up to three slices of a mask (D, H, W): the one that shows most of it, and one below and above; else the middle one."""
+    areas = mask.sum(axis=(1, 2))
+    if not areas.any():
+        return [len(mask) // 2]
+    widest, step = int(areas.argmax()), max(1, int((areas > 0).sum()) // 4)
+    return sorted({max(0, widest - step), widest, min(len(mask) - 1, widest + step)})

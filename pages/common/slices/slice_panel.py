@@ -23,7 +23,8 @@ from resunet.files import encode_mask
 from resunet.inference.pipeline import Prediction
 from resunet.inference.triage import Triage
 from resunet.inference.verdict import verdict
-from resunet.reports.case_report import IN_PIXELS, regions_table, report, score_slice
+from resunet.reports.case_report import IN_PIXELS, all_notes, regions_table, report, score_slice
+from resunet.reports.one_page import one_page
 
 PICTURE = 720  # pixels, longer side of the picture that is downloaded
 # By the split that a patient is in; the others were seen neither in training nor in choosing.
@@ -146,8 +147,28 @@ def _downloads(case: Case, prediction: Prediction, model: str) -> None:
     truth, spacing = case.truth, case.spacing
     download("Mask (PNG)", lambda: encode_mask(prediction.mask), f"{stem}_mask.png")
     download("Overlay (PNG)", lambda: overlay.encode_png(_picture(case, prediction)), f"{stem}_overlay.png")
+    download("One page (HTML, to print)", lambda: printed_page(case, prediction, model), f"{stem}.html")
     download("Report (JSON)", lambda: report(case.title, prediction, model, spacing, truth), f"{stem}.json")
     download("Regions (CSV)", lambda: safe_csv(regions_table(prediction, spacing)), f"{stem}_regions.csv")
+
+
+def printed_page(case: Case, prediction: Prediction, model: str) -> str:
+    """The slice on one page of paper, as HTML."""
+    finding = verdict(prediction, case.spacing)
+    plain = overlay.render(case.image, "FLAIR", overlay.Window(), PICTURE)
+    outlined = _picture(case, prediction)
+    caption = "Orange: outlined."
+    facts = {"Model": loaders.display_name(model), "Threshold": f"{prediction.threshold:.2f}", "Gate": f"{prediction.gate:.2f}"}
+    if case.truth is not None:
+        outlined = overlay.outline(outlined, case.truth, overlay.TRUTH)
+        caption = "Orange: outlined. Blue: the true outline."
+        facts["Against the true outline"] = _score(case, prediction).strip() or "both are empty"
+    if prediction.kinds:
+        facts["Kind of tumour"] = ", ".join(f"{kind} {share:.0%}" for kind, share in prediction.kinds.items())
+    facts["Regions"] = f"{len(measure_regions(prediction.mask, case.spacing))}"
+    pictures = [(plain, "The slice" + (", simulated" if case.simulated else "")), (outlined, caption)]
+    remarks = all_notes(prediction, case.spacing)
+    return one_page(case.title, finding.headline, f"{finding.figures}.", pictures, facts, remarks)
 
 
 def _picture(case: Case, prediction: Prediction) -> overlay.Picture:
