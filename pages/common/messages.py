@@ -21,3 +21,8 @@ def escape_markdown(text: str) -> str:
 def show_error(error: Exception) -> None:
     """One sentence in a red box."""
     st.error(escape_markdown(str(error)))
+
+
+def counted(number: int, thing: str) -> str:
+    """'1 volume', '2 volumes'."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

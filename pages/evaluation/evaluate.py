@@ -14,7 +14,7 @@ import streamlit as st
 from pages.common import loaders, models, predictions, session, uploads
 from pages.common.dashboards import evaluate_volumes, evaluations
 from pages.common.downloads import download
-from pages.common.messages import escape_markdown, show_error
+from pages.common.messages import counted, escape_markdown, show_error
 from resunet.data.archive import LAYOUTS, MAX_SLICES, files_in, read_archive
 from resunet.data.membership import find_patient
 from resunet.data.slices import Slice, by_patient, read_pair
@@ -147,8 +147,8 @@ def result(evaluation: Evaluation) -> None:
     """The main figures and the ways on."""
     summary = evaluation.summary
     dice = summary["metrics"]["volume_dice_mean"]
-    slices = f"{summary['n_slices']:,} slices"
-    interval = f"{dice['value']:.3f} ({dice['low']:.3f} to {dice['high']:.3f}) over {dice['n']} patients, {slices}."
+    slices = counted(summary["n_slices"], "slice")
+    interval = f"{dice['value']:.3f} ({dice['low']:.3f} to {dice['high']:.3f}) over {counted(dice['n'], 'patient')}, {slices}."
     finding = f"mean volume Dice {interval}"
     if summary["n_tumour_slices"] == 0:
         finding = f"{slices}, none with a tumour in its mask, so Dice says nothing; see the false positives on empty slices."
@@ -169,6 +169,7 @@ def show() -> None:
     if not runnable:
         st.info("No model with weights is bundled. Run: resunet train --all")
         return
+    answer = st.container()  # above what was asked, so that it is seen without scrolling
     model = st.selectbox("Model", runnable, format_func=loaders.display_name, key="evaluate_model")
     data = choose_data()
     if data is not None and data.volumes:
@@ -188,7 +189,8 @@ def show() -> None:
                 evaluations.keep(evaluate(model, data.slices))
             st.rerun()
     if (evaluation := evaluations.uploaded().get(model)) is not None:
-        result(evaluation)
+        with answer:
+            result(evaluation)
 
 
 st.title("Evaluate your own data", anchor=False)

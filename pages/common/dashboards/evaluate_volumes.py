@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.common import loaders, models, predictions, session
 from pages.common.downloads import download
-from pages.common.messages import escape_markdown
+from pages.common.messages import counted, escape_markdown
 from pages.common.volumes import segmented_volume as volumes
 from resunet.charts.chart_files import safe_csv
 from resunet.errors import InputError
@@ -75,7 +75,9 @@ def _result(model: str, pipeline: TumourPipeline, measured: MeasuredCases) -> No
     if table.empty:
         return
     dice = summarise_cases(table, model, pipeline.threshold, pipeline.gate)["metrics"]["volume_dice_mean"]
-    finding = f"mean volume Dice {dice['value']:.3f} ({dice['low']:.3f} to {dice['high']:.3f}) over {dice['n']:,} volumes"
+    finding = (
+        f"mean volume Dice {dice['value']:.3f} ({dice['low']:.3f} to {dice['high']:.3f}) over {counted(dice['n'], 'volume')}"
+    )
     if dice["n"] == 0:
         finding = "no mask holds a tumour, so Dice says nothing; see what was outlined"
     st.success(f"{loaders.display_name(model)}: {finding}.", icon=":material/check_circle:")

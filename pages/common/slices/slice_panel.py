@@ -160,7 +160,7 @@ def printed_page(case: Case, prediction: Prediction, model: str) -> str:
     caption = "Orange: outlined."
     facts = {"Model": loaders.display_name(model), "Threshold": f"{prediction.threshold:.2f}", "Gate": f"{prediction.gate:.2f}"}
     if case.truth is not None:
-        outlined = overlay.outline(outlined, case.truth, overlay.TRUTH)
+        outlined = overlay.outline(overlay.outline(plain, case.truth, overlay.TRUTH), prediction.mask, overlay.PREDICTED)
         caption = "Orange: outlined. Blue: the true outline."
         facts["Against the true outline"] = _score(case, prediction).strip() or "both are empty"
     if prediction.kinds:
