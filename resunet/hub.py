@@ -2,14 +2,16 @@
 
 No repository is assumed to exist. Whoever hosts model folders names them in the environment variable ``RESUNET_HUB``:
 ``resunet_lite=owner/name@<40 hex digits>,resnet50=owner/other@<40 hex digits>``; a data set of sample slices likewise:
-``samples=owner/name@<40 hex digits>``. Only `fetch`, `find_samples` and the uploads go to the network.
+``samples=owner/name@<40 hex digits>``; real slices of held-out patients: ``slices=owner/name@<40 hex digits>``. Only
+`fetch`, `find_samples`, `find_slice_set` and the uploads go to the network.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from json import JSONDecodeError
@@ -18,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from resunet.data.lgg import DESCRIPTION
 from resunet.data.samples import INDEX, SAMPLES, load_samples
+from resunet.data.slices import SliceRecord
 from resunet.errors import InputError
 from resunet.model_folder import CONFIG_FILE, DETECTOR, GRAPH_FILE, WEIGHTS_FILE, ModelFolder
 
@@ -28,8 +32,22 @@ if TYPE_CHECKING:
 SETTING = "RESUNET_HUB"
 PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 SAMPLE_SET = "samples"  # the name in RESUNET_HUB that means a data set, not a model
+SLICE_SET = "slices"  # the name that means real slices, laid out as the LGG set
+SLICE_FILES = ["kaggle_3m/*/*.tif", "README.md"]
 SAMPLE_FILES = [INDEX, "images/*.png", "masks/*.png", "README.md"]
 FILES = [CONFIG_FILE, WEIGHTS_FILE, GRAPH_FILE, "history.csv", "snapshots.npz", DETECTOR, "evaluation/**", "README.md"]
+SLICE_CARD = """---
+license: cc-by-nc-sa-4.0
+task_categories: [image-segmentation]
+tags: [MRI, brain, glioma]
+---
+
+# Slices of {patients} patients of the {name}
+
+{slices} slices and their masks, unchanged, of the split '{split}'. Licence: {licence}. The images come from The Cancer Imaging
+Archive (TCGA-LGG), the masks from Buda, Saha, Mazurowski, Computers in Biology and Medicine 109 (2019), and Mazurowski et al.,
+Journal of Neuro-Oncology (2017).
+"""
 TIMEOUT = 10.0  # seconds until an unanswered request to the Hub counts as failed
 Progress = Callable[[int, int], None]  # bytes downloaded, bytes in all
 
@@ -103,6 +121,18 @@ def find_samples(on_progress: Progress | None = None) -> Path:
     return _download(pin, SAMPLE_FILES, on_progress, "dataset")
 
 
+def find_slice_set(on_progress: Progress | None = None) -> Path | None:
+    """The folder above kaggle_3m of the pinned real slices, fetched as `fetch` does; None where none are pinned.
+
+    Raises:
+        InputError: as `fetch`.
+    """
+    if (pin := pins().get(SLICE_SET)) is None:
+        return None
+    folder = _cached(pin, SLICE_FILES, "dataset")
+    return folder if folder and (folder / "README.md").exists() else _download(pin, SLICE_FILES, on_progress, "dataset")
+
+
 def push(folder: ModelFolder, repo: str, private: bool = False) -> Pin:
     """Upload a model folder with its card; the repository is made where there is none. Returns the commit.
 
@@ -118,6 +148,26 @@ def push_samples(folder: Path, repo: str, private: bool = False) -> Pin:
     """Upload a folder of sample slices (index.csv, images/, masks/) as a data set. Returns the commit. Raises InputError."""
     load_samples(folder)
     return _upload(folder, repo, private, SAMPLE_FILES, "dataset")
+
+
+def push_slices(records: Sequence[SliceRecord], split: str, repo: str, private: bool = False) -> Pin:
+    """Upload slices of the LGG set as a data set, with a card that states their licence. Returns the commit.
+
+    Raises:
+        InputError: no network, or no right to write there.
+    """
+    patients = len({record.patient for record in records})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for record in records:
+            place = folder / "kaggle_3m" / record.patient
+            place.mkdir(parents=True, exist_ok=True)
+            for path in (record.image_path, record.mask_path):
+                (place / path.name).symlink_to(path.resolve())
+        about = {"name": DESCRIPTION.name, "licence": DESCRIPTION.licence, "patients": patients, "slices": len(records)}
+        card = SLICE_CARD.format(split=split, **about)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        return _upload(folder, repo, private, SLICE_FILES, "dataset")
 
 
 def _upload(folder: Path, repo: str, private: bool, files: list[str], repo_type: str) -> Pin:

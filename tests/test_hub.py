@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ import torch
 
 from resunet import catalogue, hub
 from resunet.catalogue import find_model, find_or_fetch, pull
+from resunet.data import lgg
 from resunet.data.samples import SAMPLES, load_samples
 from resunet.errors import InputError
 from resunet.files import file_sha256, write_text
-from resunet.hub import Pin, cached, fetch, find_samples, pins, push, push_samples
+from resunet.hub import Pin, cached, fetch, find_samples, find_slice_set, pins, push, push_samples
 from resunet.inference.stages import Stage2
 from resunet.model_folder import CARD, GRAPH_FILE, SLICES, WEIGHTS_FILE, ModelFolder
 from resunet.models import CNN, ResUNet, build_model, load_network
@@ -152,6 +154,28 @@ def test_samples_are_pushed_and_used_where_they_are_pinned(server: Hub, tmp_path
     assert (pinned.image == sample.image).all() and (pinned.mask == sample.mask).all()
     asked = len(server.asked)
     assert find_samples() and len(server.asked) == asked
+
+
+def test_real_slices_are_pushed_with_their_licence_and_come_back(
+    server: Hub, kaggle: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    server.kind = "datasets"
+    done = command("push", "slices", "--data", kaggle, "--split", "test", "--repo", "owner/name", HF_ENDPOINT=server.address)
+    assert done.returncode == 0, done.stderr
+    pin = done.stdout.rpartition("slices=")[2].strip()
+    (files,) = server.commits.values()
+    assert b"license: cc-by-nc-sa-4.0" in files["README.md"] and b"2 patients" in files["README.md"]
+    assert sum(name.endswith(".tif") for name in files) == 2 * 2 * 3
+    assert find_slice_set() is None
+    monkeypatch.setenv("RESUNET_HUB", f"slices={pin}")
+    folder = find_slice_set()
+    uploaded = " ".join(files)
+    test = [record for record in lgg.records(lgg.find_root(kaggle)) if record.patient in uploaded]
+    fetched = lgg.records(lgg.find_root(folder))
+    assert [record.patient for record in fetched] == [record.patient for record in test] and len(fetched) == 6
+    assert all((mine.image() == theirs.image()).all() for mine, theirs in zip(fetched, test, strict=True))
+    asked = len(server.asked)
+    assert find_slice_set() == folder and len(server.asked) == asked  # from the cache
 
 
 @pytest.mark.parametrize("row", ["../x,real,", "gone,real,", "patient_7"])

@@ -24,11 +24,12 @@ from resunet.data.slices import SliceRecord, by_patient
 from resunet.data.splits import NO_SITE, site, site_name
 from resunet.errors import InputError
 from resunet.files import PackedMasks
-from resunet.hub import find_samples
+from resunet.hub import SETTING, find_samples, find_slice_set
 from resunet.model_folder import HISTORY, SNAPSHOTS, SUMMARY, ModelConfig, ModelFolder
 
 BRATS_SETTING = "BRATS_DATA"
 KEPT_FILES = 128
+RETRY_SECONDS = 600  # until a data set that could not be fetched is asked for again
 THUMBNAIL = 60  # pixels
 T = TypeVar("T")
 
@@ -53,9 +54,19 @@ def thumbnails(enhanced: bool) -> dict[str, bytes]:
 
 
 def lgg_patients() -> dict[str, list[SliceRecord]]:
-    """Slices by patient where ``LGG_DATA`` names the data set; otherwise empty."""
+    """Slices by patient where ``LGG_DATA`` names the data set or RESUNET_HUB pins real slices; otherwise empty."""
     try:
         return _patients(lgg.find_root())
+    except InputError:
+        return _pinned_patients(os.environ.get(SETTING, ""))
+
+
+@st.cache_resource(show_spinner="Fetching real slices from the Hub", ttl=RETRY_SECONDS)
+def _pinned_patients(setting: str) -> dict[str, list[SliceRecord]]:
+    """Slices by patient of the pinned data set; empty where none is pinned, or it cannot be had; `setting` is RESUNET_HUB."""
+    try:
+        folder = find_slice_set()
+        return _patients(lgg.find_root(folder)) if folder else {}
     except InputError:
         return {}
 

@@ -141,10 +141,16 @@ def _pull(options: argparse.Namespace) -> None:
 def _push(options: argparse.Namespace) -> None:
     from resunet.catalogue import find_model
     from resunet.data.samples import SAMPLES
-    from resunet.hub import SAMPLE_SET, push, push_samples
+    from resunet.data.slices import SliceRecord
+    from resunet.data.sources import find_slices
+    from resunet.hub import SAMPLE_SET, SLICE_SET, push, push_samples, push_slices
 
     if options.model == SAMPLE_SET:
         pin = push_samples(options.samples or SAMPLES, options.repo, options.private)
+    elif options.model == SLICE_SET:
+        slices, _ = find_slices(options.data, options.split, "patient")
+        records = [record for record in slices if isinstance(record, SliceRecord)]
+        pin = push_slices(records, options.split, options.repo, options.private)
     else:
         pin = push(find_model(options.model), options.repo, options.private)
     print(f"uploaded; pin it with {options.model}={pin.repo}@{pin.revision}")

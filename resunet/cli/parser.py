@@ -93,7 +93,9 @@ def _add_hub(commands: Any) -> None:
     pull.add_argument("--to", type=Path, metavar="DIR", help="default: weights/<the model's name>")
 
     push = commands.add_parser("push", help="upload a model folder with its card to the Hub")
-    push.add_argument("model", metavar="MODEL", help="model folder or name, or 'samples' for the sample slices")
+    push.add_argument("model", metavar="MODEL", help="model folder or name, 'samples', or 'slices' of the LGG set")
+    _add_data(push)
+    push.add_argument("--split", default="test", choices=("test", "val", "train"), help="of 'slices' (default: test)")
     push.add_argument("--samples", type=Path, metavar="DIR", help="samples' folder (default: the bundled)")
     push.add_argument("--repo", required=True, metavar="OWNER/NAME")
     push.add_argument("--private", action="store_true", help="make the repository private when it is made")
