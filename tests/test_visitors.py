@@ -12,6 +12,8 @@ import streamlit as st
 
 from pages.common import models, predictions
 from pages.common.dashboards.caching import computed, of_slices
+from pages.common.uploads import ImageFile
+from resunet.data.samples import SAMPLES
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.measure import Measurements
@@ -19,6 +21,8 @@ from resunet.evaluation.sweep import stack
 from resunet.inference.fair_lock import FairLock
 from resunet.inference.pipeline import Prediction
 from resunet.model_folder import CleanUp
+from resunet.reading.readers import read_scan
+from resunet.reading.scan import Scan
 
 
 @pytest.fixture(autouse=True)
@@ -199,3 +203,25 @@ def test_visitors_who_ask_for_one_slice_at_once_cost_one_forward_pass(monkeypatc
     for thread in threads:
         thread.join()
     assert len(passes) == 1 and len(results) == 12 and all(result is results[0] for result in results)
+
+
+def test_a_slow_picture_lets_others_wait_in_line_and_volumes_pass(monkeypatch: pytest.MonkeyPatch):
+    release, read = threading.Event(), []
+
+    class Slow:
+        def read(self, content: bytes, name: str) -> Scan:
+            assert name != "slow.png" or release.wait(10)
+            read.append(name)
+            return read_scan(SAMPLES / "images" / "large_1.png")
+
+    monkeypatch.setattr(predictions, "decoder", Slow)
+    files = [ImageFile(name, name.encode(), f"digest of {name}") for name in ("slow.png", "quick.png")]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(predictions.decode, files[0])
+        in_line(predictions.PICTURES, 1)
+        second = pool.submit(predictions.decode, files[1])
+        in_line(predictions.PICTURES, 2)
+        assert predictions.CASES.length == 0 and not second.done()
+        release.set()
+        assert len(first.result().slices) == len(second.result().slices) == 1
+    assert read == ["slow.png", "quick.png"] and predictions.PICTURES.length == 0

@@ -30,12 +30,19 @@ SCANS, PREDICTIONS = 64 << 20, 16 << 20  # bytes kept for all visitors together
 ROWS = 1024  # of tables of files
 NOT_READABLE = "Not readable"
 ASKED_KEY = "judged_as"  # session key: by a file's SHA-256 what the visitor says that it shows
+PICTURES, CASES = FairLock(limit=100), FairLock(limit=40)  # files that are read, one visitor's after the other's
 EVALUATIONS = FairLock(limit=20)  # one visitor's evaluation at a time; its forward passes take turns with other visitors'
 
 
 @st.cache_resource(show_spinner=False)
 def decoder() -> SandboxedDecoder:
-    """The process in which visitors' files are decoded."""
+    """The process in which visitors' pictures are decoded."""
+    return SandboxedDecoder()
+
+
+@st.cache_resource(show_spinner=False)
+def volume_decoder() -> SandboxedDecoder:
+    """Another one for volumes and data sets, whose thousand files would hold up everybody's pictures."""
     return SandboxedDecoder()
 
 
@@ -55,8 +62,9 @@ def _stored_bytes(scan: Scan) -> int:
 
 @cached(LRUCache(SCANS, _stored_bytes), lambda file: (file.digest, file.name), condition=threading.Condition())
 def decode(file: ImageFile) -> Scan:
-    """The checked slices of a file. Raises InputError."""
-    return decoder().read(file.content, file.name)
+    """The checked slices of a file; whoever waits for others' files sees it. Raises InputError."""
+    with in_line(PICTURES, "Other visitors' files are read first."):
+        return decoder().read(file.content, file.name)
 
 
 def asked_of(digest: str) -> SequenceName | None:

@@ -52,7 +52,7 @@ def choose_data() -> ChosenData | None:
         named = st.text_input("Or a folder on this machine", key="upload_folder", placeholder="/path/to/data")
         if named:
             folder = Path(named).expanduser()
-            cases, notes = measurable_volumes(nifti_below(folder), predictions.decoder())
+            cases, notes = measurable_volumes(nifti_below(folder), predictions.volume_decoder())
             if cases:
                 return ChosenData(named, named, (), notes, cases)
             records, _ = all_slices(folder)
@@ -69,10 +69,10 @@ def choose_data() -> ChosenData | None:
 
 def read(name: str, key: str, content: bytes) -> ChosenData:
     """What a zip file holds. Raises InputError."""
-    cases, notes = measurable_volumes(files_in(content), predictions.decoder())
+    cases, notes = measurable_volumes(files_in(content), predictions.volume_decoder())
     if cases:
         return ChosenData(name, key, (), notes, cases)
-    listing = read_archive(content, predictions.decoder().read)
+    listing = read_archive(content, predictions.volume_decoder().read)
     return ChosenData(name, key, listing.slices, listing.notes)
 
 

@@ -63,7 +63,7 @@ def _measure(pipeline: TumourPipeline, cases: list[Examination]) -> MeasuredCase
         bar.progress(done / len(cases), text=f"{done:,} of {len(cases):,} volumes, slice {slices:,} of the next")
 
     try:
-        return measure_cases(pipeline, cases, on_progress=on_progress, decoder=predictions.decoder())
+        return measure_cases(pipeline, cases, on_progress=on_progress, decoder=predictions.volume_decoder())
     finally:
         pipeline.stage_2.release()
 

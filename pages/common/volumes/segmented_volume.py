@@ -59,7 +59,7 @@ def judge(examination: Examination, model: str = VOLUME_MODEL) -> JudgedVolume:
         return kept
     place = st.empty()
     with predictions.in_line(VOLUMES, "Other visitors' volumes come first."), place.container():
-        volume = examination.volume(predictions.decoder())
+        volume = examination.volume(predictions.volume_decoder())
         check_modality(volume)
         triage = triage_volume(volume, examination.main.reading.sequence, asked)
         if not triage.model:
@@ -107,12 +107,12 @@ def picture(examination: Examination) -> bytes:
     """FLAIR as a NIfTI file, for the viewer. Raises InputError."""
     if examination.main.kind == "nifti":
         return examination.main.files[0].read()
-    return session.remembered(PICTURE, examination.key, lambda: _picture(examination.volume(predictions.decoder())))
+    return session.remembered(PICTURE, examination.key, lambda: _picture(examination.volume(predictions.volume_decoder())))
 
 
 def planes(examination: Examination) -> Array:
     """Axial slices (D, H, W, 3), for a browser that cannot show the volume itself. Raises InputError."""
-    return session.remembered(PLANES, examination.key, lambda: examination.volume(predictions.decoder()).axial())
+    return session.remembered(PLANES, examination.key, lambda: examination.volume(predictions.volume_decoder()).axial())
 
 
 def forget() -> None:
@@ -127,7 +127,7 @@ def _picture(volume: Volume) -> bytes:
 def segmentation(examination: Examination, mask: BoolMask, model: str) -> bytes:
     """A DICOM SEG of a model's mask (I, J, K) of the series. Raises InputError."""
     contents = {file.path.name: file.read() for file in examination.main.files}
-    return predictions.decoder().write_segmentation(contents, examination.name, mask, loaders.display_name(model))
+    return predictions.volume_decoder().write_segmentation(contents, examination.name, mask, loaders.display_name(model))
 
 
 def _key_of_truth(examination: Examination, volume: Volume) -> tuple[str, ...]:
@@ -136,7 +136,7 @@ def _key_of_truth(examination: Examination, volume: Volume) -> tuple[str, ...]:
 
 @cached(LRUCache(2), _key_of_truth, condition=threading.Condition())
 def _true_mask(examination: Examination, volume: Volume) -> BoolMask:
-    return examination.true_mask(volume, predictions.decoder())
+    return examination.true_mask(volume, predictions.volume_decoder())
 
 
 def read_truth(prediction: VolumePrediction, examination: Examination) -> BoolMask | None:

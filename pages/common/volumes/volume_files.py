@@ -74,7 +74,8 @@ def _dropped(files: Sequence[ImageFile]) -> Dropped:
 
     def sort() -> Dropped:
         stored = _unpacked(files)
-        return Dropped(stored, find_sources(stored, predictions.decoder(), one_patient=True))
+        with predictions.in_line(predictions.CASES, "Other visitors' volumes are read first."):
+            return Dropped(stored, find_sources(stored, predictions.volume_decoder(), one_patient=True))
 
     return session.remembered(DROPPED, key, sort)
 
