@@ -213,8 +213,7 @@ def _find_series(files: Sequence[StoredFile], decoder: Decoder) -> list[Source]:
         folders.setdefault(file.path.parent, {})[file.path.name] = file
     sources = []
     for folder, by_name in folders.items():
-        found = decoder.find_series({name: file.read() for name, file in by_name.items()})
-        for series in found:
+        for series in decoder.find_series({name: file.read() for name, file in by_name.items()}):
             if len(series.files) > 1 or series.frames > 1:
                 members = tuple(by_name[name] for name in series.files)
                 reading = NameReading("", series.sequence)
@@ -266,8 +265,8 @@ def truth_of_slices(source: Source, files: Sequence[StoredFile]) -> Source | Non
         return None
     by_place = {(file.path.parent, stem_of(file.path.name)): file for file in files}
     masks = [by_place.get((file.path.parent, stem_of(file.path.name) + MASK)) for file in source.files]
-    found = tuple(mask for mask in masks if mask is not None)
-    return replace(source, files=found) if len(found) == len(masks) else None
+    true_masks = tuple(mask for mask in masks if mask is not None)
+    return replace(source, files=true_masks) if len(true_masks) == len(masks) else None
 
 
 def _of_names(
@@ -408,8 +407,8 @@ def _no_flair(sources: Sequence[Source], mask: Source | None) -> str:
 
 def _not_flair(source: Source) -> str:
     is_one = f"is {WORDS[source.reading.sequence]}" if source.reading.sequence else "is not FLAIR"
-    said = "description" if source.kind == "dicom" else "name"
-    return f"{source.name} {is_one} by its {said}, and the networks need FLAIR; if it is one, name it with --case flair=FILE."
+    origin = "description" if source.kind == "dicom" else "name"
+    return f"{source.name} {is_one} by its {origin}, and the networks need FLAIR; if it is one, name it with --case flair=FILE."
 
 
 def _of_headers(sources: Sequence[Source]) -> list[Examination]:

@@ -141,14 +141,14 @@ def _row_of(file: ImageFile, asked: SequenceName | None, key: tuple[Any, ...]) -
         check_modality(scan)
     except InputError as error:
         return {"verdict": NOT_READABLE, "notes": "", "problem": str(error)}
-    found = triage(file.digest, len(scan.slices) // 2, scan.slices[len(scan.slices) // 2], scan.sequence, scan.plane, asked)
-    if not found.model:
-        return {"verdict": not_judged(found.reason).headline, "notes": " ".join(found.notes), "problem": ""}
+    judged = triage(file.digest, len(scan.slices) // 2, scan.slices[len(scan.slices) // 2], scan.sequence, scan.plane, asked)
+    if not judged.model:
+        return {"verdict": not_judged(judged.reason).headline, "notes": " ".join(judged.notes), "problem": ""}
     try:
-        summary = _summary(file, scan, found.model).content()
+        summary = _summary(file, scan, judged.model).content()
     except NoContrastError as error:
         return {"verdict": NOT_READABLE, "notes": "", "problem": str(error)}
-    notes = [UNLIKE + "."] * summary["unlike_training"] + [*found.notes, *summary["notes"]]
+    notes = [UNLIKE + "."] * summary["unlike_training"] + [*judged.notes, *summary["notes"]]
     return {**summary, "notes": " ".join(notes), "problem": ""}
 
 

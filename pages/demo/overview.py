@@ -173,8 +173,8 @@ def in_people_without_a_tumour() -> str:
     config = loaders.model_config(FLAGSHIP)
     if measured is None or config.gate is None:
         return ""
-    said = of_slices(headlines_of, measured, config.gate.threshold, loaders.model_config(STAGE_1).threshold)
-    found, unclear = ((said == headline).mean() for headline in (FOUND, UNCLEAR))
+    by_slice = of_slices(headlines_of, measured, config.gate.threshold, loaders.model_config(STAGE_1).threshold)
+    found, unclear = ((by_slice == headline).mean() for headline in (FOUND, UNCLEAR))
     return (
         f"In {measured.slices['patient'].nunique()} people with multiple sclerosis and no tumour, it says “{FOUND}” on "
         f"{found:.0%} of the slices and “{UNCLEAR}” on {unclear:.0%}. Never measured: children, other brain diseases, scans "

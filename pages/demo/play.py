@@ -91,8 +91,8 @@ def stage(room: Room, played: list[game_board.Round]) -> None:
         answers = st.toggle("Show truth and network", key="stage_answers")
         st.image(everybody(room, number, played[number], answers), width="stretch", alt="The outlines of everybody")
         median = room.median(number)
-        said = "Nobody has drawn here yet." if median is None else f"Median player {median:.2f}"
-        st.markdown(f"##### {said}" + (f", network {played[number].dice:.2f}" if answers else ""))
+        sentence = "Nobody has drawn here yet." if median is None else f"Median player {median:.2f}"
+        st.markdown(f"##### {sentence}" + (f", network {played[number].dice:.2f}" if answers else ""))
     with board:
         table(room)
 

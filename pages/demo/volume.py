@@ -71,11 +71,11 @@ def show(chosen: Chosen, model: str, original: VolumePrediction, is_asked: bool)
 
 
 def _headline(content: dict, chosen: Chosen, is_asked: bool) -> None:
-    found = f"{content['tumour_slices']:,} of {content['slices']:,} slices"
+    outlined = f"{content['tumour_slices']:,} of {content['slices']:,} slices"
     p_tumour = "" if content["p_tumour"] is None else f", highest P(tumour) {percent(content['p_tumour'])}"
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
         st.header(content["verdict"], anchor=False, width="content")
-        st.markdown(f"##### {found}{p_tumour}.", width="content")
+        st.markdown(f"##### {outlined}{p_tumour}.", width="content")
         if content["unlike_training"]:
             st.badge(UNLIKE, icon=":material/warning:", color="red")
         if is_asked:

@@ -38,8 +38,8 @@ def table_of(measured: Measured, figures: list[str], reference: str) -> pd.DataF
     summaries = {name: evaluation.summary for name, evaluation in measured.items()}
     cells = wide(metric_table(summaries)).set_index("metric")
     table = cells.reindex(figures).rename(index=LABELS).T.loc[list(measured)]
-    found = verdicts(tested(measured, reference))
-    table[AGAINST.format(loaders.display_name(reference))] = [found.get(name, "–") for name in measured]
+    words_by_model = verdicts(tested(measured, reference))
+    table[AGAINST.format(loaders.display_name(reference))] = [words_by_model.get(name, "–") for name in measured]
     table.insert(0, "Model", [evaluation.display_name for evaluation in measured.values()])
     if any(map(is_ablation, measured)):
         table.insert(0, "Group", ["Ablation" if is_ablation(name) else "Model" for name in measured])

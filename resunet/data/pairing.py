@@ -88,17 +88,17 @@ def _in_two_folders(paths: dict[PurePosixPath, str]) -> Pairing:
     roots = {root for root, _ in images}
     used = set[tuple[PurePosixPath, str]]()
     for position, ((root, key), image) in enumerate(images.items()):
-        found = next((name for name in (key, f"{key}{MASK}") if (root, name) in masks), None)
-        if found is None:
+        partner = next((name for name in (key, f"{key}{MASK}") if (root, name) in masks), None)
+        if partner is None:
             pairing.without_mask.append(paths[image])
             continue
-        used.add((root, found))
+        used.add((root, partner))
         inside = PurePosixPath(key)
         numbered = NUMBERED.match(inside.name)
         patient = inside.parent.as_posix() if len(inside.parts) > 1 else numbered["patient"] if numbered else inside.name
         patient = f"{root.name}/{patient}" if len(roots) > 1 else patient
         number = int(numbered["number"]) if numbered else position
-        pairing.pairs.append(Pair(patient, number, paths[image], paths[masks[root, found]]))
+        pairing.pairs.append(Pair(patient, number, paths[image], paths[masks[root, partner]]))
     pairing.without_image = [paths[mask] for place, mask in masks.items() if place not in used]
     return pairing
 

@@ -123,8 +123,8 @@ def records(root: Path) -> list[T1CESlice]:
 def _images(root: Path) -> list[Path]:
     """Image files named by a number, in the first layout that has any."""
     for pattern in ("images/**/*.png", "slices/**/*.jxl", "**/*.mat"):
-        if found := [path for path in root.glob(pattern) if path.stem.isdigit()]:
-            return found
+        if paths := [path for path in root.glob(pattern) if path.stem.isdigit()]:
+            return paths
     return []
 
 

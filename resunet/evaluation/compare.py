@@ -75,11 +75,11 @@ def paired_table(slices: Mapping[str, pd.DataFrame], reference: str, families: M
 
 def verdicts(paired: pd.DataFrame) -> dict[str, str]:
     """By model of a `paired_table`, whether it is better or worse than the reference by more than chance."""
-    found = {}
+    words_by_model = {}
     for row in paired.to_dict("records"):
         real = row["p_holm"] < LEVEL
-        found[row["model"]] = ("better" if row["difference"] > 0 else "worse") if real else "no significant difference"
-    return found
+        words_by_model[row["model"]] = ("better" if row["difference"] > 0 else "worse") if real else "no significant difference"
+    return words_by_model
 
 
 def paired_row(model: str, table: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Any]:

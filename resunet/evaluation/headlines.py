@@ -18,8 +18,8 @@ def headlines(slices: pd.DataFrame, gate: float, certain: float) -> pd.Series[st
     """
     areas = np.where(slices["p_tumour"] < gate, 0, slices["tp"] + slices["fp"])
     sides = np.sqrt(slices[["tp", "fp", "fn", "tn"]].sum(axis=1)).round().astype(int)
-    said = [
+    lines = [
         headline_of(int(area), (side, side), p_tumour, certain)
         for area, side, p_tumour in zip(areas, sides, slices["p_tumour"], strict=True)
     ]
-    return pd.Series(said, slices.index)
+    return pd.Series(lines, slices.index)

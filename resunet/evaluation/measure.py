@@ -61,9 +61,9 @@ class PreparedSlice(NamedTuple):
 
     def row(self) -> dict[str, Any]:
         """What every slices.csv says about a slice: tumour, plane and volume where the data set tells them."""
-        told = {name: text for name in TOLD if (text := getattr(self.record, name))}
+        attributes = {name: text for name in TOLD if (text := getattr(self.record, name))}
         pixels = int(np.count_nonzero(self.truth))
-        return {"patient": self.record.patient, "slice": self.record.number, "tumour_pixels": pixels, **told}
+        return {"patient": self.record.patient, "slice": self.record.number, "tumour_pixels": pixels, **attributes}
 
 
 def _prepare(record: Slice) -> PreparedSlice:

@@ -108,9 +108,9 @@ def triage_slice(
     Raises:
         InputError: the recogniser is not there.
     """
-    found = _decide([look_at(image)], stated, plane, asked, "slice", (FLAGSHIP, T1CE_MODEL))
-    is_blank = not found.model and not normalise(image).any()
-    return Triage(FLAGSHIP, "flair") if is_blank else found  # which says that there is nothing to judge
+    triage = _decide([look_at(image)], stated, plane, asked, "slice", (FLAGSHIP, T1CE_MODEL))
+    is_blank = not triage.model and not normalise(image).any()
+    return Triage(FLAGSHIP, "flair") if is_blank else triage  # which says that there is nothing to judge
 
 
 def triage_volume(volume: Volume, stated: SequenceName | None, asked: SequenceName | None = None) -> Triage:

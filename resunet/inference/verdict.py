@@ -160,5 +160,9 @@ class _Figures(NamedTuple):
 
 def kinds_content(kinds: Iterable[Mapping[str, float]]) -> dict[str, Any]:
     """The mean probability of each kind over the slices that told kinds, as a JSON object's entry; none where none did."""
-    told = [each for each in kinds if each]
-    return {"kinds": {name: round(float(np.mean([each[name] for each in told])), 4) for name in told[0]}} if told else {}
+    known_kinds = [each for each in kinds if each]
+    return (
+        {"kinds": {name: round(float(np.mean([each[name] for each in known_kinds])), 4) for name in known_kinds[0]}}
+        if known_kinds
+        else {}
+    )

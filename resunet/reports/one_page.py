@@ -35,7 +35,7 @@ def one_page(
         facts: what stands in the table, by name.
         remarks: sentences below it.
     """
-    name, said = html.escape(title), html.escape(headline)
+    name, heading = html.escape(title), html.escape(headline)
     shown = "".join(
         f'<figure><img src="{jpeg_uri(picture)}" alt=""><figcaption>{html.escape(caption)}</figcaption></figure>'
         for picture, caption in pictures
@@ -44,7 +44,7 @@ def one_page(
     sentences = "".join(f"<p>{html.escape(remark)}</p>" for remark in remarks)
     head = f'<head><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style></head>'
     return (
-        f'<!doctype html><html lang="en">{head}<body><h2>{name}</h2><h1>{said}</h1><p>{html.escape(figures)}</p>'
+        f'<!doctype html><html lang="en">{head}<body><h2>{name}</h2><h1>{heading}</h1><p>{html.escape(figures)}</p>'
         f'<div class="pictures">{shown}</div><table>{rows}</table>{sentences}'
         '<p class="research">Research use only, not a medical device. Outlines and probabilities come from neural networks.</p>'
         "</body></html>"

@@ -91,8 +91,8 @@ def gather(split: str, simulated: bool = True) -> RecognitionSet:
 
 def _lgg_slices(split: str) -> list[Slice]:
     table = read_split().set_index("patient")["split"]
-    found = [record for record in lgg.records(lgg.find_root(None)) if table.get(record.patient) == split]
-    return [record for record in found if not has_few_levels(record.image())]
+    records = [record for record in lgg.records(lgg.find_root(None)) if table.get(record.patient) == split]
+    return [record for record in records if not has_few_levels(record.image())]
 
 
 def _lgg(slices: Sequence[Slice]) -> Iterator[Item]:

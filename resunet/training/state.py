@@ -30,8 +30,8 @@ class Progress:
 
     def differences(self, other: Progress) -> list[str]:
         """The names of what two runs were told differently."""
-        told = json.loads(json.dumps([self.recipe, other.recipe]))  # tuples are lists in a checkpoint
-        names = [name for name in sorted({*told[0], *told[1]}) if told[0].get(name) != told[1].get(name)]
+        recipes = json.loads(json.dumps([self.recipe, other.recipe]))  # tuples are lists in a checkpoint
+        names = [name for name in sorted({*recipes[0], *recipes[1]}) if recipes[0].get(name) != recipes[1].get(name)]
         return names if self.data == other.data else [*names, "data"]
 
 

@@ -59,28 +59,28 @@ def show(case: Case) -> None:
     headline = st.container(gap="xsmall")
     try:
         asked = predictions.asked_of(case.digest)
-        found = predictions.triage(case.digest, case.number, case.image, case.stated, case.plane, asked)
-        if not found.model:
+        triage = predictions.triage(case.digest, case.number, case.image, case.stated, case.plane, asked)
+        if not triage.model:
             picture = overlay.render(case.image, "FLAIR", overlay.Window(), UNJUDGED_PICTURE)
-            show_not_judged(found, case.digest, picture, case.title, case.notes)
+            show_not_judged(triage, case.digest, picture, case.title, case.notes)
             return
         with st.spinner("Predicting"):
             tta = st.session_state.get("tta", False)
-            predicted = predictions.predict(case.digest, case.number, case.image, tta, case.spacing, found.model)
+            predicted = predictions.predict(case.digest, case.number, case.image, tta, case.spacing, triage.model)
     except InputError as error:  # Streamlit hands no error of a fragment on to the page
         show_error(error)
         return
-    notes = (*models.pipeline_of(found.model).fitting(case.notes), *found.notes, *predicted.notes)
+    notes = (*models.pipeline_of(triage.model).fitting(case.notes), *triage.notes, *predicted.notes)
     original = replace(predicted, notes=tuple(dict.fromkeys(notes)))
     gate = st.session_state.get("gate", original.gate)
     prediction = original.with_thresholds(slice_viewer.chosen_threshold(case, original.threshold), gate)
     with headline:
-        _headline(case, prediction, found)
+        _headline(case, prediction, triage)
     slice_viewer.show(case, prediction, original.threshold)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{escape_markdown(case.title)}. Orange line: predicted outline.{BLUE if case.truth is not None else ''}")
         with st.popover("Download", icon=":material/download:"):
-            _downloads(case, prediction, found.model)
+            _downloads(case, prediction, triage.model)
         with st.popover("Settings", icon=":material/tune:"):
             _settings(original)
     _regions(case, prediction)
