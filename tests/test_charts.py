@@ -219,7 +219,7 @@ def test_the_wall_orders_patients_and_says_who_lies_above_the_readers():
     assert dots.y.tolist() == pytest.approx([200 / 1000, 100 / 150, 760 / 800])
     assert [list(row[3:]) for row in dots.customdata] == [["11%", "0%"], ["50%", "0%"], ["95%", "5%"]]
     assert dots.marker.size[0] == LARGEST and len(set(dots.marker.color)) == 2
-    assert wall_title(slices, 0.84) == "1 of 3 patients lie above two human readers (0.84)"
+    assert wall_title(slices, 0.84) == "1 of 3 patients are outlined more closely than two human readers agree (0.84)"
     grouped = patient_wall(slices, None, {"a": "x", "b": "y"}).data[0]
     assert [row[0] for row in grouped.customdata] == ["c", "a", "b"] and len(set(grouped.x)) == 3
     assert size_quarters(slices) == {"a": QUARTERS[1], "b": QUARTERS[2], "c": QUARTERS[3]}
@@ -235,3 +235,9 @@ def test_kinds_are_shown_by_tumour_and_plane_as_the_folds_say():
     counts = [int(text.removeprefix("<b>").removesuffix("</b>").replace(",", "")) for text in cells.text]
     assert sum(counts) == len(evaluation.slices)
     assert sum(counts[::4]) / sum(counts) == pytest.approx(metrics["kind_accuracy"]["value"])
+
+
+def test_the_ladder_has_the_best_on_top_and_greys_what_is_worse():
+    evaluations = {name: evaluation_of(fake_slices(dice), name) for name, dice in (("a", 0.7), ("b", 0.9), ("c", 0.8))}
+    (dots,) = comparison.ladder(evaluations, {"a": "worse", "c": "no significant difference"}, "b").data
+    assert list(dots.x) == sorted(dots.x) and len(set(dots.marker.color)) == 3 and dots.marker.color[0] == style.GREY

@@ -175,7 +175,7 @@ def test_ablations_stand_together_below_the_models():
 def test_milliseconds_are_those_of_the_configurations_and_say_where_they_were_taken():
     app = open_screen("comparison")
     app.segmented_control(key="cost").set_value("latency").run()
-    drawn = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
+    drawn = json.loads(app.get("plotly_chart")[1].proto.spec)["data"]
     taken = {trace["name"]: trace["x"][0] for trace in drawn if trace["mode"] != "lines"}
     configs = [config for name in catalogue.list_models() if (config := find_model(name).config()).latency]
     assert len(taken) >= 8 and taken == {one.display_name: one.latency.milliseconds for one in configs}
@@ -188,13 +188,13 @@ def test_milliseconds_are_those_of_the_configurations_and_say_where_they_were_ta
         ("metrics", "Averages", ["wall", "aggregations", "distribution"]),
         ("metrics", "Tumour size", ["wall", "patients", "slices"]),
         ("metrics", "Error breakdown", ["wall", "error_breakdown"]),
-        ("comparison", "Cost", ["pareto", "lesions"]),
-        ("comparison", "Threshold", ["thresholds"]),
-        ("comparison", "Differences", ["forest", "pairs"]),
-        ("comparison", "Tversky loss", ["losses", "price"]),
-        ("comparison", "Split scheme", ["split_schemes"]),
-        ("comparison", "Cross-validation", ["folds"]),
-        ("comparison", "External", ["external"]),
+        ("comparison", "Cost", ["ladder", "pareto", "lesions"]),
+        ("comparison", "Threshold", ["ladder", "thresholds"]),
+        ("comparison", "Differences", ["ladder", "forest", "pairs"]),
+        ("comparison", "Tversky loss", ["ladder", "losses", "price"]),
+        ("comparison", "Split scheme", ["ladder", "split_schemes"]),
+        ("comparison", "Cross-validation", ["ladder", "folds"]),
+        ("comparison", "External", ["ladder", "external"]),
     ],
 )
 def test_an_address_opens_a_tab_and_only_that_one_is_drawn(name: str, tab: str, charts: list[str]):

@@ -157,7 +157,7 @@ def test_a_screen_is_accessible_fits_every_width_and_asks_nobody_outside(address
 def test_the_presenters_switch_makes_what_counts_larger_and_stays(address: str, browser: Browser):
     page = opened(browser, address, "metrics", (1920, 1080))
     size = "node => parseFloat(getComputedStyle(node).fontSize)"
-    heading, tick = page.get_by_role("heading", name="patients lie above"), page.locator(".js-plotly-plot .xtitle").first
+    heading, tick = page.get_by_role("heading", name="patients are outlined"), page.locator(".js-plotly-plot .xtitle").first
     before, ticks = heading.evaluate(size), tick.evaluate(size)
     switch = page.get_by_text("Presenter", exact=True)
     box, last = switch.bounding_box(), page.get_by_role("link", name="About").first.bounding_box()

@@ -56,6 +56,16 @@ def steps(table: pd.DataFrame, position: int) -> None:
             st.button(label, icon=icon, disabled=not possible, on_click=case_list.go_to, args=arguments, key=f"step_{label}")
 
 
+def what_happened(row: pd.Series) -> str:
+    """The case in a few words."""
+    if not row["tumour_pixels"]:
+        return "No tumour here: a false alarm" if row["fp"] else "No tumour here, and none outlined"
+    if not row["tp"]:
+        return "The tumour is missed" if not row["fp"] else "The tumour is missed, something else outlined"
+    more = "more outlined than there is" if row["fp"] > row["fn"] else "less outlined than there is"
+    return f"Dice {row['dice']:.2f}: {more}"
+
+
 def numbers(row: pd.Series) -> None:
     """The case's figures."""
     labels = {"Dice": row["dice"], "IoU": row["iou"], "HD95, px": row["hd95"], "P(tumour)": row["p_tumour"]}
@@ -139,7 +149,7 @@ def pictures(evaluation: Evaluation, row: pd.Series) -> None:
     left.image(both, width="stretch", alt="FLAIR with the true and the predicted outline")
     left.caption("FLAIR. Blue: true outline, orange: predicted.")
     right.image(overlay.error_map(plain, predicted, truth), width="stretch", alt="Hits, misses and false positives")
-    right.caption("Green hit, blue missed, red false positive.")
+    right.caption("Green: hit. Blue: missed. Magenta: false alarm.")
 
 
 def show(evaluation: Evaluation) -> None:
@@ -149,7 +159,8 @@ def show(evaluation: Evaluation) -> None:
     row = table.iloc[position]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(escape_markdown(f"{row['patient']}, slice {row['slice']}"), anchor=False, width="content")
-        st.caption(f"Number {position + 1} of {len(table)}, worst first. Arrow keys step.", width="content")
+        st.markdown(f"##### {what_happened(row)}", width="content")
+    st.caption(f"Number {position + 1} of {len(table)}, worst first. Arrow keys step.")
     left, right = st.columns([3, 2], gap="medium")
     with left:
         pictures(evaluation, row)

@@ -10,7 +10,7 @@ from pages.common.dashboards import evaluations, selection
 from pages.common.dashboards.caching import computed, of_slices
 from pages.common.dashboards.tabs import show_tabs
 from pages.common.downloads import download
-from pages.common.messages import show_error
+from pages.common.messages import counted, show_error
 from resunet.catalogue import FLAGSHIP
 from resunet.charts import comparison_charts as charts
 from resunet.charts.chart_files import safe_csv
@@ -112,6 +112,8 @@ def compare(name: str) -> None:
     measured = {model: measured[model] for model in sorted(dice, key=lambda model: (is_ablation(model), -dice[model]))}
     best = max(dice, key=lambda model: dice[model])
     reference = FLAGSHIP if FLAGSHIP in measured else next(iter(measured))
+    standing(measured, reference)
+    st.markdown("**Every figure**")
     offered = list(dict.fromkeys(figure for one in measured.values() for figure in one.summary["metrics"] if figure in LABELS))
     chosen = st.multiselect(
         "Metrics", offered, SHOWN, format_func=lambda figure: LABELS[figure], key="columns", placeholder="Choose metrics"
@@ -134,6 +136,16 @@ def compare(name: str) -> None:
             "Split scheme": lambda: ablations.split_schemes(name),
         }
     )
+
+
+def standing(measured: Measured, reference: str) -> None:
+    """What the tests say in one sentence, and the models as a ladder."""
+    against = verdicts(tested(measured, reference))
+    worse, name = sum(words == "worse" for words in against.values()), loaders.display_name(reference)
+    if against:
+        others, verb = counted(len(against), "other model"), "is" if worse == 1 else "are"
+        st.subheader(f"Of {others}, {worse} {verb} worse than {name} by more than chance", anchor=False)
+    chart(computed(charts.ladder, measured, against, reference), "ladder", f"Dark: {name}. Light blue: not told from it")
 
 
 def why_this_one(ordered: list[str]) -> str:

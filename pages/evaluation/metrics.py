@@ -158,8 +158,8 @@ def wall(evaluation: Evaluation) -> None:
     with place:
         figure = of_slices(patient_wall, evaluation, readers, groups.get(str(by)))
         st.subheader(of_slices(wall_title, evaluation, readers), anchor=False)
-        plot(figure, "wall", "Each dot is a patient, the larger the tumour the larger", evaluation)
-    st.caption(CLICKABLE)
+        plot(figure, "wall", "Each dot is a patient; larger dots are larger tumours", evaluation)
+    st.caption(f"Dice: 1 is the same outline, 0 is no overlap. {CLICKABLE}")
 
 
 def wall_groups(evaluation: Evaluation) -> dict[str, dict[str, str]]:

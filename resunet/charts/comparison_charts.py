@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from resunet.charts.metric_charts import cases, patient_table
-from resunet.charts.style import BLUE, GREY, ORANGE, finish, model_colour, whiskers
+from resunet.charts.style import BLUE, GREY, ORANGE, SKY, finish, model_colour, whiskers
 from resunet.evaluation.compare import p_text
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.external import EXTERNAL_SET, TEST_SET
@@ -175,3 +175,28 @@ def dice_by_threshold(evaluations: Sequence[Evaluation]) -> go.Figure:
             marker = {"color": colour, "size": 11, "symbol": "diamond"}
             figure.add_scatter(x=[chosen], y=[value], mode="markers", marker=marker, showlegend=False, hoverinfo="skip")
     return finish(figure, "Threshold", "Volume Dice, mean over patients", 420)
+
+
+def ladder(evaluations: Mapping[str, Evaluation], against: Mapping[str, str], reference: str) -> go.Figure:
+    """Mean volume Dice of every model, the best on top; the reference and what is not told from it stand out.
+
+    Args:
+        against: what a paired test says of each other model (`verdicts`).
+    """
+    rows = [(name, one.display_name, one.summary["metrics"]["volume_dice_mean"]) for name, one in evaluations.items()]
+    rows.sort(key=lambda row: row[2]["value"])
+    colours = [BLUE if name == reference else GREY if against.get(name) == "worse" else SKY for name, *_ in rows]
+    values, lows, highs = ([figure[end] for *_, figure in rows] for end in ("value", "low", "high"))
+    figure = go.Figure()
+    figure.add_scatter(
+        x=values,
+        y=[label for _, label, _ in rows],
+        mode="markers+text",
+        text=[f"{value:.3f}" for value in values],
+        textposition="top center",
+        marker={"size": 15, "color": colours},
+        error_x=whiskers(values, lows, highs),
+        showlegend=False,
+        hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+    )
+    return finish(figure, "Volume Dice, mean, 95 % interval over patients", None, 110 + 34 * len(rows))

@@ -79,4 +79,5 @@ def wall_title(slices: pd.DataFrame, readers: float | None = None) -> str:
     dice = patient_table(slices)["dice"].dropna()
     if readers is None:
         return f"{int((dice > 0.5).sum())} of {len(dice)} patients have a Dice above 0.5"
-    return f"{int((dice > readers).sum())} of {len(dice)} patients lie above two human readers ({readers:.2f})"
+    closer = int((dice > readers).sum())
+    return f"{closer} of {len(dice)} patients are outlined more closely than two human readers agree ({readers:.2f})"

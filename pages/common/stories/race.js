@@ -28,7 +28,8 @@ class Race {
         row.append(figure);
         return { figure, canvas, words };
       });
-      section.append(Object.assign(document.createElement("h3"), { textContent: runner.name }), row);
+      boards.heading = Object.assign(document.createElement("h3"), { textContent: runner.name });
+      section.append(boards.heading, row);
       this.find("heads").append(section);
       return boards;
     });
@@ -67,13 +68,14 @@ class Race {
     const ends = share >= 1;
     runners.forEach((runner, at) => {
       const last = runner.epochs - 1, epoch = Math.round(share * last);
+      this.boards[at].heading.textContent = `${runner.name}, epoch ${epoch + 1} of ${runner.epochs}`;
       this.slider.setAttribute("aria-valuetext", `epoch ${epoch + 1} of ${runner.epochs}`);
       if (this.boards[at].shown !== epoch || ends) {
         this.boards[at].shown = epoch;
         slices.forEach((slice, index) => {
           const { figure, canvas, words: label } = this.boards[at][index];
           draw(canvas, this.pictures[index], slice.truth, runner.outlines[index][epoch]);
-          label.textContent = `Epoch ${epoch + 1} · Dice ${runner.dice[index][epoch].toFixed(2)}`;
+          label.textContent = `${slice.name} · Dice ${runner.dice[index][epoch].toFixed(2)}`;
           figure.classList.toggle("past", ends && index !== neither);
         });
       }
