@@ -245,6 +245,7 @@ def test_the_threshold_explorer_says_what_the_command_line_says(
     page.locator("input[type=file]").set_input_files(upload)
     page.get_by_role("button", name="Evaluate", exact=True).click(timeout=SLOW)
     page.get_by_text("All figures").click(timeout=SLOW)
+    page.get_by_text("Threshold, gate and filters").click(timeout=SLOW)
     slider = page.get_by_role("slider", name="Threshold")
     slider.focus(timeout=SLOW)
     chosen = find_model(FLAGSHIP).config().threshold

@@ -35,6 +35,8 @@ def choose_evaluation(task: str | None = None, with_samples: bool = False) -> Ev
             if "patient" not in st.query_params:
                 start = evaluations.UPLOADED if evaluations.UPLOADED in names else evaluations.SAMPLES_SET
         name = choose_set(model, names, start)
+        if with_samples:
+            st.query_params["evaluation"] = name  # a case in the address is one of this set
     evaluation = sample_cases.find(model) if name == evaluations.SAMPLES_SET else evaluations.find(model, name)
     if evaluation is None:
         what = f"{loaders.display_name(model)} has no evaluation on {evaluations.name_of(name)} yet"

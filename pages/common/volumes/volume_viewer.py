@@ -69,23 +69,30 @@ def show(examination: Examination, prediction: VolumePrediction, mask: BoolMask,
 
 
 def _planes(examination: Examination, prediction: VolumePrediction, parts: dict[str, BoolMask]) -> None:
+    place = st.container()  # above its buttons, so that the head is in the first screen
     view = st.segmented_control(
         "View", list(VIEWS), default="Axial", required=True, key="volume_view", label_visibility="collapsed"
     )
-    niivue_viewer(
-        volumes.picture(examination),
-        examination.main.name if examination.main.kind == "nifti" else f"{examination.name}.nii.gz",
-        overlays=[
-            {"data": on_grid(prediction, part, name), "name": f"{name}.nii.gz", "colormap": COLOURS[name][0], "opacity": 0.6}
-            for name, part in parts.items()
-        ],
-        height=HEIGHT,
-        view_mode=VIEWS[str(view)],
-        styled=False,
-        settings={"radiological": True, "crosshair": True},
-        update_interval_ms=None,  # clicks stay in the browser
-        key="niivue",
-    )
+    with place:
+        niivue_viewer(
+            volumes.picture(examination),
+            examination.main.name if examination.main.kind == "nifti" else f"{examination.name}.nii.gz",
+            overlays=[
+                {
+                    "data": on_grid(prediction, part, name),
+                    "name": f"{name}.nii.gz",
+                    "colormap": COLOURS[name][0],
+                    "opacity": 0.6,
+                }
+                for name, part in parts.items()
+            ],
+            height=HEIGHT,
+            view_mode=VIEWS[str(view)],
+            styled=False,
+            settings={"radiological": True, "crosshair": True},
+            update_interval_ms=None,  # clicks stay in the browser
+            key="niivue",
+        )
 
 
 def _slices(examination: Examination, prediction: VolumePrediction, parts: dict[str, BoolMask]) -> None:
