@@ -320,3 +320,17 @@ def test_a_sentence_is_one_line_however_the_file_is_called():
     app = upload(open_screen("single_image"), ("a\n# b" + "x" * 5000 + ".png", b"nonsense"))
     assert len(app.error) == 1 and "\n" not in app.error[0].value and len(app.error[0].value) < 600
     assert plain_text(app.error[0].value).startswith("a # bxxx")
+
+
+def test_the_samples_that_fail_say_why_and_fail():
+    samples = {sample.name: sample for sample in load_samples()}
+    pipeline = TumourPipeline.load()
+    cavity, small = (pipeline.predict(samples[name].image) for name in ("cavity_3", "small_2"))
+    invented = cavity.mask & ~samples["cavity_3"].mask
+    flair = samples["cavity_3"].image[..., 1]
+    assert invented.sum() > 400 and np.median(flair[invented]) < np.median(flair[samples["cavity_3"].mask]) / 2
+    assert verdict(small).headline == "Unclear" and small.p_tumour < 0.5
+    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+    app.query_params["sample"] = "cavity_3"
+    app = app.run().switch_page("pages/demo/single_image.py").run()
+    assert any("Here it fails" in caption.value for caption in app.caption)

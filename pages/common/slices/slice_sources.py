@@ -28,6 +28,10 @@ KIND_LABELS = {
     "cavity": "Cavity",
     "none": "No tumour",
 }
+FAILURES = {  # samples on which the system fails, and why
+    "cavity_3": "Here it fails: the dark fluid inside the tumour is outlined as if it were tumour.",
+    "small_2": "Here it is unsure: stage 1 overlooks a tumour this small, and the outline alone is too weak to call it one.",
+}
 FIRST_SAMPLE, FIRST_ENHANCED = "large_1", "meningioma_convexity_axial"
 
 
@@ -56,6 +60,8 @@ def _choose_from(samples: dict[str, Sample], first: str, enhanced: bool) -> Case
         for name, sample in samples.items():
             _thumbnail(sample, pictures[name], chosen=chosen == name)
     sample = samples[chosen]
+    if chosen in FAILURES:
+        st.caption(FAILURES[chosen])
     title = f"{'Simulated sample' if sample.simulated else 'Sample'}: {sample_label(sample)}"
     return Case(
         title,
