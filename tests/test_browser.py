@@ -160,6 +160,7 @@ def test_a_row_of_the_table_opens_its_case(address: str, page: Page):
     expect(page.get_by_text("Number 3 of")).to_be_visible(timeout=SLOW)
 
 
+@pytest.mark.slow
 def test_the_replay_plays_in_the_browser_and_scrubs(address: str, page: Page):
     page.goto(f"{address}/training")
     chart = page.locator(".st-key-curves .js-plotly-plot")
@@ -217,6 +218,7 @@ def test_a_charts_data_opens_as_a_table_that_matches(address: str, page: Page, t
     assert np.nanmin(np.abs(values - shown)) < 5e-4
 
 
+@pytest.mark.slow
 def test_own_images_and_masks_are_measured(address: str, page: Page):
     page.goto(f"{address}/evaluate")
     upload = {"name": "mine.zip", "mimeType": "application/zip", "buffer": zipped(two_folders())}
@@ -257,6 +259,7 @@ def test_the_threshold_explorer_says_what_the_command_line_says(
         expect(card).to_have_text(f"{metrics[f'gated_{name}']['value']:.3f}")
 
 
+@pytest.mark.slow
 def test_an_evaluation_can_be_cancelled(address: str, page: Page):
     files = two_folders("")
     many = {
@@ -276,6 +279,7 @@ def test_an_evaluation_can_be_cancelled(address: str, page: Page):
     expect(page.get_by_text("mean volume Dice")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_run_in_training_grows_before_ones_eyes(address: str, page: Page):
     run = REPOSITORY / "runs" / "browser_test"
     table = find_model(FLAGSHIP).history()

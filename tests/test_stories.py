@@ -56,6 +56,7 @@ def test_the_race_ends_where_the_snapshots_do():
     assert data["words"]["end"].startswith("Neither learns this one (a faint one): Dice 0.00 and 0.00")
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_race_runs_and_can_be_scrubbed(address: str, page: Page):
     page.emulate_media(reduced_motion="reduce")  # so that it is at its end at once
