@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -21,11 +20,11 @@ from resunet.charts.metric_charts import patient_dice
 from resunet.data.brats import DIFFERENCES
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
-from resunet.evaluation.aggregate import rates_at, summarise_segmentation
+from resunet.evaluation.aggregate import rates_at
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, REPORTED_MEAN, REPORTED_READERS
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR, Evaluation
-from resunet.evaluation.external import MIN_TUMOUR, large_enough
+from resunet.evaluation.external import MIN_TUMOUR, headline_figures
 from resunet.evaluation.headlines import headlines as headlines_of
 from resunet.inference.verdict import FOUND, UNCLEAR, percent, verdict
 
@@ -195,8 +194,7 @@ def figures_of(evaluation: Evaluation) -> Mapping[str, Any]:
     """The figures of a set; of the external slices without those that show a speck of tumour, as on the other screens."""
     if evaluation.name != EXTERNAL or not evaluation.segments:
         return evaluation.summary["metrics"]
-    large = replace(evaluation, slices=large_enough(evaluation.slices), key=(*evaluation.key, "large"))
-    return of_slices(summarise_segmentation, large)
+    return of_slices(headline_figures, evaluation)
 
 
 def patients(name: str) -> None:

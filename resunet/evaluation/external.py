@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from resunet.evaluation.aggregate import dice_figures
+from resunet.evaluation.aggregate import dice_figures, summarise_segmentation
 from resunet.evaluation.compare import p_text, paired_table
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.overlap import volume_dice
@@ -21,6 +21,11 @@ EVERYBODY = "External, all"
 def large_enough(slices: pd.DataFrame) -> pd.DataFrame:
     """The slices of patients with at least MIN_TUMOUR tumour pixels together."""
     return slices[slices.groupby("patient")["tumour_pixels"].transform("sum") >= MIN_TUMOUR]
+
+
+def headline_figures(slices: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """`summarise_segmentation` of patients with at least MIN_TUMOUR tumour pixels, as screens and documents show it."""
+    return summarise_segmentation(large_enough(slices))
 
 
 def external_table(test: Mapping[str, Evaluation], external: Mapping[str, Evaluation]) -> pd.DataFrame:

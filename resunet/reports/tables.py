@@ -27,7 +27,7 @@ from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validatio
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR, Evaluation
-from resunet.evaluation.external import external_differences, external_rows, external_table
+from resunet.evaluation.external import external_differences, external_rows, external_table, headline_figures
 from resunet.evaluation.headlines import headlines
 from resunet.evaluation.kinds import by_tumour_and_plane, confusion
 from resunet.evaluation.overlap import volume_dice
@@ -37,7 +37,7 @@ from resunet.model_folder import REPOSITORY
 SETS = {  # evaluations, and what people read for them
     "test": "Test: held out from everything",
     CROSS_VALIDATED: "Cross-validated: each by a network that did not see them",
-    EXTERNAL: "External: BraTS, other hospitals",
+    EXTERNAL: "External slices: BraTS, 100 tumour pixels or more",
 }
 SET_FIGURES = ("volume_dice_mean", "volume_dice_median", "tumour_slice_dice", FALSE_POSITIVES)
 ARCHITECTURE_FIGURES = ("volume_dice_mean", "tumour_slice_dice", SMALLEST, FALSE_POSITIVES)
@@ -97,7 +97,7 @@ def sets(measured: Mapping[str, Mapping[str, Evaluation]]) -> str:
     for evaluation, words in SETS.items():
         for model in (FLAGSHIP, VOLUME_MODEL):
             one = measured[evaluation][model]
-            figures = one.summary["metrics"]
+            figures = headline_figures(one.slices) if evaluation == EXTERNAL else one.summary["metrics"]
             cells = [_with_interval(figures[figure]) for figure in SET_FIGURES]
             rows.append([words, figures["volume_dice_mean"]["n"], one.display_name, *cells])
     return markdown(["Set", "Patients", "Model", *(LABELS[figure] for figure in SET_FIGURES)], rows)
