@@ -174,6 +174,7 @@ def test_the_presenters_switch_makes_what_counts_larger_and_stays(address: str, 
 @pytest.mark.browser
 def test_the_menu_of_a_phone_closes_once_a_screen_is_chosen(address: str, browser: Browser):
     page = opened(browser, address, "about", (390, 844))
+    expect(page.get_by_text("Presenter", exact=True)).to_be_hidden()
     page.get_by_test_id("stExpandSidebarButton").click()
     links = page.get_by_test_id("stSidebarNavLink")
     expect(links.first).to_be_visible()
