@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import streamlit as st
 
 from pages.common import predictions
+from pages.common.component import component_of
 from resunet.charts import overlay
 from resunet.data.samples import load_samples
 from resunet.evaluation.cross_validation import REPORTED_READERS
@@ -15,13 +15,7 @@ from resunet.game.room import Player
 from resunet.game.scoring import outlines_of, score
 from resunet.reading.scan import BoolMask
 
-HERE = Path(__file__)
-BOARD = st.components.v2.component(
-    "game_board",
-    html=HERE.with_suffix(".html").read_text(encoding="utf-8"),
-    css=HERE.with_suffix(".css").read_text(encoding="utf-8"),
-    js=HERE.with_suffix(".js").read_text(encoding="utf-8"),
-)
+BOARD = component_of(__file__)
 SAMPLES = ("typical_2", "none_2", "faint_3", "cavity_3", "small_3")  # one without a tumour, one in which the network fails
 PICTURE, SECONDS, FAILS = 512, 8, 0.75
 RULES = (

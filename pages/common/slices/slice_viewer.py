@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,20 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from pages.common.component import component_of
 from pages.common.slices.shown_slice import Case
 from resunet.charts import overlay
 from resunet.inference.pipeline import Prediction
 
-HERE = Path(__file__)
 LARGEST = 1024  # pixels along the longer side; larger slices are shown with every second pixel, or every third
 UNCERTAINTY_TOP = 0.25  # standard deviation that is shown brightest
-STATE = "slice_viewer"
-VIEWER = st.components.v2.component(
-    STATE,
-    html=HERE.with_suffix(".html").read_text(encoding="utf-8"),
-    css=HERE.with_suffix(".css").read_text(encoding="utf-8"),
-    js=HERE.with_suffix(".js").read_text(encoding="utf-8"),
-)
+STATE = "slice_viewer"  # its key, and the name of this module
+VIEWER = component_of(__file__)
 
 
 def chosen_threshold(case: Case, validated: float) -> float:

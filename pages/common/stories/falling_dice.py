@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pages.common.component import component_of
 from pages.common.dashboards import evaluations
-from pages.common.stories.component import story_component
 from resunet.evaluation.ablation_questions import REPORTED_DICE, SPLIT_SCHEME_RUNS, SPLIT_SCHEME_RUNS_T1CE
 from resunet.reports.head_frames import NEIGHBOURS, as_data_uri
 
-FALLING = story_component(__file__)
+FALLING = component_of(__file__)
 SETS = (  # name, runs by split scheme, average over slices, what is reported, and of what
     ("LGG", SPLIT_SCHEME_RUNS, "all_slice_dice", REPORTED_DICE, "The paper reports 0.98; this is its ResUNet, trained here."),
     (

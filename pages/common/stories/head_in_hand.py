@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pages.common.stories.component import story_component
+from pages.common.component import component_of
 from resunet.reports.head_frames import head_data
 
-HEAD = story_component(__file__)
+HEAD = component_of(__file__)
 
 
 def show() -> None:

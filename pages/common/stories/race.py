@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from pages.common import loaders
-from pages.common.stories.component import story_component
+from pages.common.component import component_of
 from resunet.catalogue import FLAGSHIP, find_model
 from resunet.charts import overlay
 from resunet.charts.style import model_colour
@@ -17,7 +17,7 @@ from resunet.data.samples import REPLAY, Sample, load_samples
 from resunet.errors import InputError
 from resunet.game.scoring import outlines_of, score
 
-RACE = story_component(__file__)
+RACE = component_of(__file__)
 RUNNERS = ("resunet", FLAGSHIP)
 SLICES = {"large_1": "A large tumour", "small_5": "A small one", "faint_1": "A faint one"}
 LEARNT, FLAT = 0.5, 0.004  # Dice; how far an outline is simplified, as a share of its length

@@ -1,4 +1,4 @@
-"""Stories that the browser tells by itself: a component from the HTML, CSS and JavaScript beside a module."""
+"""Components that act in the browser: the HTML, CSS and JavaScript beside a module, under the module's name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 
-def story_component(module: str) -> Callable[..., Any]:
-    """The component of a module, from the files of its name."""
+def component_of(module: str) -> Callable[..., Any]:
+    """The component of a module, given its `__file__`, from the files of its name."""
     parts = {suffix: Path(module).with_suffix(f".{suffix}").read_text(encoding="utf-8") for suffix in ("html", "css", "js")}
     return st.components.v2.component(Path(module).stem, **parts)
