@@ -231,6 +231,12 @@ def test_without_the_data_cases_open_on_the_samples_with_their_heads():
     assert not app.exception  # it knows other pictures: its own evaluations are shown
 
 
+def test_a_model_that_tells_kinds_alone_has_its_figures_and_its_confusion():
+    app = open_screen("metrics", model="resnet50_t1ce", evaluation="test")
+    figures = find_model("resnet50_t1ce").summary("test")["metrics"]
+    assert f"{figures['kind_accuracy']['value']:.3f}" in shown(app).values() and len(app.get("plotly_chart")) == 1
+
+
 def test_a_damaged_table_is_named(copied_weights: Path):  # noqa: F811
     (copied_weights / FLAGSHIP / "evaluation" / "test" / "slices.csv").write_bytes(b'"\x00\xff,,\n"broken')
     for name in ("metrics", "cases"):

@@ -40,6 +40,7 @@ SEGMENTATION = (
     "hd95_px",
 )
 CLASSIFICATION = ("accuracy", "sensitivity", "specificity", "precision", "f1", "auroc", "auprc", "ece")
+KINDS = ("kind_accuracy", "kind_patient_accuracy", "kind_sensitivity_mean", "kind_ece")
 BOTH_STAGES = ", both stages"
 CLICKABLE = "A click on a point opens the slice; a patient's point opens its worst one."
 STAGE_1_TITLES = {
@@ -139,6 +140,12 @@ def kinds(evaluation: Evaluation) -> None:
     with second:
         if tells_kinds(evaluation.slices):
             chart(of_slices(kind_charts.confused_kinds, evaluation), "confused_kinds", "Which kind it says, and which it is")
+
+
+def kinds_alone(evaluation: Evaluation) -> None:
+    """Everything about a model that says of which kind a tumour is, and outlines nothing."""
+    headlines(evaluation.summary["metrics"], KINDS, rederived(evaluation, ""))
+    chart(of_slices(kind_charts.confused_kinds, evaluation), "confused_kinds", "Which kind it says, and which it is")
 
 
 def losses(evaluation: Evaluation, gate: float | None) -> None:
@@ -241,6 +248,11 @@ st.title("Metrics", anchor=False)
 try:
     chosen = selection.choose_evaluation()
     if chosen is not None:
-        (segmentation if chosen.segments else classification)(chosen)
+        if chosen.segments:
+            segmentation(chosen)
+        elif tells_kinds(chosen.slices):
+            kinds_alone(chosen)
+        else:
+            classification(chosen)
 except InputError as error:
     show_error(error)
