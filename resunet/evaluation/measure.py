@@ -192,11 +192,13 @@ def write_evaluation(out: Path, measured: pd.DataFrame | Measurements, model: st
         write_csv(new / SLICES, slices)
         if isinstance(measured, Measurements):
             write_arrays(new / SWEEP, measured.sweep._asdict())
-            if measured.masks is not None:
-                write_arrays(new / MASKS, measured.masks.arrays())
+        masks = measured.masks if isinstance(measured, Measurements) else None
+        if masks is not None:
+            write_arrays(new / MASKS, masks.arrays())
         summary = summarise(
             pd.read_csv(new / SLICES, dtype={"patient": str}), model, settings
         )  # from the file, so that it is re-derivable
         write_json(new / SUMMARY, summary)
-        (out / MASKS).unlink(missing_ok=True)  # of the measurement before, where this one keeps none
+    if masks is None:
+        (out / MASKS).unlink(missing_ok=True)  # of the measurement before
     return summary
