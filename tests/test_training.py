@@ -152,6 +152,17 @@ def test_sequences_refuse_what_would_tear_them_apart():
         replace(VOLUME, augmentation=STRONG)
 
 
+def test_training_goes_on_from_a_models_weights(kaggle: Path, finished: ModelFolder):
+    recipe = replace(SMOKE, start_from=str(finished.path))
+    splits = open_splits(kaggle, recipe.split_scheme)
+    cache = loop.SliceCache(splits.seen("train"), 256)
+    config = describe_run("smoke", recipe, splits)
+    network = loop.Trainer(recipe, ModelFolder(Path("unused")), config, cache, cache).model
+    theirs = load_file(finished.path / WEIGHTS_FILE)
+    assert all(torch.equal(value, theirs[name]) for name, value in network.state_dict().items())
+    assert config.initialisation == f"from the trained weights of {finished.path}"
+
+
 @pytest.mark.parametrize("recipe", [SMOKE, find_recipe("smoke_stage1"), VOLUME], ids=lambda recipe: recipe.name)
 def test_no_tensor_is_made_on_another_device_than_the_batch(recipe: Recipe, kaggle: Path, monkeypatch: pytest.MonkeyPatch):
     """On the device `meta`, which holds no numbers, an operation that mixes devices fails as it would on a GPU."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn, optim
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from resunet.catalogue import find_model
 from resunet.data.slices import SliceCache
 from resunet.data.sources import open_splits
 from resunet.files import sole_writer, write_csv
@@ -24,6 +25,7 @@ from resunet.losses import Loss, build_loss
 from resunet.model_folder import CHECKPOINT, HISTORY, ModelConfig, ModelFolder
 from resunet.models import build_model
 from resunet.models.classifier import AuxiliaryMaskHeads, ResNet50Classifier
+from resunet.models.pretrained import load_weights
 from resunet.models.resunet_lite import ResUNetLite
 from resunet.models.unet_plus_plus import DeepSupervision
 from resunet.training.average import averaged
@@ -102,6 +104,8 @@ class Trainer:
         if self.recipe.imagenet and not self._has_checkpoint:
             assert isinstance(model, ResUNetLite | ResNet50Classifier)
             model.load_imagenet(self.imagenet)
+        elif self.recipe.start_from and not self._has_checkpoint:
+            load_weights(model, find_model(self.recipe.start_from))
         if self.recipe.auxiliary_masks:
             assert isinstance(model, ResNet50Classifier)
             model = AuxiliaryMaskHeads(model)

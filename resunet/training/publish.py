@@ -53,6 +53,8 @@ def describe_run(name: str, recipe: Recipe, splits: Splits) -> ModelConfig:
 
 
 def _initialisation(recipe: Recipe) -> str:
+    if recipe.start_from:
+        return f"from the trained weights of {recipe.start_from}"
     if not recipe.imagenet:
         return "from scratch"
     if recipe.task == "classification":
