@@ -1,0 +1,137 @@
+"""The examinations of NIfTI files, which their names tell apart."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from resunet.examination.explanations import left_out, no_flair
+from resunet.examination.patient import Examination
+from resunet.examination.source import CHANNEL_LIST, Source
+from resunet.reading.names import stem_of
+from resunet.reading.sequences import ROLES, WHAT_IS_MASKED, WORDS, Role, SequenceName, read_name
+from resunet.reading.stored_file import StoredFile
+
+
+def nifti_examinations(
+    sources: Sequence[Source], channel_names: Mapping[PurePosixPath, Mapping[int, SequenceName]]
+) -> list[Examination]:
+    """The examinations of NIfTI files."""
+    cases: dict[tuple[PurePosixPath, str], list[Source]] = {}
+    for source in sources:
+        if source.kind == "nifti":
+            cases.setdefault((source.place, source.reading.case), []).append(source)
+    _merge_series_numbers(cases)
+    _merge_masks(cases)
+    examinations = []
+    for (place, case), members in cases.items():
+        named = [_with_channel_name(source, members, channel_names.get(place, {})) for source in members]
+        for repeat, group in _repeats(named).items():
+            words = "_".join(filter(None, (case or place.name, repeat)))
+            examinations.append(_examination(words, group))
+    return examinations
+
+
+def _merge_series_numbers(cases: dict[tuple[PurePosixPath, str], list[Source]]) -> None:
+    """Make one case of files such as 3_T1 and 5_FLAIR: where each number has one file of another sequence, it counts series."""
+    places: dict[PurePosixPath, list[str]] = {}
+    for place, case in cases:
+        if re.fullmatch(r"\d{1,4}", case):
+            places.setdefault(place, []).append(case)
+    for place, numbers in places.items():
+        members = [source for number in numbers for source in cases[place, number]]
+        sequences = [source.reading.sequence for source in members]
+        if len(numbers) == len(members) > 1 and None not in sequences and len(set(sequences)) == len(sequences):
+            for number in numbers:
+                del cases[place, number]
+            cases.setdefault((place, ""), []).extend(members)
+
+
+def _merge_masks(cases: dict[tuple[PurePosixPath, str], list[Source]]) -> None:
+    """Give a mask that is named after what it outlines, as x_tumour_seg, to the case x, where no x_tumour is imaged."""
+    for place, case in list(cases):
+        shorter = WHAT_IS_MASKED.sub("", case)
+        members = cases[place, case]
+        if shorter != case and (place, shorter) in cases and all(source.reading.is_mask for source in members):
+            cases[place, shorter] += cases.pop((place, case))
+
+
+def _with_channel_name(source: Source, members: Sequence[Source], names: Mapping[int, SequenceName]) -> Source:
+    """nnU-Net's number replaced by the sequence that the data set says it is; a case of one channel is a FLAIR."""
+    channel = source.reading.channel
+    if channel is None:
+        return source
+    several = sum(other.reading.channel is not None for other in members) > 1
+    sequence = names.get(channel) if several else names.get(channel, "flair")
+    return replace(source, reading=source.reading._replace(sequence=sequence))
+
+
+def _channel_names(files: Sequence[StoredFile]) -> dict[PurePosixPath, dict[int, SequenceName]]:
+    """What nnU-Net's dataset.json says about its channels, by folder."""
+    names: dict[PurePosixPath, dict[int, SequenceName]] = {}
+    for file in files:
+        if file.path.name == CHANNEL_LIST:
+            try:
+                content = json.loads(file.read())
+                channels = content.get("channel_names") or content.get("modality") or {}
+                read = {int(number): read_name(str(words).replace(" ", "_")).sequence for number, words in channels.items()}
+            except (ValueError, AttributeError, UnicodeDecodeError):
+                continue
+            names[file.path.parent] = {number: sequence for number, sequence in read.items() if sequence}
+    return names
+
+
+def _repeats(members: Sequence[Source]) -> dict[str, list[Source]]:
+    """The files of a case in one group; in several, by what their names say beside it, where a sequence is there twice.
+
+    Files that say nothing but the case's name, as a.nii and a.nii.gz, are one group each.
+    """
+    if len(members) > 1 and all(_is_silent(source) for source in members):
+        return {str(number): [source] for number, source in enumerate(members)}
+    claims = Counter(_claim(source) for source in members)
+    if max(claims.values()) == 1 or not any(source.reading.repeat for source in members):
+        return {"": list(members)}
+    groups: dict[str, list[Source]] = {}
+    for source in members:
+        groups.setdefault(source.reading.repeat, []).append(source)
+    return groups
+
+
+def _is_silent(source: Source) -> bool:
+    reading = source.reading
+    return reading.sequence is None and reading.channel is None and not reading.is_mask
+
+
+def _claim(source: Source) -> str:
+    """What a NIfTI file says to be: a sequence, the mask or a channel; without a word it is the FLAIR."""
+    reading = source.reading
+    if reading.is_mask:
+        return "mask"
+    return reading.sequence or ("flair" if reading.channel is None else f"channel {reading.channel}")
+
+
+def _examination(name: str, members: Sequence[Source]) -> Examination:
+    """Of the NIfTI files of one case."""
+    by_claim: dict[str, Source] = {}
+    problem = ""
+    for source in members:
+        claim = _claim(source)
+        if claim in by_claim and claim not in ("other", "t2"):
+            what = WORDS.get(claim, claim)  # type: ignore[call-overload]
+            problem = f"{by_claim[claim].name} and {source.name} are both the {what} of {name}; assign them with --case."
+        by_claim.setdefault(claim, source)
+    sequences: dict[Role, Source] = {role: by_claim[role] for role in ROLES if role in by_claim}
+    others = [source for claim, source in by_claim.items() if claim not in (*ROLES, "mask")]
+    if len(members) == 1:
+        name = stem_of(members[0].files[0].path.name)
+    if "flair" not in sequences and "post" in sequences:
+        unused = [source.name for source in (*sequences.values(), *others) if source is not sequences["post"]]
+        return Examination(name, {"post": sequences["post"]}, by_claim.get("mask"), problem, left_out(unused))
+    if "flair" not in sequences:
+        problem = problem or no_flair([*sequences.values(), *others], by_claim.get("mask"))
+        sequences = sequences or ({"flair": others[0]} if others else {})
+    return Examination(name, sequences, by_claim.get("mask"), problem)

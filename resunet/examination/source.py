@@ -1,0 +1,168 @@
+"""One sequence of a patient, in whatever files it lies, and finding the sequences among files.
+
+Names tell NIfTI files apart, headers DICOM series, numbers the slices of the LGG set.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Literal
+
+from resunet.errors import InputError
+from resunet.reading.formats.dicom import looks_like_dicom
+from resunet.reading.formats.nifti import looks_like_nifti
+from resunet.reading.names import MASK, NUMBERED, PROBABILITY, is_litter, stem_of
+from resunet.reading.sequences import NameReading, read_name
+from resunet.reading.stack import stacked
+from resunet.reading.stored_file import Decoder, LocalDecoder, StoredFile
+from resunet.reading.volume_scan import Volume
+
+Kind = Literal["nifti", "dicom", "slices", "picture"]
+IMAGE_FOLDERS = {"images", "imagestr", "imagests"}
+MASK_FOLDERS = {"masks", "labels", "labelstr", "labelsts"}
+SIGNATURE = 132  # bytes that tell the formats apart
+CHANNEL_LIST = "dataset.json"  # what nnU-Net calls its account of a data set
+LOCAL = LocalDecoder()
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of one sequence: a NIfTI file, a DICOM series, numbered slices from foot to head, or a single picture.
+
+    Attributes:
+        place: the folder that the patient's files lie in.
+        reading: what name or header say.
+        description: of a series, as its files state it.
+        study: of a series; series of one study are one examination's.
+        slices: how many a series or a stack has; 1 elsewhere.
+    """
+
+    kind: Kind
+    files: tuple[StoredFile, ...]
+    place: PurePosixPath
+    reading: NameReading
+    description: str = ""
+    study: str = ""
+    slices: int = 1
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.description or self.files[0].path.name
+
+    def volume(self, decoder: Decoder) -> Volume:
+        """Its voxels, for all kinds but pictures. Raises InputError."""
+        if self.kind == "dicom":
+            return decoder.read_series({file.path.name: file.read() for file in self.files}, self.name)
+        if self.kind == "slices":
+            scans = [decoder.read(file.read(), file.path.name) for file in self.files]
+            return stacked(self.reading.case, scans, [number_of(file) for file in self.files])
+        return decoder.read_volume(self.files[0].read(), self.files[0].path.name)
+
+
+def find_sources(files: Sequence[StoredFile], decoder: Decoder = LOCAL, one_patient: bool = False) -> list[Source]:
+    """The sequences among files, by kind.
+
+    Args:
+        one_patient: whether numbered slices belong together wherever they lie; elsewhere only in a folder of their name.
+    """
+    files = [file for file in files if not is_litter(file.path) and file.path.name != CHANNEL_LIST]
+    starts = {file.name: _start(file) for file in files if not is_nifti_name(file)}
+    nifti = [file for file in files if is_nifti_name(file) or looks_like_nifti(starts[file.name])]
+    nifti_names = {file.name for file in nifti}
+    dicom = [file for file in files if file.name not in nifti_names and looks_like_dicom(starts[file.name])]
+    series = _find_series(dicom, decoder)
+    taken = nifti_names | {file.name for source in series for file in source.files}
+    others = [file for file in files if file.name not in taken]
+    stacks = _find_stacks(others, one_patient)
+    stacked_names = {file.name for source in stacks for file in source.files}
+    sources = [_nifti_source(file) for file in nifti if not stem_of(file.path.name).endswith(PROBABILITY)]
+    pictures = [
+        Source("picture", (file,), file.path.parent, NameReading(stem_of(file.path.name)))
+        for file in others
+        if file.name not in stacked_names and not (one_patient and stacks)
+    ]
+    return [*sources, *series, *stacks, *pictures]
+
+
+def _start(file: StoredFile) -> bytes:
+    """Its first bytes; nothing of a file that cannot be read, which is said when it is its turn."""
+    try:
+        return file.read(SIGNATURE)
+    except InputError:
+        return b""
+
+
+def is_nifti_name(file: StoredFile) -> bool:
+    return file.path.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def _nifti_source(file: StoredFile) -> Source:
+    """Folders may say what a name does not: images/ and masks/, or one folder per sequence."""
+    reading = read_name(file.path.name)
+    place = file.path.parent
+    folder = place.name.lower()
+    if folder in MASK_FOLDERS:
+        return Source("nifti", (file,), place.parent, reading._replace(sequence=None, is_mask=True, channel=None))
+    if folder in IMAGE_FOLDERS:
+        return Source("nifti", (file,), place.parent, reading)
+    above = read_name(place.name) if place.name else NameReading("-")
+    if not above.case and not reading.is_mask and above.sequence and reading.sequence in (None, above.sequence):
+        return Source("nifti", (file,), place.parent, reading._replace(sequence=above.sequence, case=""))
+    return Source("nifti", (file,), place, reading)
+
+
+def _find_series(files: Sequence[StoredFile], decoder: Decoder) -> list[Source]:
+    """Series of several slices; two folders that hold the same series hold two patients or two copies."""
+    folders: dict[PurePosixPath, dict[str, StoredFile]] = {}
+    for file in files:
+        folders.setdefault(file.path.parent, {})[file.path.name] = file
+    sources = []
+    for folder, by_name in folders.items():
+        for series in decoder.find_series({name: file.read() for name, file in by_name.items()}):
+            if len(series.files) > 1 or series.frames > 1:
+                members = tuple(by_name[name] for name in series.files)
+                reading = NameReading("", series.sequence)
+                slices = max(len(members), series.frames)
+                sources.append(Source("dicom", members, folder, reading, series.description, series.study, slices))
+    repeated = Counter((source.study, source.description, source.slices, _first_name(source)) for source in sources)
+    return [
+        replace(source, study=f"{source.place.parent}/{source.study}")
+        if repeated[source.study, source.description, source.slices, _first_name(source)] > 1
+        else source
+        for source in sources
+    ]
+
+
+def _first_name(source: Source) -> str:
+    return source.files[0].path.name
+
+
+def number_of(file: StoredFile) -> int:
+    """Of a slice, as its name says; 0 where it does not."""
+    match = NUMBERED.match(stem_of(file.path.name))
+    return int(match["number"]) if match else 0
+
+
+def _find_stacks(files: Sequence[StoredFile], one_patient: bool) -> list[Source]:
+    """Folders of the LGG set: a patient's numbered slices, from foot to head."""
+    patients: dict[tuple[PurePosixPath, str], list[StoredFile]] = {}
+    for file in files:
+        stem = stem_of(file.path.name)
+        match = None if stem.endswith(MASK) else NUMBERED.match(stem)
+        if match and (one_patient or file.path.parent.name == match["patient"]):
+            patients.setdefault((file.path.parent, match["patient"]), []).append(file)
+    return [
+        Source(
+            "slices",
+            tuple(sorted(slices, key=number_of)),
+            folder,
+            NameReading(patient, "flair"),
+            slices=len(slices),
+        )
+        for (folder, patient), slices in patients.items()
+        if len(slices) > 1 or one_patient
+    ]
