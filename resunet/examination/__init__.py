@@ -4,7 +4,7 @@ Files come from a folder, an archive or a visitor; `sort_examinations` makes one
 """
 
 from resunet.examination.dicom_studies import of_series
-from resunet.examination.patient import LAYOUT, Examination
+from resunet.examination.patient_files import LAYOUT, Examination
 from resunet.examination.sorting import measurable_volumes, nifti_below, sort_examinations, truth_of_slices
 from resunet.examination.source import CHANNEL_LIST, LOCAL, SIGNATURE, Source, find_sources
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from resunet.examination.explanations import left_out, no_flair
-from resunet.examination.patient import Examination
+from resunet.examination.patient_files import Examination
 from resunet.examination.source import Source
 from resunet.reading.names import stem_of
 from resunet.reading.sequences import Role

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from resunet.examination.explanations import left_out, no_flair
-from resunet.examination.patient import Examination
+from resunet.examination.patient_files import Examination
 from resunet.examination.source import CHANNEL_LIST, Source
 from resunet.reading.names import stem_of
 from resunet.reading.sequences import ROLES, WHAT_IS_MASKED, WORDS, Role, SequenceName, read_name

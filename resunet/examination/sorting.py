@@ -11,7 +11,7 @@ from pathlib import Path
 
 from resunet.examination.dicom_studies import dicom_examinations
 from resunet.examination.nifti_cases import _channel_names, nifti_examinations
-from resunet.examination.patient import Examination
+from resunet.examination.patient_files import Examination
 from resunet.examination.source import LOCAL, Source, find_sources, is_nifti_name
 from resunet.reading.names import MASK, stem_of
 from resunet.reading.stored_file import Decoder, StoredFile
