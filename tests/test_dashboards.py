@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from resunet import catalogue
-from resunet.catalogue import FLAGSHIP, STAGE_1, find_model
+from resunet.catalogue import FLAGSHIP, STAGE_1, VOLUME_MODEL, find_model
 from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.evaluation import Evaluation
 from tests.conftest import REPOSITORY
@@ -54,6 +54,21 @@ def test_every_screen_shows_the_other_sets_as_their_files_say(evaluation: str):
     table = open_screen("comparison", evaluation=evaluation).dataframe[0].value.set_index("Model")
     value = figures["volume_dice_mean"]
     assert table.loc["ResUNet-Lite", "Volume Dice, mean"] == f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def test_model_and_set_go_along_from_screen_to_screen():
+    app = open_screen("metrics")
+    app.selectbox(key="model").set_value(VOLUME_MODEL).run()
+    app.selectbox(key="evaluation").set_value("cross_validated").run()
+    app = app.switch_page("pages/evaluation/comparison.py").run()
+    assert app.selectbox(key="evaluation").value == "cross_validated"
+    assert app.query_params["evaluation"] == "cross_validated"
+    app = app.switch_page("pages/evaluation/cases.py").run()
+    assert app.selectbox(key="model").value == VOLUME_MODEL
+    app = app.switch_page("pages/demo/overview.py").run()
+    app.segmented_control(key="evaluation").set_value("external").run()
+    app = app.switch_page("pages/evaluation/metrics.py").run()
+    assert (app.selectbox(key="model").value, app.selectbox(key="evaluation").value) == (VOLUME_MODEL, "external")
 
 
 def test_undefined_figures_are_dashes():

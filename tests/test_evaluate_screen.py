@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from resunet.catalogue import FLAGSHIP
 from resunet.data.archive import MAX_FILE, read_archive
-from resunet.data.samples import load_samples
+from resunet.data.samples import SAMPLES as SAMPLES_FOLDER
+from resunet.data.samples import T1CE, load_samples
 from resunet.errors import InputError
 from tests.test_app import fresh_caches, plain_text  # noqa: F401 (fixture)
 from tests.test_dashboards import open_screen
@@ -152,13 +153,23 @@ def test_own_data_is_measured_and_joins_the_other_screens(screen: AppTest):
     app.button(key="evaluate_start").click().run()
     assert not app.exception and "ResUNet-Lite" in app.success[0].value and "over 2 patients" in app.success[0].value
     app = app.switch_page("pages/evaluation/metrics.py").run()
-    app.selectbox(key="evaluation").set_value("uploaded").run()
+    assert app.selectbox(key="evaluation").value == "uploaded"
     assert not app.exception and "--split all" in app.metric[0].help
     app.select_slider(key="explore_threshold").set_value(0.3).run()
     assert not app.exception
     app = app.switch_page("pages/evaluation/cases.py").run()
-    app.selectbox(key="evaluation").set_value("uploaded").run()
+    assert app.selectbox(key="evaluation").value == "uploaded"
     assert not app.exception and any("true outline" in caption.value for caption in app.caption)
+
+
+def test_slices_that_the_model_does_not_know_are_said_to_be_so(screen: AppTest):
+    enhanced = [sample for sample in load_samples(SAMPLES_FOLDER / T1CE) if sample.mask.any()][:4]
+    files = {f"images/p{number}_1.png": png(sample.image) for number, sample in enumerate(enhanced)}
+    files |= {f"masks/p{number}_1.png": png(sample.mask.astype(np.uint8) * 255) for number, sample in enumerate(enhanced)}
+    app = upload(screen, zipped(files))
+    words = "Of 4 patients looked at, 4 would not be judged on Single image: this looks like a T1-weighted slice."
+    assert words in plain_text(app.warning[0].value)
+    assert not upload(screen, zipped(two_folders())).warning
 
 
 def with_masks(mask: np.ndarray) -> bytes:

@@ -1,5 +1,7 @@
 """About: how the two stages work, what they stand on, how to cite it, and what every measure means."""
 
+import html
+
 import pandas as pd
 import streamlit as st
 
@@ -28,35 +30,30 @@ BIBTEX = f"""@inproceedings{{tversky-resunet-2025,
   pages   = {{218--225}},
   year    = {{2019}}
 }}"""
-NODE = 'shape=box style="rounded,filled" fontname="sans-serif" fontsize=14 penwidth=1.5'
 
 
 def diagram(stage_1: ModelConfig, stage_2: ModelConfig) -> str:
-    """The way of a slice through both networks, in Graphviz's language, with what their configurations say."""
+    """The way of a slice through both networks as HTML, with what their configurations say; on a phone it runs downwards."""
 
-    def network(config: ModelConfig) -> str:
-        size = config.input_size
-        return (
-            f"{config.display_name}\\n{size} x {size} x {len(config.data_set.channels)}\\n"
-            f"{config.parameters / 1e6:.1f} M parameters, {config.gflop:.1f} GFLOP"
-        )
+    def box(title: str, *lines: str) -> str:
+        below = "".join(f"<span>{html.escape(line)}</span>" for line in lines)
+        return f"<div class='box'><b>{html.escape(title)}</b>{below}</div>"
 
-    channels = "\\n".join(stage_2.data_set.channels)
+    def network(title: str, config: ModelConfig) -> str:
+        size = f"{config.input_size} x {config.input_size} x {len(config.data_set.channels)}"
+        return box(title, config.display_name, size, f"{config.parameters / 1e6:.1f} M parameters, {config.gflop:.1f} GFLOP")
+
+    def arrow(words: str = "") -> str:
+        return f"<div class='arrow'>{html.escape(words)}</div>"
+
     gate = stage_2.gate.threshold if stage_2.gate else 0.0
-    return f"""digraph {{
-        rankdir=LR; bgcolor=transparent; nodesep=0.5; ranksep=0.5;
-        node [{NODE} fillcolor="#f1f5f8" color="#0b6e99" fontcolor="#14212b"];
-        edge [fontname="sans-serif" fontsize=14 color="#8a949c" fontcolor="#7b858d"];
-        slice [label="{channels}" shape=folder];
-        first [label="Stage 1: is there a tumour?\\n{network(stage_1)}"];
-        second [label="Stage 2: where?\\n{network(stage_2)}"];
-        empty [label="No tumour found\\nempty mask"];
-        mask [label="Mask\\npixels from {stage_2.threshold:.2f}"];
-        slice -> first;
-        first -> empty [label="P(tumour) under {gate:.2f}"];
-        first -> second [label="else"];
-        second -> mask;
-    }}"""
+    outline = network("Stage 2: where?", stage_2) + arrow() + box("Mask", f"pixels from {stage_2.threshold:.2f}")
+    start = box("Slice", *stage_2.data_set.channels) + arrow() + network("Stage 1: is there a tumour?", stage_1)
+    nothing = box("No tumour found", "empty mask")
+    return (
+        f"<div class='flow'>{start}<div class='ways'>"
+        f"<div>{arrow(f'P(tumour) from {gate:.2f}')}{outline}</div><div>{arrow(f'under {gate:.2f}')}{nothing}</div></div></div>"
+    )
 
 
 def basis(config: ModelConfig) -> None:
@@ -95,7 +92,7 @@ def glossary() -> None:
 st.title("How it works", anchor=False)
 try:
     flagship = loaders.model_config(FLAGSHIP)
-    st.graphviz_chart(diagram(loaders.model_config(STAGE_1), flagship), width="stretch")
+    st.html(diagram(loaders.model_config(STAGE_1), flagship))
     st.caption(
         "Thresholds and the gate were chosen on validation patients. On its own, stage 1 is positive from "
         f"{loaders.model_config(STAGE_1).threshold:.2f}; the gate is far lower, so that almost no tumour is missed."

@@ -4,6 +4,7 @@ import io
 import os
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from uuid import uuid4
 import streamlit as st
 
 from pages.common import loaders, models, predictions, session, uploads
-from pages.common.dashboards import evaluate_volumes, evaluations
+from pages.common.dashboards import evaluate_volumes, evaluations, selection
 from pages.common.downloads import download
 from pages.common.messages import counted, escape_markdown, show_error
 from resunet.data.archive import LAYOUTS, MAX_SLICES, files_in, read_archive
@@ -24,11 +25,14 @@ from resunet.evaluation.evaluation import UPLOADED, Evaluation
 from resunet.evaluation.measure import measure_segmentation, settings_of, summarise
 from resunet.examination import LAYOUT, Examination, measurable_volumes, nifti_below
 from resunet.files import encode_mask
+from resunet.inference.triage import triage_slice
 
 SECONDS_PER_SLICE = 0.1  # on two cores
 MAX_SECONDS = 600  # that one visitor's evaluation may take while others wait
 CHOSEN = "evaluate_chosen"  # in the session: what tells a zip file from others, and what it holds
 COUNTS = "evaluate_counts"  # in the session: what tells the data from others, and the tumour pixels of each slice
+REASONS = "evaluate_reasons"  # in the session: what tells data and model from others, and why slices would not be judged
+LOOKS = 40  # patients of whom one slice is looked at
 FOLDERS = "RESUNET_FOLDERS"  # set where the visitor may name folders of this machine: never on a public server
 
 
@@ -99,6 +103,24 @@ def tumour_pixels(data: ChosenData) -> list[int]:
         return counts
 
     return session.remembered(COUNTS, data.key, count)
+
+
+def unlike_what_it_knows(model: str, data: ChosenData) -> str:
+    """A sentence where most patients' middle slices show something that the model was not trained on; else empty."""
+
+    def look() -> list[str]:
+        middles = [slices[len(slices) // 2] for slices in by_patient(data.slices).values()][:LOOKS]
+        triages = [triage_slice(record.image()).with_model(model) for record in middles]
+        return [triage.reason for triage in triages if not triage.model] + [""] * sum(bool(triage.model) for triage in triages)
+
+    reasons = session.remembered(REASONS, (data.key, model), look)
+    refused = [reason for reason in reasons if reason]
+    if 2 * len(refused) <= len(reasons):
+        return ""
+    return (
+        f"Of {counted(len(reasons), 'patient')} looked at, {len(refused)} would not be judged on Single image: "
+        f"{Counter(refused).most_common(1)[0][0]}. The figures would say little about the model."
+    )
 
 
 def trained_on(model: str, records: Sequence[Slice]) -> list[str]:
@@ -184,9 +206,13 @@ def show() -> None:
         )
         for note in data.notes:
             st.caption(escape_markdown(note))
+        if unlike := unlike_what_it_knows(model, data):
+            st.warning(escape_markdown(unlike))
         if st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="evaluate_start"):
             with predictions.in_line(predictions.EVALUATIONS, "Other visitors' evaluations run first."):
                 evaluations.keep(evaluate(model, data.slices))
+                selection.carry("model", model)
+                selection.carry("evaluation", UPLOADED)
             st.rerun()
     if (evaluation := evaluations.uploaded().get(model)) is not None:
         with answer:

@@ -25,7 +25,7 @@ from resunet.inference.shards import Shard
 from resunet.inference.volume_pipeline import VolumePrediction, predict_volume
 from resunet.model_folder import CASES, SUMMARY
 from resunet.reading.scan import BoolMask
-from resunet.reading.sequences import WORDS
+from resunet.reading.sequences import SEQUENCE_WORDS
 from resunet.reading.stored_file import Decoder
 
 ROWS = "rows"  # folder with a row for each case that is measured, until all are
@@ -122,7 +122,8 @@ def _check_known(pipeline: TumourPipeline, case: Examination) -> None:
     """Refuse a case that says that it is another sequence than the model knows. Raises InputError."""
     stated, known = case.main.reading.sequence, pipeline.stage_2.config.data_set.sequence
     if stated and known and stated != known:
-        raise InputError(f"{case.name} is {WORDS[stated]}, and {pipeline.stage_2.config.display_name} knows {WORDS[known]}.")
+        model = pipeline.stage_2.config.display_name
+        raise InputError(f"{case.name} is {SEQUENCE_WORDS[stated]}, and {model} knows {SEQUENCE_WORDS[known]}.")
 
 
 def measure_in_shards(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from resunet.examination.source import Source
-from resunet.reading.sequences import WORDS
+from resunet.reading.sequences import SEQUENCE_WORDS
 
 ASK = "if one of them is, name it with --case flair=FILE"
 
@@ -27,6 +27,6 @@ def no_flair(sources: Sequence[Source], mask: Source | None) -> str:
 
 
 def _not_flair(source: Source) -> str:
-    is_one = f"is {WORDS[source.reading.sequence]}" if source.reading.sequence else "is not FLAIR"
+    is_one = f"is {SEQUENCE_WORDS[source.reading.sequence]}" if source.reading.sequence else "is not FLAIR"
     origin = "description" if source.kind == "dicom" else "name"
     return f"{source.name} {is_one} by its {origin}, and the networks need FLAIR; if it is one, name it with --case flair=FILE."

@@ -13,7 +13,7 @@ from resunet.examination.explanations import left_out, no_flair
 from resunet.examination.patient_files import Examination
 from resunet.examination.source import CHANNEL_LIST, Source
 from resunet.reading.names import stem_of
-from resunet.reading.sequences import ROLES, WHAT_IS_MASKED, WORDS, Role, SequenceName, read_name
+from resunet.reading.sequences import ROLES, SEQUENCE_WORDS, WHAT_IS_MASKED, Role, SequenceName, read_name
 from resunet.reading.stored_file import StoredFile
 
 
@@ -121,7 +121,7 @@ def _examination(name: str, members: Sequence[Source]) -> Examination:
     for source in members:
         claim = _claim(source)
         if claim in by_claim and claim not in ("other", "t2"):
-            what = WORDS.get(claim, claim)  # type: ignore[call-overload]
+            what = SEQUENCE_WORDS.get(claim, claim)  # type: ignore[call-overload]
             problem = f"{by_claim[claim].name} and {source.name} are both the {what} of {name}; assign them with --case."
         by_claim.setdefault(claim, source)
     sequences: dict[Role, Source] = {role: by_claim[role] for role in ROLES if role in by_claim}

@@ -18,7 +18,7 @@ from resunet.errors import InputError
 from resunet.inference.drawings import without_drawings
 from resunet.inference.recogniser import CONTENTS, WORDS, Content, load_recogniser
 from resunet.reading.scan import Array, Plane, Scan
-from resunet.reading.sequences import SequenceName
+from resunet.reading.sequences import SEQUENCE_WORDS, SequenceName
 from resunet.reading.volume_scan import Volume
 
 LOOKS = 5  # slices of a volume that are looked at
@@ -26,14 +26,6 @@ MAYBE, MAYBE_COMPOSED = 0.3, 0.05  # P(FLAIR) from which one channel, or the mid
 CROP = "If one slice is in it, crop the picture to that slice, upright, and give it again."
 T1_WEIGHTED = {"pre", "post"}  # with contrast and without are not told apart surely enough to contradict a file
 SURE = 0.9  # probability from which a contradiction with what the file states is said
-SEQUENCES: dict[str, str] = {  # by SequenceName
-    "pre": "T1",
-    "flair": "FLAIR",
-    "post": "contrast-enhanced T1",
-    "t2": "T2",
-    "other": "another sequence",
-}
-
 OTHER_THAN_MRI = {  # as DICOM abbreviates modalities
     "CT": "a CT",
     "PT": "a PET scan",
@@ -78,9 +70,9 @@ class Triage:
             return replace(self, model=model, reason="")
         if not self.model or knows == self.sequence:
             return replace(self, model=model if self.model else "")
-        other = f"this is {SEQUENCES[self.sequence]}" if self.sequence else "this is no such slice"
+        other = f"this is {SEQUENCE_WORDS[self.sequence]}" if self.sequence else "this is no such slice"
         return replace(
-            self, model="", reason=f"{other}, and {find_model(model).config().display_name} knows {SEQUENCES[knows]}"
+            self, model="", reason=f"{other}, and {find_model(model).config().display_name} knows {SEQUENCE_WORDS[knows]}"
         )
 
 
@@ -161,9 +153,9 @@ def _decide(
     seen_plane = plane or Counter(look.plane for look in looks).most_common(1)[0][0]
     notes = []
     if asked is not None:
-        notes.append(f"Judged as {SEQUENCES[asked]} because you said so; by itself it looks like {WORDS[content]}.")
+        notes.append(f"Judged as {SEQUENCE_WORDS[asked]} because you said so; by itself it looks like {WORDS[content]}.")
     elif stated is not None and content != stated and sure >= SURE and not {content, stated} <= T1_WEIGHTED:
-        notes.append(f"The file says {SEQUENCES[stated]}, but it looks like {WORDS[content]}.")
+        notes.append(f"The file says {SEQUENCE_WORDS[stated]}, but it looks like {WORDS[content]}.")
     if asked is None and stated is None and content in ("panes", "none"):
         return Triage("", None, _what_is_there(content, what), (CROP,) if what == "slice" else ())
     sequence: SequenceName = asked or stated or content  # type: ignore[assignment]
@@ -183,7 +175,7 @@ def _why_not(sequence: SequenceName, plane: Plane, what: str, models: tuple[str,
     """Why no model judges a sequence in a plane."""
     verb = "the file says that this is" if is_stated else "this looks like"
     if any(description.sequence == sequence for description in map(_description, models)):
-        return f"{verb} {SEQUENCES[sequence]} in the {plane} plane, and the models for it know other planes"
+        return f"{verb} {SEQUENCE_WORDS[sequence]} in the {plane} plane, and the models for it know other planes"
     return f"{verb} {WORDS[sequence].replace('slice', what)}"
 
 

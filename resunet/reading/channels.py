@@ -9,7 +9,7 @@ import numpy as np
 
 from resunet.errors import InputError
 from resunet.reading.scan import NO_SPACING, ONE_CHANNEL, SPACINGS, Array, BoolMask, foreground, spread_channel
-from resunet.reading.sequences import ROLES, WORDS, Role
+from resunet.reading.sequences import ROLES, SEQUENCE_WORDS, Role
 from resunet.reading.volume_scan import Volume
 
 GRID_TOLERANCE = 1e-3  # millimetres by which the corners of equal grids may differ
@@ -58,7 +58,7 @@ def assemble(name: str, volumes: Mapping[Role, Volume]) -> Volume:
             channels.append(_on_grid_of(flair, volumes[role], notes))
         else:
             channels.append(flair.voxels[..., 0])
-    missing = [WORDS[role] for role in ROLES if role not in volumes]
+    missing = [SEQUENCE_WORDS[role] for role in ROLES if role not in volumes]
     if len(missing) == 2:
         notes.append(ONE_CHANNEL)
         voxels = spread_channel(flair.voxels)

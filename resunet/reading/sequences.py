@@ -14,10 +14,10 @@ from resunet.reading.names import stem_of
 Role = Literal["pre", "flair", "post"]
 SequenceName = Literal["pre", "flair", "post", "t2", "other"]
 ROLES: tuple[Role, ...] = get_args(Role)  # in the order of the channels
-WORDS: dict[str, str] = {  # by SequenceName
+SEQUENCE_WORDS: dict[str, str] = {  # by SequenceName
     "pre": "pre-contrast T1",
     "flair": "FLAIR",
-    "post": "post-contrast T1",
+    "post": "contrast-enhanced T1",
     "t2": "T2",
     "other": "another sequence",
 }

@@ -11,8 +11,12 @@ from pages.common import loaders
 from pages.common.dashboards import evaluations, sample_cases
 from pages.common.dashboards.caching import computed, of_slices
 from resunet.data.splits import site_name
+from resunet.evaluation.cross_validation import CROSS_VALIDATED
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.filters import SHOWS, SIZES, sites_of
+
+CARRIED = "carried_"  # begins the keys of the session under which a choice goes along from screen to screen
+OF_LGG = ("test", "val", CROSS_VALIDATED)
 
 
 def choose_evaluation(task: str | None = None, with_samples: bool = False) -> Evaluation | None:
@@ -32,16 +36,24 @@ def choose_evaluation(task: str | None = None, with_samples: bool = False) -> Ev
         start = "test" if "test" in names else names[0]
         if with_samples and loaders.model_config(model).channels == 3:
             names.append(evaluations.SAMPLES_SET)
-            if "patient" not in st.query_params:
-                start = evaluations.UPLOADED if evaluations.UPLOADED in names else evaluations.SAMPLES_SET
+            start = _set_with_pictures(names, start)
+            st.query_params.setdefault("evaluation", start)  # a case in the address is one of this set
         name = choose_set(model, names, start)
-        if with_samples:
-            st.query_params["evaluation"] = name  # a case in the address is one of this set
     evaluation = sample_cases.find(model) if name == evaluations.SAMPLES_SET else evaluations.find(model, name)
     if evaluation is None:
         what = f"{loaders.display_name(model)} has no evaluation on {evaluations.name_of(name)} yet"
         st.info(f"{what}. Run: {evaluations.command(model, name)}")
     return evaluation
+
+
+def _set_with_pictures(names: list[str], start: str) -> str:
+    """What a screen of pictures begins with: what was chosen elsewhere, if its pictures are here, else what has some."""
+    if "patient" in st.query_params:
+        return start
+    carried = st.session_state.get(CARRIED + "evaluation")
+    if carried in names and (carried == evaluations.UPLOADED or (carried in OF_LGG and loaders.lgg_patients())):
+        return str(carried)
+    return evaluations.UPLOADED if evaluations.UPLOADED in names else evaluations.SAMPLES_SET
 
 
 def choose_set(model: str, names: list[str], start: str, buttons: bool = False) -> str:
@@ -50,19 +62,26 @@ def choose_set(model: str, names: list[str], start: str, buttons: bool = False) 
 
 
 def _choose(label: str, options: list[str], start: str, key: str, words: Callable[[str], str], buttons: bool = False) -> str:
-    """A selectbox, or buttons, that start at what the address says and keep the address in step.
+    """A selectbox, or buttons, that start at what the address says, else at what was chosen on another screen.
 
-    Not bound by `bind=`: a bound parameter could not be set by `open_case`.
+    The address is kept in step, but not by `bind=`: a bound parameter could not be set by `open_case`.
     """
-    wanted = st.query_params.get(key)
-    first = wanted if wanted in options else start
+    wanted, carried = st.query_params.get(key), st.session_state.get(CARRIED + key)
+    first = next((name for name in (wanted, carried) if name in options), start)
     if buttons:
         chosen = str(st.segmented_control(label, options, default=first, required=True, format_func=words, key=key))
     else:
         chosen = st.selectbox(label, options, options.index(first), format_func=words, key=key)
-    if chosen != (wanted or first):
+    if chosen != evaluations.SAMPLES_SET and (chosen != first or chosen == wanted):
+        carry(key, chosen)
+    if chosen != (wanted or start):
         st.query_params[key] = chosen
     return chosen
+
+
+def carry(key: str, chosen: str) -> None:
+    """Let other screens begin with a choice of "model" or "evaluation"."""
+    st.session_state[CARRIED + key] = chosen
 
 
 def filter_bar(evaluation: Evaluation) -> Evaluation | None:

@@ -18,12 +18,12 @@ from resunet.errors import InputError
 from resunet.examination import SIGNATURE, Examination, Source, find_sources, of_series, truth_of_slices
 from resunet.reading.formats.dicom import looks_like_dicom
 from resunet.reading.names import may_be_image, stem_of
-from resunet.reading.sequences import ROLES, WORDS
+from resunet.reading.sequences import ROLES, SEQUENCE_WORDS
 from resunet.reading.stored_file import StoredFile
 
 TRUTH, UNUSED = "truth", "left out"
 CHOICES = (*ROLES, TRUTH, UNUSED)
-LABELS = {**WORDS, TRUTH: "Mask of the truth", UNUSED: "Left out"}
+LABELS = {**SEQUENCE_WORDS, TRUTH: "Mask of the truth", UNUSED: "Left out"}
 ZIP = b"PK\3\4"
 EXPECTED = "give NIfTI files, the DICOM files of one examination, or the numbered slices of one patient"
 DROPPED = "volume_dropped"  # in the session: the digests of what was dropped in, and its sources
