@@ -182,6 +182,12 @@ def test_spacing_of_a_file_gives_millimetres():
     assert "Area, mm²" in app.dataframe[-1].value.columns
 
 
+def test_what_a_header_says_comes_before_what_the_picture_looks_like():
+    stated = dicom(LARGE.image[..., 1].astype(np.uint16) * 100, Modality="MR", SeriesDescription="T2 TSE AX")
+    app = upload(open_screen("single_image"), ("slice.dcm", stated))
+    assert "Not judged: the file says that this is" in text_of(app) and not app.metric
+
+
 def test_a_volume_brings_a_slice_slider():
     volume = np.stack([LARGE.image[..., 1].T[:, ::-1]] * 4, axis=-1).astype(np.float32)
     app = upload(open_screen("single_image"), ("head.nii", nifti(volume)))

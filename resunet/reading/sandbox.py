@@ -60,6 +60,9 @@ class SandboxedDecoder:
             tuple(answer["notes"]),
             answer["modality"],
             Placement(placement[0], tuple(placement[1])) if placement else None,
+            answer["plane"],
+            answer["sequence"],
+            answer["sides"],
         )
 
     def read_volume(self, content: bytes, name: str) -> Volume:

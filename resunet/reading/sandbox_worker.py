@@ -7,6 +7,7 @@ import contextlib
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from resunet.errors import InputError
 from resunet.reading.formats.segmentation import write_segmentation
 from resunet.reading.readers import find_dicom_series, read_dicom_series, read_scan, read_volume
 from resunet.reading.sandbox import MASK, receive, send
-from resunet.reading.scan import Array
+from resunet.reading.scan import Array, Scan
 from resunet.reading.volume_scan import Volume
 
 MAX_PIXEL_BYTES = 192 * 1024 * 1024  # of what one request may hold decoded
@@ -26,7 +27,7 @@ Answer = tuple[dict[str, Any], Array]
 def _scan(files: Files, request: dict[str, Any]) -> Answer:
     scan = read_scan(files[request["name"]], request["name"])
     pixels = scan.slices[..., :1] if scan.slices.strides[-1] == 0 else scan.slices
-    return {name: getattr(scan, name) for name in ("spacing", "notes", "modality", "placement")}, pixels
+    return {field.name: getattr(scan, field.name) for field in fields(Scan) if field.name not in ("name", "slices")}, pixels
 
 
 def _volume(files: Files, request: dict[str, Any]) -> Answer:
@@ -38,9 +39,9 @@ def _series(files: Files, request: dict[str, Any]) -> Answer:
 
 
 def _fields(volume: Volume) -> Answer:
-    fields = {name: getattr(volume, name) for name in ("sides", "is_oriented", "notes", "modality")}
+    stated = {name: getattr(volume, name) for name in ("sides", "is_oriented", "notes", "modality")}
     header = "" if volume.header is None else base64.b64encode(volume.header.binaryblock).decode()
-    return {**fields, "affine": volume.affine.tolist(), "header": header}, volume.voxels
+    return {**stated, "affine": volume.affine.tolist(), "header": header}, volume.voxels
 
 
 def _find_series(files: Files, request: dict[str, Any]) -> Answer:

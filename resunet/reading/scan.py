@@ -58,6 +58,7 @@ class Scan:
         placement: of a NIfTI file.
         plane: in which the slices lie, where the file says so.
         sequence: which the file says that it is, as `resunet.reading.sequences.SequenceName`.
+        sides: letters of the patient's sides at the picture's left and right edge, as "RL", where the file says so.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Scan:
     placement: Placement | None = None
     plane: Plane | None = None
     sequence: SequenceName | None = None
+    sides: str = ""
 
 
 def plane_of(normal: FloatArray) -> Plane:
@@ -108,6 +110,7 @@ def checked_scan(
     placement: Placement | None = None,
     plane: Plane | None = None,
     sequence: SequenceName | None = None,
+    sides: str = "",
 ) -> Scan:
     """A Scan from (N, H, W, 1 or 3), its values checked and one channel repeated.
 
@@ -126,7 +129,7 @@ def checked_scan(
         notes_made.append(NO_SPACING)
     if slices.shape[-1] == 1:
         notes_made.append(ONE_CHANNEL)
-    return Scan(name, spread_channel(slices), spacing, tuple(notes_made), modality, placement, plane, sequence)
+    return Scan(name, spread_channel(slices), spacing, tuple(notes_made), modality, placement, plane, sequence, sides)
 
 
 def _to_computable(name: str, slices: Array) -> Array:

@@ -26,6 +26,7 @@ class Case:
         spacing: millimetres between rows and columns, where the file says so.
         notes: sentences about what was done to the file.
         stated, plane: sequence and plane, where the file says so.
+        sides: letters of the patient's sides at the left and right edge, where they are known.
         link: query parameters that lead back to it, where it can be had again.
     """
 
@@ -40,6 +41,7 @@ class Case:
     notes: tuple[str, ...] = ()
     stated: SequenceName | None = None
     plane: Plane | None = None
+    sides: str = ""
     link: dict[str, str] | None = None
 
     @property

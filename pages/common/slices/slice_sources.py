@@ -71,6 +71,7 @@ def _choose_from(samples: dict[str, Sample], first: str, enhanced: bool) -> Case
         sample.mask,
         simulated=sample.simulated,
         stated="post" if enhanced else None,
+        sides=("AP" if sample.plane == "sagittal" else "RL") if sample.simulated else "",
         link={"sample": chosen},
     )
 
@@ -133,6 +134,7 @@ def choose_upload() -> Case | None:
         notes=scan.notes,
         stated=scan.sequence,
         plane=scan.plane,
+        sides=scan.sides,
     )
 
 

@@ -202,7 +202,17 @@ class Viewer {
       pen.fillStyle = "#fff";
       pen.fillRect(this.swipe * wide - ratio, 0, 2 * ratio, high);
     }
+    this.sides(ratio, wide, high);
     if (this.data.column_mm) this.scale(across / this.data.column_mm, ratio, high);
+  }
+
+  // Which side of the patient is where, at the edges of the canvas.
+  sides(ratio, wide, high) {
+    const pen = this.context, [left, right] = this.data.sides || "";
+    if (!left) return;
+    Object.assign(pen, { fillStyle: "#fff", font: `600 ${18 * ratio}px sans-serif` });
+    pen.fillText(left, 12 * ratio, high / 2);
+    pen.fillText(right, wide - 26 * ratio, high / 2);
   }
 
   // A bar of a round length below the picture; `scale` is device pixels per millimetre.

@@ -66,6 +66,7 @@ def show(case: Case, prediction: Prediction, validated: float) -> None:
             "column_mm": columns * step if case.spacing else None,
             "file_pixels": step**2,
             "pixel_mm2": rows * columns * step**2 if case.spacing else None,
+            "sides": case.sides,
             "link": case.link,
             "layer": _linked(case, "layer"),
         },

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from resunet.errors import InputError
-from resunet.reading.scan import Array, BoolMask, FloatArray, Plane, Scan, check_size, checked_scan, plane_of
+from resunet.reading.scan import Array, BoolMask, FloatArray, Scan, check_size, checked_scan, plane_of
 from resunet.reading.sequences import sequence_of_header
 
 MAGIC, PREAMBLE = b"DICM", 128
@@ -42,20 +42,23 @@ def read_dicom(content: bytes, name: str) -> Scan:
     dataset = read_dataset(content, name)
     pixels = decode_frames(dataset, name)
     modality = str(dataset.get("Modality") or "") or None
+    orientation = stated(plane_groups(dataset), "ImageOrientationPatient")  # of the first frame
     return checked_scan(
         name,
         pixels,
         pixel_spacing(dataset),
         modality=modality,
-        plane=_plane(dataset),
+        plane=None if orientation is None else plane_of(np.cross(orientation[:3], orientation[3:])),
         sequence=sequence_of_header(dataset),
+        sides="" if orientation is None else _sides_of(orientation[:3]),
     )
 
 
-def _plane(dataset: Any) -> Plane | None:
-    """The plane of the first frame, where the file says so."""
-    orientation = stated(plane_groups(dataset), "ImageOrientationPatient")
-    return None if orientation is None else plane_of(np.cross(orientation[:3], orientation[3:]))
+def _sides_of(along_rows: FloatArray) -> str:
+    """Letters of where rows come from and where they run to; the direction (3,) is to the patient's left, back and head."""
+    axis = int(np.argmax(np.abs(along_rows)))
+    letters = ("RL", "AP", "FH")[axis]
+    return letters if along_rows[axis] > 0 else letters[::-1]
 
 
 def read_dataset(content: bytes, name: str) -> Any:

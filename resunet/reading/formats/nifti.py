@@ -48,7 +48,8 @@ def read_nifti(content: bytes, name: str) -> Scan:
         notes.append(AXIAL)
     placement = Placement(volume.axes, tuple(_canonical_affine(volume).ravel().tolist()) if volume.is_oriented else ())
     spacing = volume.axial_sides[1:] if volume.axial_sides else None
-    return checked_scan(name, np.ascontiguousarray(slices), spacing, notes, placement=placement)
+    sides = "RL" if volume.is_oriented else ""
+    return checked_scan(name, np.ascontiguousarray(slices), spacing, notes, placement=placement, sides=sides)
 
 
 def read_volume(content: bytes, name: str) -> Volume:
