@@ -188,6 +188,45 @@ def test_the_menu_of_a_phone_closes_once_a_screen_is_chosen(address: str, browse
     page.close()
 
 
+@pytest.mark.browser
+def test_the_samples_are_one_stop_of_the_tab_key_and_arrows_go_between_them(address: str, browser: Browser):
+    page = opened(browser, address, "single-image", (1280, 720))
+    stops = page.locator('.st-key-gallery button[tabindex="0"]:visible')
+    expect(stops).to_have_count(1)
+    first = stops.inner_text()
+    stops.focus()
+    page.keyboard.press("ArrowRight")
+    expect(stops).not_to_have_text(first)
+    expect(stops).to_be_focused()
+    expect(page.get_by_text(f"Simulated sample: {stops.inner_text()}")).to_be_visible(timeout=SLOW)
+    page.close()
+
+
+@pytest.mark.browser
+def test_the_menu_switches_to_dark_and_every_word_stays_legible(address: str, browser: Browser):
+    page = opened(browser, address, "", (1280, 720))
+    page.get_by_test_id("stMainMenuButton").click()
+    page.get_by_role("menuitemradio", name="Dark").click()
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_css("color-scheme", "dark")
+    expect(page.get_by_test_id("stBaseButton-primary").get_by_text("Try it")).to_have_css("color", "rgb(14, 21, 27)")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Single image").first.click()
+    wait_until_drawn(page, "single-image")
+    expect(app).to_have_css("color-scheme", "dark")
+    page.close()
+
+
+@pytest.mark.browser
+def test_the_way_through_the_networks_runs_down_on_a_phone(address: str, browser: Browser):
+    page = opened(browser, address, "about", (390, 844))
+    boxes = page.locator(".flow .box")
+    tops = boxes.evaluate_all("boxes => boxes.map(box => box.getBoundingClientRect().top)")
+    assert len(tops) == 5 and tops[:3] == sorted(tops[:3])
+    assert boxes.evaluate_all("boxes => Math.min(...boxes.map(box => parseFloat(getComputedStyle(box).fontSize)))") >= 14
+    page.close()
+
+
 @pytest.mark.slow
 @pytest.mark.browser
 def test_a_browser_without_webgl2_gets_slices_and_is_told(address: str, browser: Browser):

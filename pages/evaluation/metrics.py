@@ -112,6 +112,7 @@ def averages(evaluation: Evaluation) -> None:
     with first:
         figure = of_slices(charts.aggregations, evaluation, of_slices(summarise_segmentation, evaluation))
         chart(figure, "aggregations", "The same masks, four ways to average")
+        st.caption("Dice as a mean over what stands below each bar; in the last, an empty slice that stays empty counts as 1.")
     with second:
         place = st.container()  # the control stands below its chart, so that the charts of a row begin together
         groups = computed(loaders.patient_groups, tuple(sorted(set(evaluation.slices["patient"]))))

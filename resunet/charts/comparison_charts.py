@@ -199,4 +199,4 @@ def ladder(evaluations: Mapping[str, Evaluation], against: Mapping[str, str], re
         showlegend=False,
         hovertemplate="%{y}: %{x:.3f}<extra></extra>",
     )
-    return finish(figure, "Volume Dice, mean, 95 % interval over patients", None, 110 + 34 * len(rows))
+    return finish(figure, "Mean volume Dice, 95 % interval", None, 110 + 34 * len(rows))

@@ -16,10 +16,10 @@ from resunet.evaluation.aggregate import segmentation_ratios
 from resunet.evaluation.overlap import ratio, table_dice, volume_dice, volumes
 
 AGGREGATIONS = {
-    "volume_dice_mean": "Patient volumes, mean",
-    "tumour_slice_dice": "Tumour slices, mean",
-    "pooled_dice": "All pixels pooled",
-    "all_slice_dice": "All slices, empty = 1",
+    "volume_dice_mean": "Patients",
+    "tumour_slice_dice": "Tumour<br>slices",
+    "pooled_dice": "Pixels",
+    "all_slice_dice": "All<br>slices",
 }
 
 
@@ -82,7 +82,8 @@ def aggregations(slices: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> go
     values = np.array([metrics[name]["value"] for name in names])
     figure = go.Figure()
     figure.add_bar(
-        x=[f"{AGGREGATIONS[name]}<br>n = {metrics[name]['n']:,} {metrics[name]['unit']}s" for name in names],
+        x=list(AGGREGATIONS.values()),
+        customdata=[f"mean over {metrics[name]['n']:,} {metrics[name]['unit']}s" for name in names],
         y=values,
         marker_color=BLUE,
         text=[f"{value:.3f}" for value in values],
@@ -90,7 +91,7 @@ def aggregations(slices: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> go
         insidetextanchor="start",
         name="this model",
         error_y=whiskers(values, *([metrics[name][end] for name in names] for end in ("low", "high"))),
-        hovertemplate="%{x}<br>%{y:.3f}<extra></extra>",
+        hovertemplate="%{y:.3f}, %{customdata}<extra></extra>",
     )
     figure.add_scatter(
         x=figure.data[0].x,
@@ -100,7 +101,7 @@ def aggregations(slices: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> go
         name="predicting nothing",
         hovertemplate="predicting nothing scores %{y:.3f}<extra></extra>",
     )
-    figure.update_yaxes(range=[0, 1.02])
+    figure.update_yaxes(range=[0, 1.02]).update_xaxes(tickangle=0)
     return finish(figure, None, "Dice, 95 % interval over patients")
 
 

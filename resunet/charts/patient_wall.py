@@ -66,7 +66,7 @@ def patient_wall(slices: pd.DataFrame, readers: float | None = None, group: Mapp
         "invented %{customdata[4]}<extra></extra>",
     )
     if readers is not None:
-        words = {"annotation_text": f"two readers {readers:.2f}", "annotation_position": "bottom left"}
+        words = {"annotation_text": f"two readers {readers:.2f}", "annotation_position": "bottom right"}
         figure.add_hline(y=readers, line={"color": ORANGE, "dash": "dot", "width": 3}, **words)
     figure.update_yaxes(range=[min(0.4, float(table["dice"].min()) - 0.06) if len(table) else 0, 1.03])
     ticks = {"tickvals": middles, "ticktext": [f"{name} ({names.count(name)})" for name in order]} if group else {}

@@ -336,14 +336,38 @@ class Viewer {
   }
 }
 
+// Streamlit makes two buttons of each, of which it shows one.
+const samples = () => [...document.querySelectorAll(".st-key-gallery .stButton button")].filter((one) => one.getClientRects().length);
+const isShown = (button) => button.getAttribute("kind") === "primary";
+
 // The sample before or after the one that is shown, where samples are offered.
 function neighbour(by) {
-  const samples = [...document.querySelectorAll(".st-key-gallery button")];
-  const at = samples.findIndex((button) => button.getAttribute("kind") === "primary");
-  samples[at + by]?.click();
+  const offered = samples(), next = offered[offered.findIndex(isShown) + by];
+  next?.click();
+  return next;
 }
 
+// The samples are one stop of the Tab key; within it, arrow keys go from one to the next. Whenever the page is drawn again,
+// its buttons are others.
+function oneStop() {
+  for (const button of document.querySelectorAll(".st-key-gallery button")) button.tabIndex = isShown(button) ? 0 : -1;
+}
+const drawn = new MutationObserver(oneStop);
+
+function arrows(event) {
+  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!by || !event.target.closest?.(".st-key-gallery")) return;
+  event.preventDefault();
+  if (neighbour(by)) follows = true;
+}
+let follows = false;  // whether the focus goes along once the other sample is shown
+
 export default function ({ data, parentElement, setStateValue }) {
+  oneStop();
+  drawn.observe(document.querySelector("[data-testid=stMain]"), { childList: true, subtree: true });
+  if (follows) samples().find(isShown)?.focus();
+  follows = false;
+  document.addEventListener("keydown", arrows);  // the same listener, or observer, again changes nothing
   parentElement.viewer ??= new Viewer(parentElement);
   parentElement.viewer.show({ ...data, tell: (state) => setStateValue("shown", state) });
 }
