@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -50,9 +51,9 @@ def test_findings_are_the_summary():
 def test_a_case_is_told_in_two_steps(name: str):
     sample = next(sample for sample in load_samples() if sample.name == name)
     prediction = TumourPipeline.load().predict(np.asarray(sample.image))
-    question, answer = case_slide(sample, prediction).steps
+    question, answer = case_slide(sample.image, sample.mask, prediction, "It is simulated.").steps
     assert all(step.picture.startswith("data:image/jpeg;base64,") for step in (question, answer))
-    assert "simulated" in question.caption
+    assert question.caption == "A slice goes in. It is simulated."
     assert answer.title.startswith("Tumour found. Dice 0.9" if sample.mask.any() else "No tumour found")
 
 
@@ -76,3 +77,11 @@ def test_the_screen_offers_the_slideshow_as_a_file():
     app = open_screen("slideshow")
     assert len(app.get("iframe")) == 1
     assert [button.label for button in app.get("download_button")] == ["Download the show (HTML)"]
+
+
+def test_real_slices_join_the_show_where_they_are_here(kaggle: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LGG_DATA", str(kaggle))
+    app = open_screen("slideshow")
+    (frame,) = app.get("iframe")
+    captions = [step[2] for slide in slides_in(frame.proto.srcdoc) for step in slide["steps"]]
+    assert sum("held out from training" in caption for caption in captions) == 2

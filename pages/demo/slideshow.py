@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.common import models, predictions
+from pages.common import loaders, models, predictions
 from pages.common.dashboards import evaluations
 from pages.common.downloads import download
 from pages.common.messages import show_error
@@ -10,6 +10,7 @@ from resunet.catalogue import FLAGSHIP
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import Evaluation
+from resunet.files import file_sha256
 from resunet.reports.slideshow_file import (
     Slide,
     case_slide,
@@ -21,36 +22,57 @@ from resunet.reports.slideshow_file import (
 )
 
 TITLE = "The slideshow"
-CASES = {"large_2": "", "none_1": "", "small_3": ""}  # samples, and what goes wrong in them
+CASES = ("large_2", "none_1", "small_3")  # samples
+REAL_CASES = 2  # patients, where their slices are here
+SIMULATED = "This one is simulated."
+REAL = "A real patient of the LGG set, held out from training."
+# Samples, and what goes wrong in them.
 FAILURE = {"cavity_3": "It fails: the dark fluid inside is outlined (orange) as if it were tumour. Blue: the true outline."}
 HEIGHT = "calc(100dvh - 9rem)"  # what the window leaves beside the header and the line below
 
 
 @st.cache_data(show_spinner="Preparing the slideshow", hash_funcs={Evaluation: lambda evaluation: evaluation.key})
-def html(revision: str, measured: dict[str, Evaluation], address: str) -> str:
-    """The slideshow on the bundled samples and the test figures, with the app's address at its end."""
+def html(revision: str, measured: dict[str, Evaluation], address: str, patients: list[str]) -> str:
+    """The slideshow on the bundled samples, slices of patients and the test figures, with the app's address at its end."""
     samples = {sample.name: sample for sample in load_samples()}
-    *cases, failure = [
-        case_slide(samples[name], predictions.predict(samples[name].digest, 0, samples[name].image, tta=False), why)
-        for name, why in (CASES | FAILURE).items()
-    ]
+
+    def case(name: str, why: str = "") -> Slide:
+        sample = samples[name]
+        prediction = predictions.predict(sample.digest, 0, sample.image, tta=False)
+        return case_slide(sample.image, sample.mask, prediction, SIMULATED if sample.simulated else "", why)
+
     findings = finding_slides(measured[FLAGSHIP]) if FLAGSHIP in measured else []
     if len(measured) > 1:
         findings.append(comparison_slide(measured))
     slides = [
         Slide("Is there a tumour, and where?", "A ResNet-50 decides whether an MRI slice shows one; a ResUNet outlines it."),
-        *cases,
+        *map(case, CASES),
+        *map(real_case, patients),
         head_slide(),
         *findings,
-        failure,
+        *(case(name, why) for name, why in FAILURE.items()),
         last_slide(address),
     ]
     return slideshow_html(slides)
 
 
+def real_case(patient: str) -> Slide:
+    """The slice with a patient's largest tumour."""
+    number = loaders.largest_slice(patient)
+    record = next(record for record in loaders.lgg_patients()[patient] if record.number == number)
+    digest = file_sha256(record.image_path)
+    return case_slide(record.image(), record.mask(), predictions.predict(digest, 0, record.image(), tta=False), REAL)
+
+
+def held_out_patients() -> list[str]:
+    """The first patients that were in no training, where real slices are here."""
+    split_of = loaders.model_config(FLAGSHIP).split_of
+    return [name for name in sorted(loaders.lgg_patients()) if split_of(name) is None][:REAL_CASES]
+
+
 try:
     address = (st.context.url or "").removesuffix("slideshow")
-    page = html(models.revision(), evaluations.of_all(evaluations.compared_models(), "test"), address)
+    page = html(models.revision(), evaluations.of_all(evaluations.compared_models(), "test"), address, held_out_patients())
     frame = f"iframe[title='{TITLE}'], .stElementContainer:has(iframe[title='{TITLE}'])"
     st.html(f"<style>:is({frame}) {{ height: {HEIGHT} !important; min-height: 26rem; flex: none !important; }}</style>")
     st.iframe(page, height=600, alt=TITLE)

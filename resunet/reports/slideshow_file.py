@@ -15,11 +15,11 @@ import segno
 from resunet.catalogue import FLAGSHIP
 from resunet.charts.overlay import PREDICTED, TRUTH, Window, jpeg_uri, outline, render
 from resunet.charts.style import model_colour
-from resunet.data.samples import Sample
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import Evaluation
 from resunet.inference.pipeline import Prediction
 from resunet.inference.verdict import percent, verdict
+from resunet.reading.scan import Array, BoolMask
 from resunet.reports.case_report import score_slice
 from resunet.reports.head_frames import MOVING_HEAD, as_data_uri
 
@@ -70,20 +70,21 @@ def slideshow_html(slides: Sequence[Slide]) -> str:
     return TEMPLATE.read_text(encoding="utf-8").replace("/*SLIDES*/[]", data)
 
 
-def case_slide(sample: Sample, prediction: Prediction, why: str = "") -> Slide:
-    """A bundled sample and then its verdict, with both outlines and their Dice where it shows a tumour.
+def case_slide(image: Array, mask: BoolMask, prediction: Prediction, origin: str, why: str = "") -> Slide:
+    """A slice (H, W, 3) and then its verdict, with both outlines and their Dice where its mask (H, W) shows a tumour.
 
     Args:
+        origin: a sentence on where the slice comes from.
         why: a sentence on what goes wrong in it.
     """
-    plain = render(sample.image, "FLAIR", Window(), PICTURE)
+    plain = render(image, "FLAIR", Window(), PICTURE)
     finding, figures, _ = verdict(prediction)
     title, caption = finding, f"P(tumour) {percent(prediction.p_tumour)}: {figures}."
-    judged = outline(outline(plain, sample.mask, TRUTH), prediction.mask, PREDICTED)
-    if sample.mask.any():
-        title = f"{finding}. Dice {score_slice(prediction.mask, sample.mask).dice:.2f}"
+    judged = outline(outline(plain, mask, TRUTH), prediction.mask, PREDICTED)
+    if mask.any():
+        title = f"{finding}. Dice {score_slice(prediction.mask, mask).dice:.2f}"
         caption = why or "Orange: outlined. Blue: the true outline."
-    goes_in = "A slice goes in." + (" This one is simulated." if sample.simulated else "")
+    goes_in = f"A slice goes in. {origin}"
     return Slide("", steps=(Step(jpeg_uri(plain), "Is there a tumour?", goes_in), Step(jpeg_uri(judged), title, caption)))
 
 
