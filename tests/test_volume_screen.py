@@ -15,9 +15,16 @@ from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.browser import SLOW
+from resunet.catalogue import VOLUME_MODEL, find_model
+from resunet.data.samples import load_volumes
 from resunet.errors import InputError
 from resunet.evaluation.volume_scores import score_volume
+from resunet.examination import sort_examinations
+from resunet.inference import volume_pipeline
+from resunet.inference.pipeline import TumourPipeline
+from resunet.inference.prepared import LEAST, prepared_path, read_prepared
 from resunet.reading.sandbox import SandboxedDecoder
+from resunet.reading.stored_file import StoredFile
 from resunet.reports.volume_report import slices_table, volume_interval, volume_report
 from tests.conftest import REPOSITORY
 from tests.test_volumes import Bright, assemble, head, nifti, predict_volume, read_volume, scene, turned  # noqa: F401 (fixtures)
@@ -61,6 +68,28 @@ def test_a_case_of_three_files_gets_its_verdict_figures_and_scores(case: list[Pa
     app.slider(key="volume_threshold_resunet_lite_3d").set_value(0.95).run()
     smaller = {metric.label: metric.value for metric in app.metric}["Volume"]
     assert float(smaller.removesuffix(" ml")) < line["volume_ml"]
+
+
+@pytest.mark.parametrize(("sample", "verdict"), [("tumour", "Tumour found"), ("healthy", "No tumour found")])
+def test_the_samples_were_predicted_beforehand(sample: str, verdict: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(volume_pipeline, "_Passes", None)  # no forward pass
+    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=90).run().switch_page("pages/demo/volume.py").run()
+    app.button(key=f"open_{sample}").click().run()
+    assert not app.exception and not app.error and app.header[0].value == verdict
+
+
+@pytest.mark.slow
+def test_what_was_predicted_beforehand_is_what_the_networks_say():
+    pipeline, folder = TumourPipeline.load(VOLUME_MODEL), find_model(VOLUME_MODEL)
+    files = [StoredFile.in_memory(name, content) for name, content in load_volumes()["tumour"].items()]
+    (examination,) = sort_examinations(files)
+    volume = examination.volume()
+    kept = read_prepared(prepared_path(folder, pipeline, examination.key), pipeline, volume)
+    fresh = volume_pipeline.predict_volume(pipeline, volume)
+    assert kept is not None and kept.notes == fresh.notes
+    np.testing.assert_allclose(kept.p_tumour, fresh.p_tumour, atol=2e-2)
+    np.testing.assert_allclose(kept.probability, fresh.probability, atol=LEAST + 5e-3)
+    assert (kept.axial_mask != fresh.axial_mask).sum() <= 1e-3 * fresh.axial_mask.sum()
 
 
 def test_what_cannot_be_used_gets_one_sentence(case: list[Path], tmp_path: Path):

@@ -10,8 +10,19 @@ from typing import Any
 
 import pandas as pd
 
-from resunet.catalogue import FLAGSHIP, STAGE_1, STUDIES, WEIGHTS, find_model, list_comparable, list_models, list_runs
+from resunet.catalogue import (
+    FLAGSHIP,
+    STAGE_1,
+    STUDIES,
+    VOLUME_MODEL,
+    WEIGHTS,
+    find_model,
+    list_comparable,
+    list_models,
+    list_runs,
+)
 from resunet.cli.measuring import gate_model
+from resunet.data.samples import load_volumes
 from resunet.data.sources import data_set_of, open_splits
 from resunet.errors import InputError
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table
@@ -19,10 +30,16 @@ from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.fit_detector import fit_detector
 from resunet.evaluation.tuning import calibrate_kinds, tune_stage_1, tune_stage_2
+from resunet.examination import sort_examinations
 from resunet.files import atomic_folder, write_csv, write_text
+from resunet.inference.pipeline import TumourPipeline
+from resunet.inference.prepared import FOLDER as PREPARED
+from resunet.inference.prepared import prepared_path, write_prepared
 from resunet.inference.stages import Stage2
 from resunet.inference.timing import measure_latency
+from resunet.inference.volume_pipeline import predict_volume
 from resunet.model_folder import CARD, CONFIG_FILE, GRAPH_FILE, WEIGHTS_FILE, ModelFolder
+from resunet.reading.stored_file import StoredFile
 from resunet.reports.model_card import model_card, renew_card
 
 CHECKPOINTS = "checkpoint.*"
@@ -104,6 +121,17 @@ def renew_cards() -> int:
     for path, tables in document_tables().items():
         write_text(path, with_tables(path.read_text(encoding="utf-8"), tables))
     return len(folders)
+
+
+def prepare() -> Iterator[str]:
+    """Predict the bundled sample volumes with the volume model and keep that in its folder; yields a line for each."""
+    folder, pipeline = find_model(VOLUME_MODEL), TumourPipeline.load(VOLUME_MODEL)
+    shutil.rmtree(folder.path / PREPARED, ignore_errors=True)
+    for name, files in load_volumes().items():
+        (examination,) = sort_examinations([StoredFile.in_memory(file, content) for file, content in files.items()])
+        path = prepared_path(folder, pipeline, examination.key)
+        write_prepared(path, predict_volume(pipeline, examination.volume()))
+        yield f"{name}: {path}"
 
 
 def compare(evaluation: str, out: Path | None) -> dict[str, pd.DataFrame]:

@@ -174,6 +174,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "promote": lambda options: print(f"now {_commands().promote(options.run_folder, options.to)}"),
     "export": lambda options: print(_commands().export(options.model)),
     "time": lambda options: print(*_commands().time_models(options.models), sep="\n"),
+    "prepare": lambda _: print(*_commands().prepare(), sep="\n"),
     "cards": lambda _: print(f"{_commands().renew_cards()} cards, and the documents' tables"),
     "pull": _pull,
     "push": _push,

@@ -83,6 +83,7 @@ def _add_study(commands: Any) -> None:
     timing = commands.add_parser("time", help="measure the milliseconds that a slice takes; nothing else should run")
     timing.add_argument("models", nargs="*", metavar="MODEL", help="model folder or name (default: the bundled ones)")
 
+    commands.add_parser("prepare", help="predict the bundled sample volumes beforehand, so that the app shows them at once")
     commands.add_parser("cards", help="write the model cards and the documents' tables again from their files")
 
 

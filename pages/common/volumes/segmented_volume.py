@@ -12,10 +12,11 @@ import streamlit as st
 from cachetools import LRUCache, cached
 
 from pages.common import loaders, models, predictions, session
-from resunet.catalogue import VOLUME_MODEL
+from resunet.catalogue import VOLUME_MODEL, find_model
 from resunet.errors import InputError
 from resunet.examination import Examination
 from resunet.inference.fair_lock import FairLock
+from resunet.inference.prepared import prepared_path, read_prepared
 from resunet.inference.triage import Triage, check_modality, triage_volume
 from resunet.inference.volume_pipeline import OnProgress, VolumePrediction, predict_volume
 from resunet.reading.formats.nifti import nifti_on_grid
@@ -65,11 +66,7 @@ def judge(examination: Examination, model: str = VOLUME_MODEL) -> JudgedVolume:
         if not triage.model:
             return JudgedVolume(triage)
         triage = triage if triage.model != VOLUME_MODEL else replace(triage, model=model)
-        loaded = models.pipeline_of(triage.model)
-        try:
-            prediction = predict_volume(loaded, volume, on_progress=_progress(volume.axial_depth))
-        finally:
-            loaded.stage_2.release()
+        prediction = _predict(examination, volume, triage.model)
     place.empty()
     if examination.main.kind != "nifti":
         session.keep(PICTURE, examination.key, _picture(volume))
@@ -80,6 +77,18 @@ def judge(examination: Examination, model: str = VOLUME_MODEL) -> JudgedVolume:
         if judged.nbytes <= KEPT:
             _kept[key] = judged
     return judged
+
+
+def _predict(examination: Examination, volume: Volume, model: str) -> VolumePrediction:
+    """What was made beforehand, as for the samples, else a forward pass a slice."""
+    pipeline = models.pipeline_of(model)
+    prepared = read_prepared(prepared_path(find_model(model), pipeline, examination.key), pipeline, volume)
+    if prepared is not None:
+        return prepared
+    try:
+        return predict_volume(pipeline, volume, on_progress=_progress(volume.axial_depth))
+    finally:
+        pipeline.stage_2.release()
 
 
 def key_of(examination: Examination) -> str:
