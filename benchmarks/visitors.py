@@ -1,11 +1,13 @@
 """Many visitors at once: every screen and many verdicts over the real websocket protocol, and the server's memory.
 
-    python -m benchmarks.visitors [--visitors 20] [--volumes 5] [--replays 5] [--minutes 2] [--screens all|single-image]
+    python -m benchmarks.visitors [--visitors 20] [--volumes 5] [--series 5] [--replays 5] [--minutes 2]
+                                  [--screens all|single-image]
 
 Starts the server. Each visitor connects as a browser would, opens a screen, waits, opens the next; on the single-image
 screen they click through the samples and upload slices that nobody has sent before. Some may do nothing but upload volumes,
-new ones too, or replay six training runs after six others. An answer is lost when the verdict on a click or an upload does
-not come back. At the end all visitors leave, and the memory is read once more when Streamlit has let their sessions go.
+new ones too, or DICOM series of a thousand files, or replay six training runs after six others. An answer is lost when the
+verdict on a click or an upload does not come back. At the end all visitors leave, and the memory is read once more when
+Streamlit has let their sessions go.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import gzip
 import io
 import random
 import time
+import zipfile
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,6 +30,8 @@ import numpy as np
 import psutil
 import requests
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
@@ -40,7 +45,8 @@ RUNS, RUNS_AT_MOST = "Runs, six at most", 6
 LET_GO = 150.0  # seconds until Streamlit has let go of sessions whose visitors left
 SCREENS = ("", "single-image", "volume", "slideshow", "metrics", "comparison", "cases", "training", "evaluate", "about")
 THINKING = (2.0, 8.0)  # seconds between two actions of a visitor
-PATIENCE = 60.0
+PATIENCE, SERIES_PATIENCE = 60.0, 900.0
+SERIES = 1000  # files
 FINISHED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
 
 
@@ -67,6 +73,8 @@ class Visitor:
         self.http = requests.Session()
         self.http.get(f"{address}/_stcore/health", timeout=PATIENCE)  # brings the cookie that uploads need
 
+    patience = PATIENCE  # seconds
+
     async def ask(self, what: str, message: BackMsg) -> None:
         """Send a message and wait until the script has run; the time goes into the record."""
         started = time.perf_counter()
@@ -76,7 +84,7 @@ class Visitor:
     async def _exchange(self, message: BackMsg) -> None:
         self.texts = []
         await self.connection.send(message.SerializeToString())
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self.patience):
             while not self._take(ForwardMsg.FromString(await self.connection.recv())):
                 pass
 
@@ -130,15 +138,15 @@ class Visitor:
         await self._upload(name, content, self._at_the_drop_zone, "verdict on an upload")
         self._expect(name.partition(".")[0])
 
-    async def upload_volume(self, name: str, content: bytes) -> None:
-        """Upload a volume in the place of the one before; it must come back with a verdict."""
+    async def upload_volume(self, name: str, content: bytes, what: str) -> None:
+        """Upload a volume or a series in the place of the one before; it must come back with a verdict."""
 
         def on_the_screen() -> BackMsg:
             message = BackMsg()
             message.rerun_script.page_name = "volume"
             return message
 
-        await self._upload(name, content, on_the_screen, "verdict on a volume")
+        await self._upload(name, content, on_the_screen, what)
         self._expect("highest P(tumour)")
 
     async def replay(self, rng: random.Random) -> None:
@@ -211,14 +219,45 @@ async def visiting(number: int, address: str, record: Record) -> AsyncIterator[t
         record.errors.append(f"{type(error).__name__}: {error}")
 
 
-async def bring_volumes(number: int, address: str, until: float, record: Record) -> None:
-    """The stay of a visitor who uploads one volume after the other."""
+def unseen_series(visitor: int, number: int) -> bytes:
+    """A zip file of a DICOM series of 1,000 files of 128x128 pixels, 1 mm apart, that no other visitor sends."""
+    samples = load_samples()
+    pixels = samples[(visitor + number) % len(samples)].image[::2, ::2, 1].astype("<u2")
+    pixels[0, :2] = visitor, number % 256
+    study = f"1.2.826.0.1.{visitor}.{number}"
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for position in range(SERIES):
+            image = Dataset()
+            image.file_meta = FileMetaDataset()
+            image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            image.SOPClassUID, image.SOPInstanceUID = MRImageStorage, f"{study}.{position}"
+            image.StudyInstanceUID = image.SeriesInstanceUID = study
+            image.Modality, image.SeriesDescription = "MR", "FLAIR"
+            image.Rows, image.Columns = pixels.shape
+            image.SamplesPerPixel, image.PhotometricInterpretation, image.PixelRepresentation = 1, "MONOCHROME2", 0
+            image.BitsAllocated, image.BitsStored, image.HighBit = 16, 16, 15
+            image.PixelSpacing, image.ImageOrientationPatient = [1.8, 1.8], [1, 0, 0, 0, 1, 0]
+            image.ImagePositionPatient = [0, 0, position]
+            image.PixelData = pixels.tobytes()
+            content = io.BytesIO()
+            image.save_as(content, enforce_file_format=True)
+            archive.writestr(f"{position:04}.dcm", content.getvalue())
+    return stream.getvalue()
+
+
+async def bring_volumes(number: int, address: str, until: float, record: Record, is_series: bool) -> None:
+    """The stay of a visitor who uploads one volume, or one long series, after the other."""
     uploads = 0
     async with visiting(number, address, record) as (visitor, rng):
+        visitor.patience = SERIES_PATIENCE if is_series else PATIENCE
         await visitor.open("volume")
         while time.monotonic() < until:
             uploads += 1
-            await visitor.upload_volume(f"head{number}no{uploads}.nii.gz", unseen_volume(number, uploads))
+            make, ending = (unseen_series, "zip") if is_series else (unseen_volume, "nii.gz")
+            content = await asyncio.to_thread(make, number, uploads)
+            what = "verdict on a series of 1,000 files" if is_series else "verdict on a volume"
+            await visitor.upload_volume(f"head{number}no{uploads}.{ending}", content, what)
             await asyncio.sleep(rng.uniform(*THINKING))
 
 
@@ -264,9 +303,9 @@ async def stay(options: argparse.Namespace, server: Server) -> tuple[Record, lis
     screens = SCREENS if options.screens == "all" else ("single-image",)
     visits = []
     for number in range(options.visitors):
-        if number < options.volumes:
-            visits.append(bring_volumes(number, server.address, until, record))
-        elif number < options.volumes + options.replays:
+        if number < options.volumes + options.series:
+            visits.append(bring_volumes(number, server.address, until, record, is_series=number >= options.volumes))
+        elif number < options.volumes + options.series + options.replays:
             visits.append(replay_training(number, server.address, until, record))
         else:
             visits.append(visit(number, server.address, screens, until, record))
@@ -279,6 +318,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--volumes", type=int, default=0, help="how many of the visitors bring volumes")
+    parser.add_argument("--series", type=int, default=0, help="how many bring DICOM series of 1,000 files")
     parser.add_argument("--replays", type=int, default=0, help="how many replay six training runs after six others")
     parser.add_argument("--minutes", type=float, default=2)
     parser.add_argument("--screens", choices=["all", "single-image"], default="all")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import highdicom
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -18,6 +19,7 @@ from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageS
 from resunet.catalogue import FLAGSHIP
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
+from resunet.inference import predict_volumes
 from resunet.inference.triage import triage_slice
 from resunet.reading.formats.segmentation import write_segmentation
 from resunet.reading.formats.series import find_series
@@ -295,6 +297,39 @@ def test_what_anonymisers_take_out_costs_no_segmentation(element: str, capfd: py
     result = highdicom.seg.segread(io.BytesIO(write_segmentation(volume, mask, "Mine")))
     assert int((result.get_volume(segment_numbers=[1], combine_segments=True).array > 0).sum()) == mask.sum()
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("element", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"])
+@pytest.mark.parametrize("malformed", ["1.2." + "9" * 70, "case-7"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_malformed_identifiers_cost_no_segmentation(element: str, malformed: str, capfd: pytest.CaptureFixture[str]):
+    files = series(ramps(3), [0.0, 5.0, 10.0])
+    for number, name in enumerate(files):
+        image = pydicom.dcmread(io.BytesIO(files[name]))
+        setattr(image, element, f"{malformed}{number if element == 'SOPInstanceUID' else ''}")
+        files[name] = content_of(image)
+    capfd.readouterr()
+    volume = read_dicom_series(files, "s")
+    mask = np.zeros(volume.shape, bool)
+    mask[3:9, 2:5, 1] = True
+    result = highdicom.seg.segread(io.BytesIO(write_segmentation(volume, mask, "Mine")))
+    assert int((result.get_volume(segment_numbers=[1], combine_segments=True).array > 0).sum()) == mask.sum()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_mask_that_can_be_no_segmentation_is_nifti(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*arguments: object) -> bytes:
+        raise InputError("The headers of head do not allow for a DICOM segmentation; take the mask as NIfTI.")
+
+    monkeypatch.setattr(predict_volumes, "write_segmentation", refuse)
+    folder = tmp_path / "head"
+    folder.mkdir()
+    for name, content in series([FLAIR * share for share in (2, 3, 4)], [0.0, 5.0, 10.0]).items():
+        (folder / name).write_bytes(content)
+    line = json.loads(command("predict", folder, "--out", tmp_path / "out").stdout)
+    assert line["notes"][-1].endswith("take the mask as NIfTI. The mask is head_mask.nii.gz.")
+    mask = nibabel.load(tmp_path / "out" / "head_mask.nii.gz")
+    assert int(np.asarray(mask.dataobj).sum()) == line["tumour_pixels"]
 
 
 def test_a_segmentation_lies_where_positions_say_not_where_the_gap_does():

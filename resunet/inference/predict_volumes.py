@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from resunet.errors import InputError
 from resunet.files import atomic_path, encode_mask
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.verdict import MANY, headline_of_volume
 from resunet.inference.volume_pipeline import VolumePrediction, predict_volume
 from resunet.reading.formats.nifti import nifti_on_grid
 from resunet.reading.formats.segmentation import write_segmentation
+from resunet.reading.scan import BoolMask
 from resunet.reading.volume_scan import Volume
 
 
@@ -44,18 +46,14 @@ def segment_case(
 
     Files are written when all are known: the mask (NIfTI of 0 and 1, or DICOM SEG) to the first of `paths`, the probability
     map (0 to 1) to the second, where there is one, and one PNG (0 and 255) for each axial slice to `slices`, where there are
-    any. Raises InputError.
+    any. Where headers do not allow for a SEG, the mask is NIfTI with a note. Raises InputError.
     """
     prediction = predict_volume(pipeline, volume, tta)
     mask = prediction.axial_mask
     content = content_of(prediction, mask)
-    stored = volume.from_axial(mask)
-    model = pipeline.stage_2.config.display_name
-    files = {
-        paths[0]: write_segmentation(volume, stored, model)
-        if volume.sources
-        else nifti_on_grid(volume, stored.astype(np.uint8))
-    }
+    path, written, note = _mask_file(volume, volume.from_axial(mask), pipeline.stage_2.config.display_name, paths[0])
+    content["notes"] += [note] if note else []
+    files = {path: written}
     for path in paths[1:]:
         files[path] = nifti_on_grid(volume, volume.from_axial(prediction.probability).astype(np.float32))
     files |= {path: encode_mask(plane) for path, plane in zip(slices, mask, strict=False)}
@@ -63,3 +61,14 @@ def segment_case(
         with atomic_path(path) as temporary:
             temporary.write_bytes(written)
     return content
+
+
+def _mask_file(volume: Volume, stored: BoolMask, model: str, path: Path) -> tuple[Path, bytes, str]:
+    """The mask (I, J, K) as a file: its path, its bytes, and a note where it could not be what `path` says."""
+    if volume.sources:
+        try:
+            return path, write_segmentation(volume, stored, model), ""
+        except InputError as error:
+            path = path.with_name(f"{path.name.removesuffix(path.suffix)}.nii.gz")
+            return path, nifti_on_grid(volume, stored.astype(np.uint8)), f"{error} The mask is {path.name}."
+    return path, nifti_on_grid(volume, stored.astype(np.uint8)), ""

@@ -81,7 +81,7 @@ def write_segmentation(volume: Volume, mask: BoolMask, model: str) -> bytes:
             )
     except (AttributeError, KeyError, ValueError, TypeError) as error:
         raise InputError(
-            f"The headers of {volume.name} do not allow for a DICOM segmentation; give the series as NIfTI."
+            f"The headers of {volume.name} do not allow for a DICOM segmentation; take the mask as NIfTI."
         ) from error
     buffer = io.BytesIO()
     result.save_as(buffer)
@@ -100,8 +100,9 @@ def _in_source_order(volume: Volume, mask: BoolMask) -> tuple[list[Any], np.ndar
 def _complete(images: list[Any]) -> None:
     """Give the data sets of a series what a segmentation must repeat and anonymisers take out.
 
-    Elements that may be empty become so; missing identifiers become new ones, those of study, series and frame of reference
-    the same for all images. A place that was told from the location of slices gets a frame of reference of its own.
+    Elements that may be empty become so; missing and malformed identifiers become new ones, those of study, series and frame
+    of reference the same for all images. A place that was told from the location of slices gets a frame of reference of its
+    own.
     """
     from pydicom.uid import generate_uid
 
@@ -112,14 +113,21 @@ def _complete(images: list[Any]) -> None:
             if element not in image:
                 setattr(image, element, "")
         for element, uid in common.items():
-            if not image.get(element):
+            if not _is_valid(image.get(element)):
                 setattr(image, element, uid)
-        if not image.get("SOPInstanceUID"):
+        if not _is_valid(image.get("SOPInstanceUID")):
             image.SOPInstanceUID = generate_uid()
         if lost:
             normal = np.cross(image.ImageOrientationPatient[:3], image.ImageOrientationPatient[3:])
             image.ImagePositionPatient = [float(part) for part in normal * float(image.SliceLocation)]
             image.FrameOfReferenceUID = common["FrameOfReferenceUID"]
+
+
+def _is_valid(uid: Any) -> bool:
+    """Whether an identifier is there, and of the form and length that the standard asks for."""
+    from pydicom.uid import UID
+
+    return bool(uid) and UID(uid).is_valid
 
 
 def _state_spacing(images: list[Any], volume: Volume) -> None:
