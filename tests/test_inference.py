@@ -282,6 +282,7 @@ def test_predict_works_where_torch_cannot_be_imported(tmp_path: Path):
     assert (tmp_path / "large_1_mask.png").exists()
 
 
+@pytest.mark.slow
 def test_every_screen_works_where_torch_cannot_be_imported(tmp_path: Path):
     assert run_alone(BLOCKED + VISIT, tmp_path) == "11 []"
 
