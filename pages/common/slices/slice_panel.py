@@ -88,7 +88,7 @@ def show(case: Case) -> None:
 
 def _headline(case: Case, prediction: Prediction, found: Triage) -> None:
     finding, figures, flags = verdict(prediction, case.spacing)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="headline"):
         st.header(finding, anchor=False, width="content")
         st.markdown(f"##### {figures}.{_score(case, prediction)}", width="content")
         for flag in flags:
