@@ -279,4 +279,6 @@ def test_every_place_says_the_same_about_every_sample_and_a_patient(command: Com
 def test_the_app_opens_with_a_sample_that_is_outlined():
     app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=90).run()
     app = app.switch_page("pages/demo/about.py").run()
-    assert not app.exception and any("flow" in block.body for block in app.get("html")) and "@inproceedings" in app.code[0].value
+    assert (
+        not app.exception and any("flow" in block.body for block in app.get("html")) and "@inproceedings" in app.code[0].value
+    )

@@ -125,6 +125,22 @@ def without_verdict(examination: Examination, triage: Triage) -> None:
     show_not_judged(triage, volumes.key_of(examination), middle, f"{examination.name}, its middle slice")
 
 
+def example() -> None:
+    """What comes out, before anything went in."""
+    head = head_slide().steps[0]
+    left, right = st.columns([2, 3], gap="large", vertical_alignment="center")
+    left.html(f'<img src="{head.picture}" alt="{head.title}" style="width: 100%; border-radius: 0.5rem">')
+    with right:
+        st.subheader("What you get", anchor=False)
+        st.markdown(
+            "- whether there is a tumour, and in which slices\n"
+            "- its volume and largest diameter, in millilitres and millimetres\n"
+            "- the outline in three planes and in space\n"
+            "- the mask on the grid of your files, as NIfTI or DICOM SEG, and a page to print"
+        )
+        st.caption(head.caption)
+
+
 st.title("Volume", anchor=False)
 try:
     models.pipeline()
@@ -150,8 +166,6 @@ try:
             show(chosen, judged.triage.model, judged.prediction, judged.triage.is_asked)
     else:
         volumes.forget()
-        head = head_slide().steps[0]
-        st.html(f'<img src="{head.picture}" alt="{head.title}" style="max-width: min(100%, 44rem); border-radius: 0.5rem">')
-        st.caption(f"Example result; you can also download the mask. {head.caption}")
+        example()
 except InputError as error:
     show_error(error)
