@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from resunet.catalogue import VOLUME_MODEL
-from resunet.charts.overlay import Window, render
+from resunet.charts.overlay import render
 from resunet.charts.rendering import HeadStack
 from resunet.data.samples import load_volumes
 from resunet.examination import sort_examinations
@@ -54,7 +54,7 @@ def main() -> None:
         )
     widest = int(mask.sum(axis=(1, 2)).argmax())
     for path, number in zip(NEIGHBOURS, (widest, widest + 1), strict=True):
-        slice_ = render(volume.axial()[number], "FLAIR", Window(), SIZE)
+        slice_ = render(volume.axial()[number], SIZE)
         with atomic_path(path) as temporary:
             Image.fromarray(slice_).save(temporary, format="WEBP", quality=QUALITY)
     areas = mask.sum(axis=(1, 2)) * sides[1] * sides[2] / 100  # cm2

@@ -160,7 +160,7 @@ def test_cache_holds_what_loading_gives(kaggle: Path):
     records = all_slices(kaggle)[0][:4]
     cache = SliceCache(records, 256)
     assert cache.has_tumour.tolist() == [False, True, True, False]
-    np.testing.assert_allclose(cache[1].image, load(records[1], 256).image, atol=4e-3)
+    np.testing.assert_allclose(cache.images[1].astype(np.float32), load(records[1], 256).image, atol=4e-3)
     with pytest.raises(InputError, match="holds no slice"):
         SliceCache([], 256)
 

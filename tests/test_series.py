@@ -332,6 +332,14 @@ def test_a_mask_that_can_be_no_segmentation_is_nifti(command: Command, tmp_path:
     assert int(np.asarray(mask.dataobj).sum()) == line["tumour_pixels"]
 
 
+@pytest.mark.parametrize(("sequence", "label"), [("flair", "Tumour (FLAIR abnormality)"), ("post", "Tumour"), ("", "Tumour")])
+def test_a_segmentation_is_labelled_by_what_was_outlined(sequence: str, label: str):
+    volume = read_dicom_series(series(ramps(3), [0.0, 5.0, 10.0]), "s")
+    content = write_segmentation(volume, np.ones(volume.shape, bool), "Mine", sequence)
+    result = pydicom.dcmread(io.BytesIO(content))
+    assert (result.SegmentSequence[0].SegmentLabel, result.SeriesDescription) == (label, f"{label}, Mine")
+
+
 def test_a_segmentation_lies_where_positions_say_not_where_the_gap_does():
     files = series(ramps(5), [6.5 * number for number in range(5)], SpacingBetweenSlices=1.5)
     volume = read_dicom_series(files, "s")

@@ -84,7 +84,7 @@ def steps(columns: Sequence[DeltaGenerator]) -> None:
     """A bundled sample on its way through the two stages, one picture per column."""
     sample = next(sample for sample in load_samples() if sample.name == SHOWN)
     prediction = predictions.predict(sample.digest, 0, sample.image, tta=False)
-    plain = overlay.render(sample.image, "FLAIR", overlay.Window(), PICTURE)
+    plain = overlay.render(sample.image, PICTURE)
     grad_cam = overlay.heat_over(plain, prediction.grad_cam * overlay.head_mask(sample.image), 0.7)
     outlined = overlay.outline(plain, prediction.mask, overlay.PREDICTED)
     texts = (

@@ -61,7 +61,7 @@ def result(room: Room, player: Player, played: list[game_board.Round]) -> None:
 
 
 def table(room: Room) -> None:
-    """Nicknames by mean Dice."""
+    """Nicknames, the best first."""
     rows = [
         {"Player": player.name, "Mean Dice": float(np.mean(player.scores)), "Rounds": len(player.scores)}
         for player in room.players
@@ -69,8 +69,7 @@ def table(room: Room) -> None:
     ]
     if rows:
         settings = {"Mean Dice": st.column_config.ProgressColumn(format="%.2f", min_value=0, max_value=1)}
-        best = sorted(rows, key=lambda row: (-row["Rounds"], -row["Mean Dice"]))[:TABLE]
-        st.dataframe(pd.DataFrame(best), hide_index=True, column_config=settings, width="stretch")
+        st.dataframe(pd.DataFrame(rows[:TABLE]), hide_index=True, column_config=settings, width="stretch")
 
 
 @st.fragment(run_every=REFRESH_SECONDS)

@@ -121,7 +121,7 @@ def _truth(prediction: VolumePrediction, mask: np.ndarray, examination: Examinat
 def without_verdict(examination: Examination, triage: Triage) -> None:
     """An examination that no model knows: why, its middle slice, and the way to a verdict all the same."""
     slices = volumes.planes(examination)
-    middle = overlay.render(slices[len(slices) // 2], "FLAIR", overlay.Window(), UNJUDGED_PICTURE)
+    middle = overlay.render(slices[len(slices) // 2], UNJUDGED_PICTURE)
     show_not_judged(triage, volumes.key_of(examination), middle, f"{examination.name}, its middle slice")
 
 

@@ -139,7 +139,7 @@ def pictures(evaluation: Evaluation, row: pd.Series) -> None:
         )
         return
     truth = record.mask()
-    plain = overlay.render(record.image(), "FLAIR", overlay.Window(), PICTURE)
+    plain = overlay.render(record.image(), PICTURE)
     both = overlay.outline(plain, truth, overlay.TRUTH)
     if predicted is None:
         left.image(both, width="stretch", alt="FLAIR with the true outline")

@@ -52,7 +52,7 @@ STAGE_1_TITLES = {
 
 
 def headlines(figures: dict[str, Any], wanted: Sequence[str], how: str, suffix: str = "") -> None:
-    """Eight cards, four per row.
+    """A card for each figure, four in a row.
 
     Args:
         how: a sentence on how to take the same figures again.

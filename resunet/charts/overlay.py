@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,46 +20,34 @@ HIT: Colour = (0, 158, 115)
 MISS: Colour = (86, 180, 233)
 FALSE_POSITIVE: Colour = (204, 51, 153)
 
-CHANNELS = {"FLAIR": 1, "Pre-contrast": 0, "Post-contrast": 2}
+FLAIR = 1  # its channel
 JPEG_QUALITY = 90
 HEAD = 0.08  # share of the brightest above which a pixel is tissue
 
 
-class Window(NamedTuple):
-    """Which grey values are spread over black to white: `level` is the middle, `width` the span, shares of the range."""
-
-    level: float = 0.5
-    width: float = 1.0
-
-
-def render(image: npt.NDArray[np.generic], channel: str, window: Window, size: int) -> Picture:
-    """One channel of a slice (H, W, 3) as an RGB picture whose longer side is `size` pixels.
-
-    The range that the window divides runs from the channel's 0.5th to its 99.8th percentile.
-    """
-    shown = _windowed(np.asarray(image[..., CHANNELS[channel]], np.float32), window)
+def render(image: npt.NDArray[np.generic], size: int) -> Picture:
+    """FLAIR of a slice (H, W, 3) as an RGB picture whose longer side is `size` pixels, black to white as in `channels`."""
+    shown = _windowed(np.asarray(image[..., FLAIR], np.float32))
     return _resize(np.repeat(shown[..., None], 3, axis=2), size, cv2.INTER_CUBIC)
 
 
 def channels(image: npt.NDArray[np.generic]) -> Picture:
     """All channels of a slice (H, W, 3), each from its 0.5th to its 99.8th percentile: uint8."""
-    return np.stack([_windowed(np.asarray(image[..., plane], np.float32), Window()) for plane in range(3)], axis=-1)
+    return np.stack([_windowed(np.asarray(image[..., plane], np.float32)) for plane in range(3)], axis=-1)
 
 
 def head_mask(image: npt.NDArray[np.generic]) -> BoolMask:
     """Where the head is in a slice (H, W, 3), its dark parts included: (H, W)."""
-    plane = cv2.GaussianBlur(np.asarray(image[..., CHANNELS["FLAIR"]], np.float32), (0, 0), 2)
+    plane = cv2.GaussianBlur(np.asarray(image[..., FLAIR], np.float32), (0, 0), 2)
     tissue = plane - plane.min() > HEAD * (np.percentile(plane, 99) - plane.min())
     outlines, _ = cv2.findContours(tissue.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros(plane.shape, np.uint8), outlines, -1, 1, cv2.FILLED)
     return np.asarray(filled > 0)
 
 
-def _windowed(plane: npt.NDArray[np.float32], window: Window) -> Picture:
+def _windowed(plane: npt.NDArray[np.float32]) -> Picture:
     low, high = np.percentile(plane, (0.5, 99.8))
-    span = max(float(high - low), 1e-6)
-    start = low + (window.level - window.width / 2) * span
-    return np.clip((plane - start) / (max(window.width, 1e-3) * span) * 255, 0, 255).astype(np.uint8)
+    return np.clip((plane - low) / max(float(high - low), 1e-6) * 255, 0, 255).astype(np.uint8)
 
 
 def shrink(picture: Picture, size: int) -> Picture:
@@ -80,12 +67,12 @@ def heat_over(picture: Picture, values: npt.NDArray[np.float32], opacity: float)
     return _blend(picture, colours, np.minimum(share * 1.5, 1.0) * opacity)
 
 
-def outline(picture: Picture, mask: BoolMask, colour: Colour, opacity: float = 1.0) -> Picture:
+def outline(picture: Picture, mask: BoolMask, colour: Colour) -> Picture:
     """The picture with a line around the mask's components, about 1/250 of the picture wide."""
     line = np.zeros(picture.shape[:2], np.uint8)
     contours, _ = cv2.findContours(_fit(mask, picture), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(line, contours, -1, 255, max(1, round(picture.shape[0] / 250)), cv2.LINE_AA)
-    return _blend(picture, np.broadcast_to(np.array(colour, np.uint8), picture.shape), line / 255.0 * opacity)
+    return _blend(picture, np.broadcast_to(np.array(colour, np.uint8), picture.shape), line / 255.0)
 
 
 def heat(values: npt.NDArray[np.float32], width: int, height: int) -> tuple[Picture, npt.NDArray[np.float32]]:

@@ -47,7 +47,7 @@ def _add_study(commands: Any) -> None:
     train = commands.add_parser("train", help="train a recipe into runs/NAME")
     which = train.add_mutually_exclusive_group(required=True)
     which.add_argument("--recipe", metavar="NAME")
-    which.add_argument("--all", action="store_true", help="run or resume the whole study and write weights/")
+    which.add_argument("--all", action="store_true", help="run or resume every LGG run and write weights/")
     _add_data(train)
     train.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/NAME)")
     train.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")

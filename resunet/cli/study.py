@@ -1,4 +1,4 @@
-"""The whole study: every recipe trained, chosen on validation, measured and promoted to weights/."""
+"""The LGG study: every recipe of it trained, chosen on validation, measured and promoted to weights/."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STUDY_SPLITS = ("val", "test")
 
 
 def run_study(data: Path | None, runs: Path = Path("runs")) -> Iterator[str]:
-    """Everything in weights/: run what is missing and resume what was cut short; gives a sentence for each run.
+    """Everything of LGG in weights/: run what is missing and resume what was cut short; gives a sentence for each run.
 
     A promoted model with its evaluations is left alone. Several processes that do this at once divide the runs among
     themselves.

@@ -48,7 +48,7 @@ STRONG = AugmentationRanges(
 
 @dataclass(frozen=True)
 class AugmentationParameters:
-    """One sampled augmentation; `training.augmentation.augment` is a pure function of it and of the slice."""
+    """One sampled augmentation; `training.augment.augment` is a pure function of it and of the slice."""
 
     flip: bool
     angle: float

@@ -164,7 +164,7 @@ def mask_to_grid(mask: BoolMask, size: int) -> BoolMask:
 class SliceCache:
     """Normalised slices held in memory (float16 images, 0.46 MB per slice of 256x256x3), read once.
 
-    Indexing gives a LoadedSlice. `images` is (N, S, S, C) float16 with one or three channels, `masks` (N, S, S) bool,
+    `images` is (N, S, S, C) float16 with one or three channels, `masks` (N, S, S) bool,
     `has_tumour` (N,) bool, `without_tumour` (N,) bool (slices of people who have none), `classes` (N,) int64 (the index of
     the kind of tumour in `kinds`, -1 where none is told).
     """
@@ -185,9 +185,6 @@ class SliceCache:
 
     def __len__(self) -> int:
         return len(self.records)
-
-    def __getitem__(self, position: int) -> LoadedSlice:
-        return LoadedSlice(self.images[position].astype(np.float32), self.masks[position])
 
 
 def fingerprint(records: Iterable[Slice]) -> str:

@@ -109,7 +109,7 @@ def _by_patient(
 
 
 def data_set_of(description: DataSetDescription) -> str:
-    """Which data set a model was trained on, as recipes name it."""
+    """The data set of a model as recipes name it: T1CE for that set, else LGG, the default."""
     return "T1CE" if description.name == t1ce.DESCRIPTION.name else "LGG"
 
 

@@ -70,7 +70,7 @@ def _with_channel_name(source: Source, members: Sequence[Source], names: Mapping
     return replace(source, reading=source.reading._replace(sequence=sequence))
 
 
-def _channel_names(files: Sequence[StoredFile]) -> dict[PurePosixPath, dict[int, SequenceName]]:
+def channel_names(files: Sequence[StoredFile]) -> dict[PurePosixPath, dict[int, SequenceName]]:
     """What nnU-Net's dataset.json says about its channels, by folder."""
     names: dict[PurePosixPath, dict[int, SequenceName]] = {}
     for file in files:

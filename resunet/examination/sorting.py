@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from resunet.examination.dicom_studies import dicom_examinations
-from resunet.examination.nifti_cases import _channel_names, nifti_examinations
+from resunet.examination.nifti_cases import channel_names, nifti_examinations
 from resunet.examination.patient_files import Examination
 from resunet.examination.source import LOCAL, Source, find_sources, is_nifti_name
 from resunet.reading.names import MASK, stem_of
@@ -24,7 +24,7 @@ def sort_examinations(files: Iterable[StoredFile], decoder: Decoder = LOCAL) -> 
     """
     files = list(files)
     sources = find_sources(files, decoder)
-    examinations = [*nifti_examinations(sources, _channel_names(files)), *dicom_examinations(sources)]
+    examinations = [*nifti_examinations(sources, channel_names(files)), *dicom_examinations(sources)]
     for source in sources:
         if source.kind in ("slices", "picture"):
             examinations.append(Examination(source.reading.case, {"flair": source}, truth_of_slices(source, files)))
@@ -76,7 +76,8 @@ def _with_folders(examinations: Sequence[Examination]) -> list[str]:
 def measurable_volumes(files: Iterable[StoredFile], decoder: Decoder = LOCAL) -> tuple[list[Examination], list[str]]:
     """The NIfTI volumes with true masks among files, and sentences on the images without mask and the masks without image.
 
-    None where there is no such volume, or where the first is a single slice. Raises InputError where it cannot be read.
+    Two empty lists where there is no such volume, or where the first is a single slice. Raises InputError where it cannot be
+    read.
     """
     nifti = sorted((file for file in files if is_nifti_name(file)), key=lambda file: file.name)
     examinations = sort_examinations(nifti, decoder)

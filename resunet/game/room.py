@@ -66,9 +66,9 @@ class Room:
 
     @property
     def players(self) -> list[Player]:
-        """Everybody, the best first: by the sum of their scores so far."""
+        """Everybody, the best first: who played more rounds, then by the sum of their scores."""
         with self._lock:
-            return sorted(self._players.values(), key=lambda player: -sum(player.scores))
+            return sorted(self._players.values(), key=lambda player: (-len(player.scores), -sum(player.scores)))
 
     def outlines(self, number: int) -> list[Outline]:
         """What everybody drew in a round."""

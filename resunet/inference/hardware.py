@@ -1,4 +1,4 @@
-"""How many threads a process may use."""
+"""How many threads a process may use, and what the processor is called."""
 
 from __future__ import annotations
 

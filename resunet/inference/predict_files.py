@@ -16,7 +16,7 @@ from resunet.catalogue import FLAGSHIP, VOLUME_MODEL
 from resunet.data.archive import files_in
 from resunet.errors import InputError
 from resunet.examination import CHANNEL_LIST, SIGNATURE, Examination, find_sources, sort_examinations
-from resunet.files import atomic_path, encode_mask
+from resunet.files import encode_mask, write_bytes
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.predict_volumes import segment_case
 from resunet.inference.shards import Shard
@@ -32,7 +32,7 @@ from resunet.reading.volume_scan import Volume
 
 @dataclass(frozen=True)
 class Choices:
-    """Overrides of what validation chose; None keeps it.
+    """What the command line asks for; None keeps what validation chose.
 
     Attributes:
         png, probability: write more files of a volume.
@@ -266,6 +266,5 @@ def _segment_scan(
         masks.append(encode_mask(np.zeros(scan.slices.shape[1:3], bool) if prediction is None else prediction.mask))
     content = summary.content()
     for path, mask in zip(paths, masks, strict=True):
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(mask)
+        write_bytes(path, mask)
     return content

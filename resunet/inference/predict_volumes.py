@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from resunet.errors import InputError
-from resunet.files import atomic_path, encode_mask
+from resunet.files import encode_mask, write_bytes
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.verdict import MANY, headline_of_volume
 from resunet.inference.volume_pipeline import VolumePrediction, predict_volume
@@ -51,23 +51,23 @@ def segment_case(
     prediction = predict_volume(pipeline, volume, tta)
     mask = prediction.axial_mask
     content = content_of(prediction, mask)
-    path, written, note = _mask_file(volume, volume.from_axial(mask), pipeline.stage_2.config.display_name, paths[0])
+    path, written, note = _mask_file(pipeline, volume, volume.from_axial(mask), paths[0])
     content["notes"] += [note] if note else []
     files = {path: written}
     for path in paths[1:]:
         files[path] = nifti_on_grid(volume, volume.from_axial(prediction.probability).astype(np.float32))
     files |= {path: encode_mask(plane) for path, plane in zip(slices, mask, strict=False)}
     for path, written in files.items():
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(written)
+        write_bytes(path, written)
     return content
 
 
-def _mask_file(volume: Volume, stored: BoolMask, model: str, path: Path) -> tuple[Path, bytes, str]:
+def _mask_file(pipeline: TumourPipeline, volume: Volume, stored: BoolMask, path: Path) -> tuple[Path, bytes, str]:
     """The mask (I, J, K) as a file: its path, its bytes, and a note where it could not be what `path` says."""
     if volume.sources:
         try:
-            return path, write_segmentation(volume, stored, model), ""
+            config = pipeline.stage_2.config
+            return path, write_segmentation(volume, stored, config.display_name, config.data_set.sequence), ""
         except InputError as error:
             path = path.with_name(f"{path.name.removesuffix(path.suffix)}.nii.gz")
             return path, nifti_on_grid(volume, stored.astype(np.uint8)), f"{error} The mask is {path.name}."

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from resunet.data.transforms import FloatImage
 from resunet.errors import InputError
 from resunet.inference.runtime import FORWARD_PASSES, core
+from resunet.inference.stages import sigmoid, softmax
 from resunet.model_folder import GRAPH_FILE, REPOSITORY
 from resunet.reading.scan import PLANES, Plane
 
@@ -79,7 +80,7 @@ class Recogniser:
         seen = as_seen(plane)[None, None]
         with FORWARD_PASSES.hold():
             contents, planes, skull = (output[0].copy() for output in self._request.infer([seen]).values())
-        return Sighting(_softmax(contents), _softmax(planes), float(1 / (1 + np.exp(-skull[0]))))
+        return Sighting(softmax(contents), softmax(planes), float(sigmoid(skull[0])))
 
 
 @cache
@@ -99,8 +100,3 @@ def as_seen(plane: npt.NDArray[np.generic]) -> FloatImage:
     square = cv2.copyMakeBorder(scaled, top, side - height - top, left, side - width - left, cv2.BORDER_CONSTANT, value=0.0)
     how = cv2.INTER_AREA if side > SIDE else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=how), np.float32)
-
-
-def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    shares = np.exp(logits - logits.max())
-    return np.asarray(shares / shares.sum(), np.float32)

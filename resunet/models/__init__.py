@@ -1,4 +1,8 @@
-"""Every architecture by name. Adding one is a file beside this and a line in MODELS; the contract tests pick it up."""
+"""Every architecture by name.
+
+Adding one is a file beside this and an entry in SEGMENTATION, OUTLINE_AND_KIND or CLASSIFICATION; the contract tests pick it
+up.
+"""
 
 from __future__ import annotations
 

@@ -78,10 +78,12 @@ class SandboxedDecoder:
         """`readers.read_dicom_series` of files by name, without their data sets. Raises InputError as `read`."""
         return _volume(name, *self._request("series", files, name))
 
-    def write_segmentation(self, files: Mapping[str, bytes], name: str, mask: BoolMask, model: str) -> bytes:
+    def write_segmentation(
+        self, files: Mapping[str, bytes], name: str, mask: BoolMask, model: str, sequence: str = ""
+    ) -> bytes:
         """A DICOM SEG of the mask (I, J, K) of such a series. Raises InputError as `read`."""
         packed = {**files, MASK: np.packbits(mask).tobytes()}
-        return self._request("segmentation", packed, name, model=model)[1].tobytes()
+        return self._request("segmentation", packed, name, model=model, sequence=sequence)[1].tobytes()
 
     def _request(self, task: str, files: Mapping[str, bytes], name: str, **options: Any) -> tuple[dict[str, Any], Array]:
         sizes = [len(content) for content in files.values()]

@@ -52,7 +52,7 @@ def _segmentation(files: Files, request: dict[str, Any]) -> Answer:
     bits = np.frombuffer(files.pop(MASK), np.uint8)
     volume = read_dicom_series(files, request["name"])
     mask = np.unpackbits(bits, count=math.prod(volume.shape)).reshape(volume.shape) > 0
-    return {}, np.frombuffer(write_segmentation(volume, mask, request["model"]), np.uint8)
+    return {}, np.frombuffer(write_segmentation(volume, mask, request["model"], request["sequence"]), np.uint8)
 
 
 TASKS: dict[str, Callable[[Files, dict[str, Any]], Answer]] = {

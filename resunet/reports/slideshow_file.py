@@ -13,7 +13,7 @@ from typing import NamedTuple
 import segno
 
 from resunet.catalogue import FLAGSHIP
-from resunet.charts.overlay import PREDICTED, TRUTH, Window, jpeg_uri, outline, render
+from resunet.charts.overlay import PREDICTED, TRUTH, jpeg_uri, outline, render
 from resunet.charts.style import model_colour
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import Evaluation
@@ -77,7 +77,7 @@ def case_slide(image: Array, mask: BoolMask, prediction: Prediction, origin: str
         origin: a sentence on where the slice comes from.
         why: a sentence on what goes wrong in it.
     """
-    plain = render(image, "FLAIR", Window(), PICTURE)
+    plain = render(image, PICTURE)
     finding, figures, _ = verdict(prediction)
     title, caption = finding, f"P(tumour) {percent(prediction.p_tumour)}: {figures}."
     judged = outline(outline(plain, mask, TRUTH), prediction.mask, PREDICTED)

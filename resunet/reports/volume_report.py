@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resunet.charts.overlay import PREDICTED, Window, outline, render
+from resunet.charts.overlay import PREDICTED, outline, render
 from resunet.evaluation.regions import measure_regions
 from resunet.inference.volume_pipeline import VolumePrediction
 from resunet.reading.scan import BoolMask
@@ -76,7 +76,7 @@ def volume_page(content: dict[str, Any], prediction: VolumePrediction, model: st
     """
     mask = prediction.axial_mask
     pictures = [
-        (outline(render(planes[at], "FLAIR", Window(), PICTURE), mask[at], PREDICTED), f"Axial slice {at + 1} of {len(mask)}")
+        (outline(render(planes[at], PICTURE), mask[at], PREDICTED), f"Axial slice {at + 1} of {len(mask)}")
         for at in shown_slices(mask)
     ]
     interval = volume_interval(prediction)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resunet.data.samples import INDEX, SAMPLES, T1CE, VOLUMES
-from resunet.files import atomic_path, write_text
+from resunet.files import write_bytes, write_text
 from resunet.reading.formats.nifti import nifti_on_grid
 from resunet.reading.scan import Plane
 from resunet.reading.volume_scan import Volume
@@ -90,11 +90,9 @@ def _upright(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
     encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+    write_bytes(path, encoded.tobytes())
 
 
 def _write_nifti(path: Path, voxels: npt.NDArray[np.uint8], affine: npt.NDArray[np.float64]) -> None:
     content = nifti_on_grid(Volume(path.name, voxels[..., None], affine), voxels)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(path, content)

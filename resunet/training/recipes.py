@@ -1,4 +1,4 @@
-"""Every run there is, one line each in RECIPES. A recipe and a seed fix a run completely."""
+"""Every run there is; RECIPES lists them by name. A recipe and a seed fix a run completely."""
 
 from __future__ import annotations
 

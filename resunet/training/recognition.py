@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn, optim
 from tqdm import tqdm
 
-from resunet.files import atomic_path, write_json
+from resunet.files import write_bytes, write_json
 from resunet.inference.hardware import thread_count
 from resunet.inference.recogniser import CONTENTS, FOLDER, SIDE, Content, Recogniser
 from resunet.model_folder import GRAPH_FILE, WEIGHTS_FILE
@@ -120,8 +120,7 @@ def export(network: nn.Module, folder: Path) -> None:
     save_tensors(folder / WEIGHTS_FILE, disk_tensors(network))
     model = trace(network, SIDE, OUTPUTS, 1)
     point_to_weights(model.graph, stored_tensors(folder / WEIGHTS_FILE))
-    with atomic_path(folder / GRAPH_FILE) as temporary:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
+    write_bytes(folder / GRAPH_FILE, model.SerializeToString(deterministic=True))
 
 
 def measure(recogniser: Recogniser, data: RecognitionSet) -> dict[str, Any]:

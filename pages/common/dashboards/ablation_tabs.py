@@ -96,7 +96,7 @@ def cross_validation() -> None:
     st.subheader("Every patient once: cross-validation", anchor=False)
     unions = evaluations.of_all(evaluations.compared_models(), CROSS_VALIDATED)
     if not unions:
-        st.info(MISSING)
+        st.info(f"Not measured yet. Run: {evaluations.command(FLAGSHIP, CROSS_VALIDATED)}")
         return
     table = computed(cross_validation_table, unions)
     st.markdown(fold_finding(table))

@@ -90,6 +90,6 @@ def _thumbnail(evaluation: Evaluation, row: pd.Series) -> overlay.Picture:
     if record is None:
         plain = np.zeros((THUMBNAIL, THUMBNAIL), np.uint8) if predicted is None else predicted.astype(np.uint8) * 255
         return overlay.shrink(plain, THUMBNAIL)
-    picture = overlay.render(record.image(), "FLAIR", overlay.Window(), THUMBNAIL)
+    picture = overlay.render(record.image(), THUMBNAIL)
     picture = overlay.outline(picture, record.mask(), overlay.TRUTH)
     return picture if predicted is None else overlay.outline(picture, predicted, overlay.PREDICTED)

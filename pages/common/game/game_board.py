@@ -40,7 +40,7 @@ def rounds(revision: str) -> list[Round]:
     played = []
     for sample in (samples[name] for name in SAMPLES if name in samples):
         mask = predictions.predict(sample.digest, 0, sample.image, tta=False).mask
-        picture = overlay.render(sample.image, "FLAIR", overlay.Window(), PICTURE)
+        picture = overlay.render(sample.image, PICTURE)
         played.append(Round(picture, sample.mask, mask, score(mask, sample.mask)))
     return played
 

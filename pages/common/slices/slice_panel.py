@@ -61,7 +61,7 @@ def show(case: Case) -> None:
         asked = predictions.asked_of(case.digest)
         triage = predictions.triage(case.digest, case.number, case.image, case.stated, case.plane, asked)
         if not triage.model:
-            picture = overlay.render(case.image, "FLAIR", overlay.Window(), UNJUDGED_PICTURE)
+            picture = overlay.render(case.image, UNJUDGED_PICTURE)
             show_not_judged(triage, case.digest, picture, case.title, case.notes)
             return
         with st.spinner("Predicting"):
@@ -155,7 +155,7 @@ def _downloads(case: Case, prediction: Prediction, model: str) -> None:
 def printed_page(case: Case, prediction: Prediction, model: str) -> str:
     """The slice on one page of paper, as HTML."""
     finding = verdict(prediction, case.spacing)
-    plain = overlay.render(case.image, "FLAIR", overlay.Window(), PICTURE)
+    plain = overlay.render(case.image, PICTURE)
     outlined = _picture(case, prediction)
     caption = "Orange: outlined."
     facts = {"Model": loaders.display_name(model), "Threshold": f"{prediction.threshold:.2f}", "Gate": f"{prediction.gate:.2f}"}
@@ -172,5 +172,5 @@ def printed_page(case: Case, prediction: Prediction, model: str) -> str:
 
 
 def _picture(case: Case, prediction: Prediction) -> overlay.Picture:
-    plain = overlay.render(case.image, "FLAIR", overlay.Window(), PICTURE)
+    plain = overlay.render(case.image, PICTURE)
     return overlay.outline(plain, prediction.mask, overlay.PREDICTED)

@@ -100,7 +100,7 @@ def _slices(examination: Examination, prediction: VolumePrediction, parts: dict[
     planes = volumes.planes(examination)
     depth = len(prediction.probability)
     number = st.slider("Slice, from the foot", 1, depth, (depth + 1) // 2, key="volume_slice") if depth > 1 else 1
-    picture = overlay.render(planes[number - 1], "FLAIR", overlay.Window(), HEIGHT)
+    picture = overlay.render(planes[number - 1], HEIGHT)
     for name, part in parts.items():
         picture = overlay.outline(picture, part[number - 1], COLOURS[name][2])
     st.image(picture, alt=f"Axial slice {number} with what was outlined")

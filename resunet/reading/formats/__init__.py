@@ -1,1 +1,1 @@
-"""One module per file format: bytes in, a Scan out."""
+"""Readers by file format, what they share, and the writer of DICOM segmentations."""

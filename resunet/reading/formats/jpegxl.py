@@ -1,4 +1,4 @@
-"""Grey slices stored as JPEG XL, and the masks beside them."""
+"""Grey slices stored as JPEG XL."""
 
 from __future__ import annotations
 

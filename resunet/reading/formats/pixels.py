@@ -11,7 +11,6 @@ TRANSPARENT = "Transparent parts count as black."
 DRAWN_IN_OPACITY = "All of the picture is black; what its transparency shows was taken."
 PALETTE = "The colour palette was turned into RGB."
 PRINT_COLOURS = "The CMYK print colours were turned into RGB."
-UPRIGHT = 1  # of the eight values that TIFF and EXIF give to an orientation
 
 
 def turn_upright(pixels: Array, orientation: int, notes: list[str]) -> Array:

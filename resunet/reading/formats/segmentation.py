@@ -16,7 +16,8 @@ from resunet.errors import InputError
 from resunet.reading.scan import BoolMask
 from resunet.reading.volume_scan import Volume
 
-LABEL = "Tumour (FLAIR abnormality)"
+LABELS = {"flair": "Tumour (FLAIR abnormality)"}  # by the sequence that was outlined
+LABEL = "Tumour"
 MAKER = "ResUNet (research use only)"
 SERIES_NUMBER = 9001  # far above what scanners number their own
 # Of type 2 in the standard, and identifiers that cannot be empty.
@@ -35,11 +36,12 @@ MAY_BE_EMPTY = (
 MUST_BE_STATED = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 
 
-def write_segmentation(volume: Volume, mask: BoolMask, model: str) -> bytes:
+def write_segmentation(volume: Volume, mask: BoolMask, model: str, sequence: str = "") -> bytes:
     """The mask (I, J, K) of a series as a DICOM SEG of one segment.
 
     Args:
         model: what made it, for the object's account of its algorithm.
+        sequence: what was outlined, as `resunet.reading.sequences.SequenceName`, for the segment's label.
 
     Raises:
         InputError: the series lacks something that such an object must repeat.
@@ -48,10 +50,11 @@ def write_segmentation(volume: Volume, mask: BoolMask, model: str) -> bytes:
     from highdicom import seg
     from pydicom.sr.codedict import codes
 
+    label = LABELS.get(sequence, LABEL)
     algorithm = highdicom.AlgorithmIdentificationSequence(model, codes.DCM.ArtificialIntelligence, __version__)
     segment = seg.SegmentDescription(
         1,
-        LABEL,
+        label,
         codes.SCT.MorphologicallyAbnormalStructure,
         codes.SCT.Neoplasm,
         seg.SegmentAlgorithmTypeValues.AUTOMATIC,
@@ -77,7 +80,7 @@ def write_segmentation(volume: Volume, mask: BoolMask, model: str) -> bytes:
                 __version__,
                 "none",
                 omit_empty_frames=bool(mask.any()),
-                series_description=f"{LABEL}, {model}",
+                series_description=f"{label}, {model}",
             )
     except (AttributeError, KeyError, ValueError, TypeError) as error:
         raise InputError(
