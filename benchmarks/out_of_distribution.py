@@ -102,7 +102,7 @@ def main() -> None:
     }
     print("| Pictures | n | Badge shown |\n| --- | --- | --- |")
     for name, pictures in sets.items():
-        judged = [next(pipeline.predict_volume(picture[None])) for picture in pictures]
+        judged = [next(pipeline.predict_slices(picture[None])) for picture in pictures]
         flags = [prediction is not None and prediction.is_unlike_training for prediction in judged]
         print(f"| {name} | {len(flags)} | {np.mean(flags):.1%} |", flush=True)
 

@@ -24,7 +24,7 @@ from resunet.data.lgg import DESCRIPTION
 from resunet.data.samples import INDEX, SAMPLES, load_samples
 from resunet.data.slices import SliceRecord
 from resunet.errors import InputError
-from resunet.model_folder import CONFIG_FILE, DETECTOR, GRAPH_FILE, WEIGHTS_FILE, ModelFolder
+from resunet.model_folder import CARD, CONFIG_FILE, DETECTOR, GRAPH_FILE, HISTORY, SNAPSHOTS, WEIGHTS_FILE, ModelFolder
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -33,9 +33,9 @@ SETTING = "RESUNET_HUB"
 PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 SAMPLE_SET = "samples"  # the name in RESUNET_HUB that means a data set, not a model
 SLICE_SET = "slices"  # the name that means real slices, laid out as the LGG set
-SLICE_FILES = ["kaggle_3m/*/*.tif", "README.md"]
-SAMPLE_FILES = [INDEX, "images/*.png", "masks/*.png", "README.md"]
-FILES = [CONFIG_FILE, WEIGHTS_FILE, GRAPH_FILE, "history.csv", "snapshots.npz", DETECTOR, "evaluation/**", "README.md"]
+SLICE_FILES = ["kaggle_3m/*/*.tif", CARD]
+SAMPLE_FILES = [INDEX, "images/*.png", "masks/*.png", CARD]
+FILES = [CONFIG_FILE, WEIGHTS_FILE, GRAPH_FILE, HISTORY, SNAPSHOTS, DETECTOR, "evaluation/**", "prepared/*", CARD]
 SLICE_CARD = """---
 license: cc-by-nc-sa-4.0
 task_categories: [image-segmentation]
@@ -130,7 +130,7 @@ def find_slice_set(on_progress: Progress | None = None) -> Path | None:
     if (pin := pins().get(SLICE_SET)) is None:
         return None
     folder = _cached(pin, SLICE_FILES, "dataset")
-    return folder if folder and (folder / "README.md").exists() else _download(pin, SLICE_FILES, on_progress, "dataset")
+    return folder if folder and (folder / CARD).exists() else _download(pin, SLICE_FILES, on_progress, "dataset")
 
 
 def push(folder: ModelFolder, repo: str, private: bool = False) -> Pin:
@@ -166,7 +166,7 @@ def push_slices(records: Sequence[SliceRecord], split: str, repo: str, private: 
                 (place / path.name).symlink_to(path.resolve())
         about = {"name": DESCRIPTION.name, "licence": DESCRIPTION.licence, "patients": patients, "slices": len(records)}
         card = SLICE_CARD.format(split=split, **about)
-        (folder / "README.md").write_text(card, encoding="utf-8")
+        (folder / CARD).write_text(card, encoding="utf-8")
         return _upload(folder, repo, private, SLICE_FILES, "dataset")
 
 

@@ -169,9 +169,13 @@ class ModelFolder:
     def name(self) -> str:
         return self.path.name
 
+    def evaluation_folder(self, evaluation: str) -> Path:
+        """Where an evaluation lies."""
+        return self.path / "evaluation" / evaluation
+
     def evaluation_path(self, evaluation: str, file: str) -> Path:
         """Where SLICES, SUMMARY, SWEEP or MASKS of an evaluation lies."""
-        return self.path / "evaluation" / evaluation / file
+        return self.evaluation_folder(evaluation) / file
 
     def evaluations(self) -> list[str]:
         """Names of the evaluations that have a summary, sorted."""

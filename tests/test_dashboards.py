@@ -1,6 +1,7 @@
 """The screens that read model folders: with what is bundled, with nothing, with files missing, with damaged ones."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.common.dashboards import evaluations
 from resunet import catalogue
-from resunet.catalogue import FLAGSHIP, STAGE_1, VOLUME_MODEL, find_model
+from resunet.catalogue import FLAGSHIP, STAGE_1, VOLUME_MODEL, find_model, list_runs
+from resunet.cli.parser import build_parser
 from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.evaluation import Evaluation
 from tests.conftest import REPOSITORY
@@ -54,6 +57,13 @@ def test_every_screen_shows_the_other_sets_as_their_files_say(evaluation: str):
     table = open_screen("comparison", evaluation=evaluation).dataframe[0].value.set_index("Model")
     value = figures["volume_dice_mean"]
     assert table.loc["ResUNet-Lite", "Volume Dice, mean"] == f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def test_every_command_on_screen_is_one_that_the_command_line_knows():
+    for name in list_runs():
+        for evaluation in find_model(name).evaluations():
+            arguments = shlex.split(evaluations.command(name, evaluation))
+            assert arguments[0] == "resunet" and build_parser().parse_args(arguments[1:]).model == name
 
 
 def test_model_and_set_go_along_from_screen_to_screen():

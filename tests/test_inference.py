@@ -67,7 +67,7 @@ def test_pixels_that_are_not_square_are_made_so_for_the_networks(pipeline: Tumou
 def test_a_volume_of_blank_and_full_slices_judges_the_full_ones(pipeline: TumourPipeline):
     scan = checked_scan("a.nii", np.stack([np.zeros_like(LARGE.image), LARGE.image]))
     summary = ScanSummary(scan)
-    predictions = list(pipeline.predict_volume(scan.slices))
+    predictions = list(pipeline.predict_slices(scan.slices))
     for prediction in predictions:
         summary.add(prediction)
     content = summary.content()
@@ -81,7 +81,7 @@ def test_a_volume_of_blank_and_full_slices_judges_the_full_ones(pipeline: Tumour
 
 def test_a_volume_is_its_slices(pipeline: TumourPipeline):
     names = ("none_1", "large_1", "none_2")
-    volume = list(pipeline.predict_volume(np.stack([SAMPLES[name].image for name in names])))
+    volume = list(pipeline.predict_slices(np.stack([SAMPLES[name].image for name in names])))
     for name, prediction in zip(names, volume, strict=True):
         alone = pipeline.predict(SAMPLES[name].image)
         assert prediction.p_tumour == alone.p_tumour

@@ -17,6 +17,7 @@ def test_every_bundled_summary_follows_from_its_slices(name: str):
     assert {"test", "val"} <= set(folder.evaluations())
     for evaluation in folder.evaluations():
         assert_rederived(folder, evaluation)
+        assert folder.summary(evaluation)["model"] == name
 
 
 @pytest.mark.parametrize("name", list_runs())

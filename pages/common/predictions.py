@@ -160,7 +160,7 @@ def _summary(file: ImageFile, scan: Scan, model: str) -> ScanSummary:
             summary.add(predict(file.digest, 0, scan.slices[0], tta=False, spacing=scan.spacing, model=model))
         return summary
     # Slices take their turns one by one, and nothing but their figures stays.
-    predictions = models.pipeline_of(model).predict_volume(scan.slices, spacing=scan.spacing)
+    predictions = models.pipeline_of(model).predict_slices(scan.slices, spacing=scan.spacing)
     bar = st.progress(0.0)
     for number in range(count):
         bar.progress(number / count, text=f"Slice {number + 1:,} of {count:,}")

@@ -9,13 +9,18 @@ from pages.common.dashboards import case_list, evaluations, selection
 from pages.common.dashboards.caching import of_slices
 from pages.common.messages import escape_markdown, show_error
 from resunet.charts import overlay
-from resunet.data import brats
+from resunet.data import brats, no_tumour
 from resunet.errors import InputError
-from resunet.evaluation.evaluation import EXTERNAL, Evaluation
+from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR, NO_TUMOUR_VAL, Evaluation
 from resunet.evaluation.overlap import table_dice, table_iou
 from resunet.inference.verdict import percent
 
 PICTURE = 640
+SETS = {  # evaluations on another set than the model's, and the variable that names its folder
+    EXTERNAL: (brats.DESCRIPTION, loaders.BRATS_SETTING),
+    NO_TUMOUR: (no_tumour.DESCRIPTION, "NO_TUMOUR_DATA"),
+    NO_TUMOUR_VAL: (no_tumour.DESCRIPTION, "NO_TUMOUR_DATA"),
+}
 
 
 def ranked(slices: pd.DataFrame) -> pd.DataFrame:
@@ -123,8 +128,7 @@ def pictures(evaluation: Evaluation, row: pd.Series) -> None:
     """With the data: slice with both outlines, and hits and misses. Without: the predicted mask alone."""
     masks = evaluation.masks()
     predicted = None if masks is None or row["row"] >= len(masks) else masks[int(row["row"])]
-    is_external = evaluation.name == EXTERNAL
-    data = brats.DESCRIPTION if is_external else loaders.model_config(evaluation.model).data_set
+    data, setting = SETS.get(evaluation.name, (loaders.model_config(evaluation.model).data_set, "LGG_DATA"))
     record = case_list.record_of(evaluation, row["patient"], int(row["slice"]))
     if record is None and predicted is None:
         st.info("The predicted masks of this evaluation were not kept.")
@@ -135,7 +139,7 @@ def pictures(evaluation: Evaluation, row: pd.Series) -> None:
             left.caption("Predicted mask.")
         (st if predicted is None else right).info(
             f"The slice itself is not shown: {data.name} is not part of this repository ({data.licence}). "
-            f"To see it, download the data and set {loaders.BRATS_SETTING if is_external else 'LGG_DATA'} to their folder."
+            f"To see it, download the data and set {setting} to their folder."
         )
         return
     truth = record.mask()

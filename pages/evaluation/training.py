@@ -54,7 +54,7 @@ def replayed(chosen: dict[str, ModelFolder]) -> None:
     if first is None:
         st.info("No pictures of these runs: a classifier outlines nothing, and a volume model needs neighbouring slices.")
     table = next(iter(histories.values()))
-    download("History as CSV", lambda: safe_csv(table), "history.csv")
+    download("History as CSV", lambda: safe_csv(table), HISTORY)
 
 
 @st.cache_resource(max_entries=KEPT_ANIMATIONS, show_spinner=False)

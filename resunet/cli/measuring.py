@@ -17,7 +17,7 @@ from resunet.data.sources import data_set_of, find_slices, is_known_set
 from resunet.data.splits import FOLDS
 from resunet.errors import InputError
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, union
-from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR
+from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR, NO_TUMOUR_VAL, POST_CONTRAST
 from resunet.evaluation.measure import (
     Measurements,
     Settings,
@@ -33,8 +33,6 @@ from resunet.inference.shards import Shard
 from resunet.inference.stages import Stage1, Stage2
 from resunet.model_folder import ModelConfig, ModelFolder
 from resunet.reports.model_card import renew_card
-
-POST_CONTRAST = "post_contrast"  # of slices of LGG without a tumour, by a network that knows contrast-enhanced T1
 
 
 def evaluate(
@@ -66,7 +64,7 @@ def evaluate(
     if name == POST_CONTRAST:
         records = lgg.post_contrast_without_tumour(records)
     name = f"{name}_tta" if choices.tta else name
-    out = out or folder.path / "evaluation" / name
+    out = out or folder.evaluation_folder(name)
     measured: pd.DataFrame | Measurements
     if config.task == "classification":
         classifier = Stage1(folder)
@@ -88,7 +86,7 @@ def _evaluation_name(config: ModelConfig, description: DataSetDescription, split
     if description.name == config.data_set.name:
         return split
     if description.name == no_tumour.DESCRIPTION.name:
-        return NO_TUMOUR if split == "test" else f"{NO_TUMOUR}_{split}"
+        return {"test": NO_TUMOUR, "val": NO_TUMOUR_VAL}.get(split, f"{NO_TUMOUR}_{split}")
     return POST_CONTRAST if config.channels == 1 and description.name == lgg.DESCRIPTION.name else EXTERNAL
 
 
@@ -117,7 +115,7 @@ def _chosen(settings: Settings, choices: Choices) -> Settings:
 def _cross_validate(folder: ModelFolder, out: Path | None) -> tuple[dict[str, Any], Path]:
     """Write the union of the test splits of a model's folds as an evaluation of its own. Raises InputError."""
     slices = union([find_model(f"{folder.name}_fold{number}") for number in range(FOLDS)])
-    out = out or folder.path / "evaluation" / CROSS_VALIDATED
+    out = out or folder.evaluation_folder(CROSS_VALIDATED)
     summary = write_evaluation(out, slices, folder.name, Settings(CROSS_VALIDATED, math.nan))
     renew_card(folder)
     return summary, out

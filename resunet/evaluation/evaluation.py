@@ -21,6 +21,8 @@ from resunet.model_folder import MASKS, SUMMARY, SWEEP, ModelFolder
 
 EXTERNAL = "external"  # the name of an evaluation on another data set than the model's
 NO_TUMOUR = "no_tumour"  # the evaluation of people without a tumour that no network was trained on
+NO_TUMOUR_VAL = "no_tumour_val"  # the same on those of validation
+POST_CONTRAST = "post_contrast"  # of LGG slices without a tumour, by a network that knows contrast-enhanced T1
 UPLOADED = "uploaded"  # the name of an evaluation of a visitor's own data
 KEPT_ARRAYS = 12  # of all stored evaluations: a sweep or the packed masks of 742 slices hold up to 6 MB
 

@@ -66,7 +66,8 @@ class PreparedSlice(NamedTuple):
         return {"patient": self.record.patient, "slice": self.record.number, "tumour_pixels": pixels, **attributes}
 
 
-def _prepare(record: Slice) -> PreparedSlice:
+def prepare(record: Slice) -> PreparedSlice:
+    """A slice as the networks see it. Raises InputError as `read_pair`."""
     image, truth, spacing = read_pair(record)
     framing = Framing.of_picture(image, spacing)
     return PreparedSlice(record, framing.to_networks(normalise(image)), truth, framing)
@@ -122,7 +123,7 @@ def _segmented(stage_2: Stage2, records: Sequence[Slice], tta: bool) -> Iterator
     bar = tqdm(total=len(records), desc="evaluate", unit="slice", disable=None)  # none where nobody looks
 
     def images(run: Sequence[Slice]) -> Iterator[FloatImage]:
-        for prepared in map(_prepare, run):
+        for prepared in map(prepare, run):
             waiting.append(prepared)
             yield prepared.image
 
@@ -145,7 +146,7 @@ def measure_classification(stage_1: Stage1, records: Sequence[Slice]) -> pd.Data
 
     Raises InputError for files that cannot be read.
     """
-    slices = map(_prepare, tqdm(records, desc="evaluate", unit="slice"))
+    slices = map(prepare, tqdm(records, desc="evaluate", unit="slice"))
     if classes := stage_1.config.classes:
         return _ordered([each.row() | kind_columns(classes, stage_1.kinds(each.image)) for each in slices])
     return _ordered([prepared.row() | {"p_tumour": stage_1(prepared.image)[0]} for prepared in slices])

@@ -16,8 +16,9 @@ from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from resunet.data.slices import Slice, neighbours, read_pair
-from resunet.data.transforms import FloatImage, fit_back, normalise
+from resunet.data.transforms import FloatImage
 from resunet.errors import InputError
+from resunet.evaluation.measure import prepare
 from resunet.evaluation.overlap import count_pixels, dice, volume_dice
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.stages import Stage1, Stage2
@@ -65,7 +66,7 @@ def calibrate_kinds(folder: ModelFolder, records: Sequence[Slice]) -> dict[str, 
     config = folder.config()
     folder.write_config(replace(config, calibration=Calibration()))
     classifier = Stage1(folder) if config.task == "classification" else Stage2(folder)
-    shares = np.array([_kinds(classifier, normalise(record.image())) for record in records])
+    shares = np.array([_kinds(classifier, prepare(record).image) for record in records])
     truth = np.array([config.classes.index(record.tumour) for record in records])
     logits = np.log(np.clip(shares, 1e-7, 1))
 
@@ -85,7 +86,7 @@ def _kinds(classifier: Stage1 | Stage2, image: FloatImage) -> npt.NDArray[np.flo
 
 
 def _stage_1_outputs(stage_1: Stage1, records: Sequence[Slice]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    p_tumour = [stage_1(normalise(record.image()))[0] for record in records]
+    p_tumour = [stage_1(prepare(record).image)[0] for record in records]
     return np.array(p_tumour), np.array([bool(record.mask().any()) for record in records])
 
 
@@ -140,11 +141,9 @@ def stage_2_outputs(stage_2: Stage2, records: Sequence[Slice]) -> list[npt.NDArr
     """
     maps: list[npt.NDArray[np.float16]] = []
     for run in neighbours(records):
-        images = [record.image() for record in run]
-        outputs = stage_2.volume(map(normalise, images), len(images))
-        maps += [
-            fit_back(output.mean, *image.shape[:2]).astype(np.float16) for output, image in zip(outputs, images, strict=True)
-        ]
+        slices = [prepare(record) for record in run]
+        outputs = stage_2.volume((each.image for each in slices), len(slices))
+        maps += [each.framing.put_back(output.mean).astype(np.float16) for output, each in zip(outputs, slices, strict=True)]
     return maps
 
 

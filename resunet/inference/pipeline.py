@@ -1,4 +1,4 @@
-"""The one door to the models: an image in, a Prediction of plain NumPy arrays out."""
+"""Both stages on one slice: an image in, a Prediction of plain NumPy arrays out."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class TumourPipeline:
             notes=notes,
         )
 
-    def predict_volume(
+    def predict_slices(
         self, slices: npt.NDArray[np.generic], tta: bool = False, spacing: tuple[float, float] | None = None
     ) -> Iterator[Prediction | None]:
         """Both stages on every slice of a volume (N, H, W, 3), one by one as they are asked for.

@@ -261,7 +261,7 @@ def _segment_scan(
     paths = [outputs.single(examination)] if count == 1 else outputs.of_stack(examination, count)
     summary = ScanSummary(replace(scan, notes=pipeline.fitting(scan.notes)))
     masks = list[bytes]()
-    for prediction in pipeline.predict_volume(scan.slices, tta, scan.spacing):
+    for prediction in pipeline.predict_slices(scan.slices, tta, scan.spacing):
         summary.add(prediction)
         masks.append(encode_mask(np.zeros(scan.slices.shape[1:3], bool) if prediction is None else prediction.mask))
     content = summary.content()

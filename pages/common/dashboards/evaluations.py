@@ -10,7 +10,7 @@ import streamlit as st
 from pages.common import loaders
 from resunet.errors import InputError
 from resunet.evaluation.cross_validation import CROSS_VALIDATED
-from resunet.evaluation.evaluation import EXTERNAL, UPLOADED, Evaluation
+from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR, NO_TUMOUR_VAL, POST_CONTRAST, UPLOADED, Evaluation
 from resunet.model_folder import SUMMARY, ModelConfig, ModelFolder
 
 KEPT_EVALUATIONS = 128
@@ -26,8 +26,19 @@ NAMES = {  # in the order in which they are offered
     "val_tta": "Validation, with test-time augmentation",
     "buda10": "The ten test patients with a published Dice",
     "buda10_tta": "The ten, with test-time augmentation",
+    NO_TUMOUR: "People without a tumour, test",
+    NO_TUMOUR_VAL: "People without a tumour, validation",
+    POST_CONTRAST: "Post-contrast slices without a tumour",
     SAMPLES_SET: "Simulated samples",
     UPLOADED: "Your own data, this visit",
+}
+MEASURED_BY = {  # data and split of the command, where the name does not say them
+    CROSS_VALIDATED: "--split cross_validated",
+    EXTERNAL: "--data DIR --split all",
+    UPLOADED: "--data DIR --split all",
+    NO_TUMOUR: "--data NO_TUMOUR_DIR --split test",
+    NO_TUMOUR_VAL: "--data NO_TUMOUR_DIR --split val",
+    POST_CONTRAST: "--data LGG_DIR --split all",
 }
 
 
@@ -48,8 +59,7 @@ def command(model: str, evaluation: str, options: str = "") -> str:
     """The command that gives an evaluation again."""
     name = evaluation.removesuffix("_tta")
     options += " --tta" if evaluation != name else ""
-    where = {CROSS_VALIDATED: "--split cross_validated", EXTERNAL: "--data DIR --split all", UPLOADED: "--data DIR --split all"}
-    return f"resunet evaluate {model} {where.get(name, f'--data DIR --split {name}')}{options}"
+    return f"resunet evaluate {model} {MEASURED_BY.get(name, f'--data DIR --split {name}')}{options}"
 
 
 def in_order(evaluations: Iterable[str]) -> list[str]:

@@ -16,6 +16,7 @@ from resunet.charts.style import model_colour
 from resunet.data.samples import REPLAY, Sample, load_samples
 from resunet.errors import InputError
 from resunet.game.scoring import outlines_of, score
+from resunet.model_folder import HISTORY
 
 RACE = component_of(__file__)
 RUNNERS = ("resunet", FLAGSHIP)
@@ -91,7 +92,7 @@ def _simple(outline: list[list[float]]) -> list[list[float]]:
 def show() -> None:
     """The race, where both runs are there."""
     try:
-        stamps = tuple(loaders.stamp(find_model(name).path / "history.csv") for name in RUNNERS)
+        stamps = tuple(loaders.stamp(find_model(name).path / HISTORY) for name in RUNNERS)
     except InputError:
         return
     if (data := race_data(stamps)) is not None:
