@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from resunet.catalogue import FLAGSHIP, STAGE_1
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
 from resunet.evaluation.volume_scores import ROWS, measure_cases, measure_in_shards
@@ -72,3 +73,18 @@ def test_what_was_kept_is_taken_only_from_the_same_model_and_threshold(folder: P
     second = measure_in_shards(changed, cases, tmp_path, False)
     assert [path.stat().st_mtime_ns for path in sorted((tmp_path / ROWS).iterdir())] != stamps
     assert np.isfinite(first.table["dice"]).any() and len(second.table) == 2
+
+
+@pytest.mark.parametrize("model", [FLAGSHIP, STAGE_1])
+def test_two_ranks_measure_slices_as_one_process_does(model: str, kaggle: Path, command: Command, tmp_path: Path):
+    arguments = ("evaluate", model, "--data", kaggle, "--split", "test")
+    for rank, last in (("0", "done with this process's share"), ("1", f"{model}, test: ")):
+        done = command(*arguments, "--out", tmp_path / "shared", SLURM_PROCID=rank, SLURM_NTASKS="2")
+        assert done.returncode == 0 and done.stdout.startswith(last), done.stderr
+    assert command(*arguments, "--out", tmp_path / "alone").returncode == 0
+    assert {path.name for path in (tmp_path / "shared").iterdir()} == {path.name for path in (tmp_path / "alone").iterdir()}
+    for name in ("slices.csv", "summary.json"):
+        assert (tmp_path / "shared" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    for path in (tmp_path / "alone").glob("*.npz"):
+        with np.load(path) as alone, np.load(tmp_path / "shared" / path.name) as shared:
+            assert all(np.array_equal(alone[name], shared[name], equal_nan=alone[name].dtype.kind == "f") for name in alone)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+import shutil
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from tqdm import tqdm
 
 from resunet.catalogue import STAGE_1, find_model, list_models
@@ -19,13 +20,13 @@ from resunet.errors import InputError
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, union
 from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR, NO_TUMOUR_VAL, POST_CONTRAST
 from resunet.evaluation.measure import (
-    Measurements,
     Settings,
     measure_classification,
     measure_segmentation,
     settings_of,
     write_evaluation,
 )
+from resunet.evaluation.measure_shards import PARTS, Measure, Measured, measure_by_patient
 from resunet.evaluation.volume_scores import measure_in_shards, write_cases
 from resunet.examination import Examination, measurable_volumes, nifti_below
 from resunet.inference.predict_files import Choices, load_pipeline
@@ -57,25 +58,29 @@ def evaluate(
         examinations, notes = measurable_volumes(nifti_below(data))
         if examinations:
             return _evaluate_volumes(folder, examinations, notes, out, choices)
-    if Shard.of_launcher().processes > 1:
-        raise InputError("Slices are evaluated by one process, which uses all cores; run it without torchrun or srun.")
     records, description = find_slices(data, split, config.split_scheme, data_set_of(config.data_set))
     name = _evaluation_name(config, description, split)
     if name == POST_CONTRAST:
         records = lgg.post_contrast_without_tumour(records)
     name = f"{name}_tta" if choices.tta else name
     out = out or folder.evaluation_folder(name)
-    measured: pd.DataFrame | Measurements
+    measure: Measure
+    measured: Measured | None
     if config.task == "classification":
         classifier = Stage1(folder)
         settings = _chosen(Settings(name, classifier.threshold), choices)
-        measured = measure_classification(classifier, records)
+        measure, key = partial(measure_classification, classifier), [config.sha256]
     else:
-        stage_2 = Stage2(folder)
-        stage_1 = gate_model(folder)
+        stage_2, stage_1 = Stage2(folder), gate_model(folder)
         settings = _chosen(settings_of(name, stage_2, stage_1, choices.tta), choices)
-        measured = measure_segmentation(stage_2, stage_1, records, settings)
+        measure = partial(measure_segmentation, stage_2, stage_1, settings=settings)
+        key = [config.sha256, stage_1.config.sha256 if stage_1 else {}]
+    if Shard.of_launcher().processes == 1:
+        measured = measure(records)
+    elif (measured := measure_by_patient(measure, records, [*key, asdict(settings)], out)) is None:
+        return {}, out  # another process has patients left, and writes the figures
     summary = write_evaluation(out, measured, folder.name, settings)
+    shutil.rmtree(out / PARTS, ignore_errors=True)
     if out.is_relative_to(folder.path):
         renew_card(folder)
     return summary, out

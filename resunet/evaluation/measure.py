@@ -153,8 +153,12 @@ def measure_classification(stage_1: Stage1, records: Sequence[Slice]) -> pd.Data
 
 
 def _ordered(rows: list[Any]) -> pd.DataFrame:
-    table = pd.DataFrame(rows)
-    return table.sort_values([name for name in ("patient", "volume", "slice") if name in table], ignore_index=True)
+    return in_order(pd.DataFrame(rows)).reset_index(drop=True)
+
+
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows by patient, volume and slice; they keep their index."""
+    return table.sort_values([name for name in ("patient", "volume", "slice") if name in table])
 
 
 def summarise(slices: pd.DataFrame, model: str, settings: Settings) -> dict[str, Any]:
