@@ -7,8 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from filelock import FileLock, Timeout
 
 from resunet.errors import BusyError, InputError
 
+NAMED = 40  # characters of a file's name that are in that of its temporary file, so that no long name becomes too long
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -29,7 +31,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     A reader therefore sees the old file or the new one, never a part; a full disk leaves the old one untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:NAMED]}.", suffix=path.suffix)
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -86,6 +88,15 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write `content`, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files that belong together: none takes its place before all are whole."""
+    with ExitStack() as stack:
+        if taken := next((path for path in files if path.is_dir()), None):
+            raise InputError(f"{taken} is a folder, and a file of that name is to be written; give another folder with --out.")
+        for path, content in files.items():
+            stack.enter_context(atomic_path(path)).write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:

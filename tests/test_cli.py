@@ -137,11 +137,6 @@ def test_evaluate_writes_what_it_prints(command: Command, kaggle: Path, tmp_path
     assert figures["gated_recall"]["value"] == 0.0 < figures["recall"]["value"]
 
 
-def test_evaluate_refuses_to_run_several_times_at_once(command: Command, kaggle: Path):
-    done = command("evaluate", FLAGSHIP, "--data", kaggle, WORLD_SIZE="2", RANK="0")
-    assert done.returncode == 2 and "run it without torchrun" in done.stderr
-
-
 def test_compare_writes_what_the_folders_say(command: Command, tmp_path: Path):
     done = command("compare", "--out", tmp_path / "tables")
     assert done.returncode == 0, done.stderr

@@ -20,7 +20,7 @@ from resunet.errors import InputError, NoContrastError
 from resunet.inference.fair_lock import FairLock
 from resunet.inference.pipeline import Prediction, TumourPipeline
 from resunet.inference.runtime import FORWARD_PASSES
-from resunet.inference.triage import Triage, check_modality, triage_slice
+from resunet.inference.triage import Triage, check_modality, triage_scan, triage_slice
 from resunet.inference.verdict import UNLIKE, ScanSummary, not_judged
 from resunet.reading.sandbox import SandboxedDecoder
 from resunet.reading.scan import Plane, Scan
@@ -141,7 +141,7 @@ def _row_of(file: ImageFile, asked: SequenceName | None, key: tuple[Any, ...]) -
         check_modality(scan)
     except InputError as error:
         return {"verdict": NOT_READABLE, "notes": "", "problem": str(error)}
-    judged = triage(file.digest, len(scan.slices) // 2, scan.slices[len(scan.slices) // 2], scan.sequence, scan.plane, asked)
+    judged = triage_scan(scan, asked)
     if not judged.model:
         return {"verdict": not_judged(judged.reason).headline, "notes": " ".join(judged.notes), "problem": ""}
     try:

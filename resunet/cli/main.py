@@ -58,6 +58,8 @@ def _predict(options: argparse.Namespace) -> int:
 
     if bool(options.images) == bool(options.case):
         raise InputError("Give files or folders to segment, or one patient's files with --case.")
+    if options.case and len(dict(options.case)) < len(options.case):
+        raise InputError("--case names one role twice; give each of pre, flair and post once.")
     choices = _choices(options)
     failed = False
     lines = (

@@ -40,7 +40,7 @@ def _merge_series_numbers(cases: dict[tuple[PurePosixPath, str], list[Source]]) 
     """Make one case of files such as 3_T1 and 5_FLAIR: where each number has one file of another sequence, it counts series."""
     places: dict[PurePosixPath, list[str]] = {}
     for place, case in cases:
-        if re.fullmatch(r"\d{1,4}", case):
+        if re.fullmatch(r"0?[1-9]\d{0,3}", case):  # 001 and 002 count patients
             places.setdefault(place, []).append(case)
     for place, numbers in places.items():
         members = [source for number in numbers for source in cases[place, number]]

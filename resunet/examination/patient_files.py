@@ -61,6 +61,10 @@ class Examination:
         """Equal keys mean equal voxels."""
         return tuple(f"{role} {file.digest}" for role, source in self.sequences.items() for file in source.files)
 
+    def at_ones_word(self) -> Examination:
+        """The same where a person says what it shows: what the name of its only sequence says counts no longer."""
+        return replace(self, problem="", sequences={"flair": self.main}) if len(self.sequences) == 1 else self
+
     def volume(self, decoder: Decoder = LOCAL) -> Volume:
         """(I, J, K, 3) on FLAIR's grid, or contrast-enhanced T1 three times where there is no FLAIR. Raises InputError."""
         if self.problem:

@@ -5,6 +5,7 @@ Names tell NIfTI files apart, headers DICOM series, numbers the slices of the LG
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import Literal
 from resunet.errors import InputError
 from resunet.reading.formats.dicom import looks_like_dicom
 from resunet.reading.formats.nifti import looks_like_nifti
-from resunet.reading.names import MASK, NUMBERED, PROBABILITY, is_litter, stem_of
+from resunet.reading.names import LITTER, MASK, NUMBERED, PROBABILITY, is_litter, stem_of
 from resunet.reading.sequences import NameReading, read_name
 from resunet.reading.stack import stacked
 from resunet.reading.stored_file import Decoder, LocalDecoder, StoredFile
@@ -24,6 +25,7 @@ Kind = Literal["nifti", "dicom", "slices", "picture"]
 IMAGE_FOLDERS = {"images", "imagestr", "imagests"}
 MASK_FOLDERS = {"masks", "labels", "labelstr", "labelsts"}
 SIGNATURE = 132  # bytes that tell the formats apart
+OF_LGG_SET = re.compile(r"TCGA_\w{2}_\w{4}_\d{8}")  # how its patients are called, whose slices have a FLAIR
 CHANNEL_LIST = "dataset.json"  # what nnU-Net calls its account of a data set
 LOCAL = LocalDecoder()
 
@@ -69,7 +71,7 @@ def find_sources(files: Sequence[StoredFile], decoder: Decoder = LOCAL, one_pati
     Args:
         one_patient: whether numbered slices belong together wherever they lie; elsewhere only in a folder of their name.
     """
-    files = [file for file in files if not is_litter(file.path) and file.path.name != CHANNEL_LIST]
+    files = [file for file in files if not _is_litter(file) and file.path.name != CHANNEL_LIST]
     starts = {file.name: _start(file) for file in files if not is_nifti_name(file)}
     nifti = [file for file in files if is_nifti_name(file) or looks_like_nifti(starts[file.name])]
     nifti_names = {file.name for file in nifti}
@@ -86,6 +88,11 @@ def find_sources(files: Sequence[StoredFile], decoder: Decoder = LOCAL, one_pati
         if file.name not in stacked_names and not (one_patient and stacks)
     ]
     return [*sources, *series, *stacks, *pictures]
+
+
+def _is_litter(file: StoredFile) -> bool:
+    """Whether an operating system put it there; that a folder above is hidden says nothing."""
+    return is_litter(PurePosixPath(file.path.name)) or not LITTER.isdisjoint(file.path.parts)
 
 
 def _start(file: StoredFile) -> bytes:
@@ -111,7 +118,7 @@ def _nifti_source(file: StoredFile) -> Source:
         return Source("nifti", (file,), place.parent, reading)
     above = read_name(place.name) if place.name else NameReading("-")
     if not above.case and not reading.is_mask and above.sequence and reading.sequence in (None, above.sequence):
-        return Source("nifti", (file,), place.parent, reading._replace(sequence=above.sequence, case=""))
+        return Source("nifti", (file,), place.parent, reading._replace(sequence=above.sequence))
     return Source("nifti", (file,), place, reading)
 
 
@@ -160,7 +167,7 @@ def _find_stacks(files: Sequence[StoredFile], one_patient: bool) -> list[Source]
             "slices",
             tuple(sorted(slices, key=number_of)),
             folder,
-            NameReading(patient, "flair"),
+            NameReading(patient, "flair" if OF_LGG_SET.fullmatch(patient) else read_name(f"{patient}.png").sequence),
             slices=len(slices),
         )
         for (folder, patient), slices in patients.items()

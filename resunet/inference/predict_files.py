@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,9 +17,9 @@ from resunet.catalogue import FLAGSHIP, VOLUME_MODEL
 from resunet.data.archive import files_in
 from resunet.errors import InputError
 from resunet.examination import CHANNEL_LIST, SIGNATURE, Examination, find_sources, sort_examinations
-from resunet.files import encode_mask, write_bytes
+from resunet.files import encode_mask, write_together
 from resunet.inference.pipeline import TumourPipeline
-from resunet.inference.predict_volumes import segment_case
+from resunet.inference.predict_volumes import segment_case, without_segmentation
 from resunet.inference.shards import Shard
 from resunet.inference.triage import check_modality, triage_scan, triage_volume
 from resunet.inference.verdict import ScanSummary, not_judged
@@ -62,7 +63,17 @@ def predict_files(images: Sequence[Path], out: Path, model: str | None, choices:
         InputError: before anything is written, where two results would have one name, or one the name of a file that lies
             beside the inputs.
     """
-    yield from _predict(sort_examinations(image_files(images)), out, model, choices)
+    files: list[StoredFile] = []
+    problems: dict[Path, InputError] = {}
+    for path in images:
+        try:
+            files += image_files([path])
+        except InputError as error:
+            problems[path] = error
+    if problems and not files:
+        raise next(iter(problems.values()))
+    yield from ({"file": str(path), "error": str(error)} for path, error in problems.items())
+    yield from _predict(sort_examinations(list({file.name: file for file in files}.values())), out, model, choices)
 
 
 def predict_case(roles: Mapping[Role, Path], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
@@ -74,7 +85,7 @@ def predict_case(roles: Mapping[Role, Path], out: Path, model: str | None, choic
         sources = find_sources(image_files([path]), one_patient=True)
         if len(sources) != 1 or sources[0].kind == "picture":
             raise InputError(f"{path} must be one NIfTI file, or a folder of one DICOM series.")
-        sequences[role] = sources[0]
+        sequences[role] = replace(sources[0], reading=sources[0].reading._replace(sequence=role))  # whatever its name says
     flair = sequences["flair"]
     name = flair.place.name if flair.kind == "dicom" else read_name(roles["flair"].name).case or stem_of(roles["flair"].name)
     yield from _predict([Examination(name, sequences)], out, model, choices)
@@ -83,21 +94,52 @@ def predict_case(roles: Mapping[Role, Path], out: Path, model: str | None, choic
 def image_files(paths: Sequence[Path]) -> list[StoredFile]:
     """The files named, and the images in the folders and zip files named; of folders without images, those below them.
 
-    In folders and zip files, masks and this package's probability maps are left out. Raises InputError.
+    Pictures on top do not hide an examination below. In folders and zip files, masks and this package's probability maps are
+    left out. Raises InputError.
     """
     files: list[StoredFile] = []
     for path in paths:
         if path.is_dir():
-            inside = _images(StoredFile.on_disk(file) for file in sorted(path.iterdir()) if file.is_file())
-            inside = inside or _images(StoredFile.on_disk(file) for file in sorted(path.rglob("*")) if file.is_file())
-            if not inside:
+            inside = _in_folder(path)
+            if not any(file.path.name != CHANNEL_LIST for file in inside):
                 raise InputError(f"The folder {path} holds no image file.")
-            files += inside
         elif path.suffix.lower() == ".zip":
-            files += _images(file.below(path) for file in files_in(StoredFile.on_disk(path).read()))
+            inside = _in_zip(path)
+        elif path.exists() and not path.is_file():
+            raise InputError(f"{path} is neither a file nor a folder.")
         else:
-            files.append(StoredFile.on_disk(path))
+            inside = [StoredFile.on_disk(path)]
+        files += inside
     return list({file.name: file for file in files}.values())
+
+
+def _in_folder(folder: Path) -> list[StoredFile]:
+    def images(paths: Iterable[Path]) -> list[StoredFile]:
+        inside = [path for path in sorted(paths) if path.is_file() and not is_litter(PurePosixPath(path.relative_to(folder)))]
+        return _images(map(StoredFile.on_disk, inside))
+
+    top = images(folder.iterdir())
+    if any(map(_is_of_examination, top)):
+        return top
+    below = images(folder.rglob("*"))
+    only_pictures = any(file.path.name != CHANNEL_LIST for file in top)
+    return top if only_pictures and not any(map(_is_of_examination, below)) else below
+
+
+def _in_zip(path: Path) -> list[StoredFile]:
+    try:
+        inside = files_in(StoredFile.on_disk(path).read())
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    images = _images(file.below(path) for file in inside if not is_litter(PurePosixPath(file.name)))
+    if not images:
+        raise InputError(f"{path} holds no image file; zip the folder that holds the images.")
+    return images
+
+
+def _is_of_examination(file: StoredFile) -> bool:
+    """Whether it is NIfTI by its name or DICOM by its content, and no picture."""
+    return file.path.name.lower().endswith((".nii", ".nii.gz")) or looks_like_dicom(file.read(SIGNATURE))
 
 
 def _images(files: Iterable[StoredFile]) -> list[StoredFile]:
@@ -107,7 +149,7 @@ def _images(files: Iterable[StoredFile]) -> list[StoredFile]:
 
 def _is_image(file: StoredFile) -> bool:
     name = file.path.name
-    if is_litter(PurePosixPath(file.name)) or not may_be_image(name) or name.upper() == "DICOMDIR":
+    if not may_be_image(name) or name.upper() == "DICOMDIR":
         return False
     if stem_of(name).endswith((MASK, PROBABILITY)):
         return False
@@ -123,6 +165,8 @@ def _predict(examinations: Sequence[Examination], out: Path, model: str | None, 
             if choices.resume and outputs.has(examination):
                 continue
             started = time.perf_counter()
+            if choices.asked:
+                examination = examination.at_ones_word()
             read: Callable[[], Volume | Scan] = examination.volume if examination.is_volume else examination.scan
             reading = readers.submit(read)  # while the models load
             pipelines.load(model or (VOLUME_MODEL if examination.is_volume else FLAGSHIP))
@@ -131,6 +175,10 @@ def _predict(examinations: Sequence[Examination], out: Path, model: str | None, 
                 content = _segment(pipelines, model, reading.result(), examination, outputs, choices)
             except InputError as error:
                 yield {"file": names[0], "error": str(error)}
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
+                yield {"file": names[0], "error": f"{names[0]} has too long a name for that of its mask; shorten it."}
             else:
                 files = {"files": names} if len(names) > 1 else {}
                 yield {"file": names[0], **files, **content, "seconds": round(time.perf_counter() - started, 4)}
@@ -180,13 +228,17 @@ class Outputs:
             if counts[stem.casefold()] > 1:
                 first = examination.files[0].name
                 raise InputError(f"{first} and another file would both give {stem}{MASK}; give them different --out folders.")
-            for path in self.of_volume(examination) if examination.is_volume else [self.single(examination)]:
+            paths = [self.single(examination)]
+            if examination.is_volume:
+                paths = [*self.of_volume(examination), without_segmentation(self.of_volume(examination)[0])]
+            for path in paths:
                 self._refuse_neighbour(path)
 
     def has(self, examination: Examination) -> bool:
         """Whether its mask, or that of its first slice, has been written."""
         if examination.is_volume:
-            return self.of_volume(examination)[0].exists()
+            mask = self.of_volume(examination)[0]
+            return mask.exists() or without_segmentation(mask).exists()
         stem = self.stems[examination.name]
         first = (self.single(examination), *(self.out / f"{stem}{middle}1{MASK}.png" for middle in ("_", "_slice_")))
         return any(path.exists() for path in first)
@@ -265,6 +317,5 @@ def _segment_scan(
         summary.add(prediction)
         masks.append(encode_mask(np.zeros(scan.slices.shape[1:3], bool) if prediction is None else prediction.mask))
     content = summary.content()
-    for path, mask in zip(paths, masks, strict=True):
-        write_bytes(path, mask)
+    write_together(dict(zip(paths, masks, strict=True)))
     return content

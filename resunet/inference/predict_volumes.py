@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from resunet.errors import InputError
-from resunet.files import encode_mask, write_bytes
+from resunet.files import encode_mask, write_together
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.verdict import MANY, headline_of_volume
 from resunet.inference.volume_pipeline import VolumePrediction, predict_volume
@@ -57,9 +57,13 @@ def segment_case(
     for path in paths[1:]:
         files[path] = nifti_on_grid(volume, volume.from_axial(prediction.probability).astype(np.float32))
     files |= {path: encode_mask(plane) for path, plane in zip(slices, mask, strict=False)}
-    for path, written in files.items():
-        write_bytes(path, written)
+    write_together(files)
     return content
+
+
+def without_segmentation(path: Path) -> Path:
+    """Where a mask goes that could be no DICOM SEG."""
+    return path.with_name(f"{path.name.removesuffix('.dcm').removesuffix('.nii.gz')}.nii.gz")
 
 
 def _mask_file(pipeline: TumourPipeline, volume: Volume, stored: BoolMask, path: Path) -> tuple[Path, bytes, str]:
@@ -69,6 +73,6 @@ def _mask_file(pipeline: TumourPipeline, volume: Volume, stored: BoolMask, path:
             config = pipeline.stage_2.config
             return path, write_segmentation(volume, stored, config.display_name, config.data_set.sequence), ""
         except InputError as error:
-            path = path.with_name(f"{path.name.removesuffix(path.suffix)}.nii.gz")
+            path = without_segmentation(path)
             return path, nifti_on_grid(volume, stored.astype(np.uint8)), f"{error} The mask is {path.name}."
     return path, nifti_on_grid(volume, stored.astype(np.uint8)), ""

@@ -23,8 +23,11 @@ from resunet.reading.volume_scan import Volume
 
 LOOKS = 5  # slices of a volume that are looked at
 MAYBE, MAYBE_COMPOSED = 0.3, 0.05  # P(FLAIR) from which one channel, or the middle of three, counts as FLAIR; on validation
+COLOURED, MOST = 48, 0.5  # grey levels between channels from which a pixel is coloured, and the share of pixels
+BYTE_LEVELS = 256  # colours that a map of bytes has
 CROP = "If one slice is in it, crop the picture to that slice, upright, and give it again."
 T1_WEIGHTED = {"pre", "post"}  # with contrast and without are not told apart surely enough to contradict a file
+SURE_OF_NOTHING = 0.98  # probability from which what the file states counts less than that it shows no slice
 SURE = 0.9  # probability from which a contradiction with what the file states is said
 OTHER_THAN_MRI = {  # as DICOM abbreviates modalities
     "CT": "a CT",
@@ -84,14 +87,21 @@ def check_modality(scan: Scan | Volume) -> None:
 
 
 def triage_scan(scan: Scan, asked: SequenceName | None = None) -> Triage:
-    """For all slices of a file, by the one in its middle. Raises InputError where the recogniser is not there."""
-    return triage_slice(scan.slices[len(scan.slices) // 2], scan.sequence, scan.plane, asked)
+    """For all slices of a file, by some of them. Raises InputError where the recogniser is not there."""
+    return triage_slices(scan.slices, scan.sequence, scan.plane, asked)
 
 
 def triage_slice(
     image: Array, stated: SequenceName | None = None, plane: Plane | None = None, asked: SequenceName | None = None
 ) -> Triage:
-    """For one slice (H, W, 3).
+    """`triage_slices` of a single one (H, W, 3)."""
+    return triage_slices(image[None], stated, plane, asked)
+
+
+def triage_slices(
+    slices: Array, stated: SequenceName | None = None, plane: Plane | None = None, asked: SequenceName | None = None
+) -> Triage:
+    """For slices (N, H, W, 3) of one file.
 
     Args:
         stated, plane: what the file says.
@@ -100,17 +110,23 @@ def triage_slice(
     Raises:
         InputError: the recogniser is not there.
     """
-    triage = _decide([look_at(image)], stated, plane, asked, "slice", (FLAGSHIP, T1CE_MODEL))
-    is_blank = not triage.model and not normalise(image).any()
+    triage = _decide([look_at(image) for image in _middle(slices)], stated, plane, asked, "slice", (FLAGSHIP, T1CE_MODEL))
+    is_blank = not triage.model and not any(normalise(image).any() for image in _middle(slices))
     return Triage(FLAGSHIP, "flair") if is_blank else triage  # which says that there is nothing to judge
 
 
 def triage_volume(volume: Volume, stated: SequenceName | None, asked: SequenceName | None = None) -> Triage:
     """For a volume, by slices from its middle; its axial slices are what is judged. Raises InputError."""
-    slices = volume.axial()
-    depth = len(slices)
-    places = np.unique(np.linspace(0.35 * (depth - 1), 0.65 * (depth - 1), LOOKS).round().astype(int))
-    return _decide([look_at(slices[place]) for place in places], stated, "axial", asked, "volume", (VOLUME_MODEL, T1CE_MODEL))
+    looks = [look_at(image) for image in _middle(volume.axial())]
+    return _decide(looks, stated or volume.sequence, "axial", asked, "volume", (VOLUME_MODEL, T1CE_MODEL))
+
+
+def _middle(slices: Array) -> Array:
+    """Some of the slices (N, H, W, C) from the middle of many, all of a few."""
+    last = len(slices) - 1
+    if last < LOOKS:
+        return slices
+    return slices[np.unique(np.linspace(0.35 * last, 0.65 * last, LOOKS).round().astype(int))]
 
 
 class Look(NamedTuple):
@@ -127,12 +143,22 @@ def look_at(image: Array) -> Look:
     Where it may be FLAIR it counts as that, and more easily where three sequences were put together as for the networks.
     """
     clean, _ = without_drawings(image)
+    if _is_colour_mapped(clean):
+        return Look("none", 1.0, "axial")
     sighting = load_recogniser()(clean[..., clean.shape[2] // 2])
     p_flair = float(sighting.contents[CONTENTS.index("flair")])
     content = sighting.content
     if content not in ("none", "panes") and p_flair >= (MAYBE_COMPOSED if _is_composed(clean) else MAYBE):
         content = "flair"
     return Look(content, float(sighting.contents[CONTENTS.index(content)]), sighting.plane)
+
+
+def _is_colour_mapped(image: Array) -> bool:
+    """Whether grey values were turned into colours: most pixels have one, and there are no more than a byte tells apart."""
+    if not _is_composed(image) or image.dtype != np.uint8 or (np.ptp(image, axis=2) > COLOURED).mean() < MOST:
+        return False
+    levels = image[..., 0].astype(np.int32) << 16 | image[..., 1].astype(np.int32) << 8 | image[..., 2]
+    return len(np.unique(levels)) <= BYTE_LEVELS
 
 
 def _is_composed(image: Array) -> bool:
@@ -156,7 +182,8 @@ def _decide(
         notes.append(f"Judged as {SEQUENCE_WORDS[asked]} because you said so; by itself it looks like {WORDS[content]}.")
     elif stated is not None and content != stated and sure >= SURE and not {content, stated} <= T1_WEIGHTED:
         notes.append(f"The file says {SEQUENCE_WORDS[stated]}, but it looks like {WORDS[content]}.")
-    if asked is None and stated is None and content in ("panes", "none"):
+    contradicts = content == "none" and sure >= SURE_OF_NOTHING
+    if asked is None and content in ("panes", "none") and (stated is None or contradicts):
         return Triage("", None, _what_is_there(content, what), (CROP,) if what == "slice" else ())
     sequence: SequenceName = asked or stated or content  # type: ignore[assignment]
     model = _model_that_knows(sequence, None if asked else seen_plane, first)

@@ -5,6 +5,7 @@ Decoding is bounded: sizes are read from headers and checked before any pixel is
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -55,7 +56,9 @@ def find_dicom_series(files: Mapping[str, bytes]) -> list[series.Series]:
 def _in_one_sentence(decode: Callable[[], T], name: str) -> T:
     """What `decode` gives; whatever it raises becomes an InputError."""
     try:
-        return decode()
+        with warnings.catch_warnings():  # of libraries, on what their files should not contain
+            warnings.simplefilter("ignore")
+            return decode()
     except InputError:
         raise
     except MemoryError:

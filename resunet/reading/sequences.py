@@ -27,9 +27,10 @@ POST = re.compile(r"t1w?i?(ce|c|gd|gad|gado|gadolinium|post\w*|km|cm|contrast\w*
 T1 = re.compile(r"t1w?i?(n|native|pre\w*)?|mprage|mpr|f?spgr|bravo")
 T2 = re.compile(r"t2w?i?(tse|fse)?")
 OTHER = re.compile(
-    r"dwi|adc|swi|swan|pdw?|bold|asl|dti|fa|md|cb[vf]|mtt|perf\w*|pwi|tof|mra|trace\w*|b\d+|loc\w*|scout|survey|ct|pet|phase"
+    r"dwi|adc|swi|swan|pdw?|bold|asl|dti|fa|md|cb[vf]|mtt|perf\w*|pwi|tof|mra|trace\w*|b0|b\d{3,4}|loc\w*|sub(tr\w*)?|m(in)?ip|map|scout|survey|ct|pet|phase"
     r"|stir|gre|t2star|t2s|star|ciss|fiesta|psir|mtr|qsm"
 )
+MAPS = re.compile(r"adc|sub(tr\w*)?|m(in)?ip|map|dwi|dti|seg\w*")  # which may be made of a sequence that is named, too
 CONTRAST = re.compile(r"ce|gd|gad|gado|gadolinium|gadovist|dotarem|post\w*|contrast\w*|km|cm|enhanced")
 UNENHANCED = re.compile(r"pre\w*|nativ\w*|non|without|wo|plain|unenhanced")
 MASK = re.compile(r"seg|dseg|segmentation|mask|msk|labels?|roi|truth|groundtruth|gt|annotation|glistrboost|manuallycorrected")
@@ -41,10 +42,18 @@ FILLER = re.compile(
     r"|coreg\w*|brain|bet|\w*stripped|n4|bias\w*|corrected|resampled|\d+mm|mni|raw|space|cube|vista|blade|propeller|thin"
     r"|fluid|acq|img|image|volume|vol|scan|data"
 )
+# What an image was registered to says nothing about what it is: T2_to_FLAIR, space-FLAIR_T2w, T1 reg to T2.
+IN_SPACE_OF = re.compile(
+    r"[_\-. ]*\b(?:space-[A-Za-z0-9]+)|(?<=[A-Za-z0-9])[_\-. ]+(?:(?:co)?reg[a-z]*[_\-. ]+)?(?:to|2|in|on|onto)[_\-. ]+"
+    r"(?:t1\w*|t2\w*|flair|mni\w*)(?=$|[_\-. ])",
+    re.IGNORECASE,
+)
+CHANNELS = 16  # that a case of nnU-Net may have; larger numbers are dates and times
 BIDS = re.compile(r"(?P<case>sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?)_(?P<entities>([a-z]+-[A-Za-z0-9]+_)*)[A-Za-z0-9]+")
 NNUNET = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 TOKEN = re.compile(r"[A-Za-z0-9]+")
 SEPARATORS = "_-+. ()"
+DERIVED = re.compile(r"adc|sub\w*|m(in)?ip|projection image|fa|cb[vf]|mtt|ttp|perfusion\w*|phase( map)?")  # in ImageType
 LONG_INVERSION = 1500  # milliseconds from which an inversion recovery suppresses fluid, not fat
 LONG_ECHO = 60  # milliseconds from which an image is T2-weighted
 
@@ -70,11 +79,13 @@ class NameReading(NamedTuple):
 def read_name(name: str) -> NameReading:
     """What the name of a file (without folders) says."""
     stem = stem_of(name)
+    stem = IN_SPACE_OF.sub("", stem)
     if match := BIDS.fullmatch(stem):
         words = [word.lower() for word in TOKEN.findall(stem[len(match["case"]) :])]
         others = [part for part in match["entities"].split("_") if not part.startswith("ce-")]
         return NameReading(match["case"], *_meaning(words), "_".join(filter(None, others)))
-    if match := NNUNET.fullmatch(stem):
+    match = NNUNET.fullmatch(stem)
+    if match and int(match["channel"]) < CHANNELS and not read_name(f"{match['case']}.nii").sequence:
         return NameReading(match["case"], channel=int(match["channel"]))
     tokens = list(TOKEN.finditer(stem))
     first, behind = _known_run([token[0].lower() for token in tokens])
@@ -125,7 +136,8 @@ def _meaning(words: Sequence[str]) -> tuple[SequenceName | None, bool]:
 
     if any_of(MASK):
         return ("other", False) if any_of(ANATOMY) else (None, True)  # a mask of the brain is no tumour
-    if any_of(OTHER):
+    named = any_of(FLAIR) and not any_of(MAPS)
+    if any_of(OTHER) and not named:
         return "other", False
     is_t1 = any_of(T1) or any_of(POST)
     if any_of(FLAIR) and not (is_t1 and not any_of(T2)):  # "T1 FLAIR" is T1-weighted
@@ -147,8 +159,13 @@ def sequence_of_header(dataset: Any) -> SequenceName | None:
     Args:
         dataset: a pydicom Dataset.
     """
+    if str(dataset.get("Modality") or "MR") != "MR":
+        return None  # a screenshot of a series repeats its description
+    if any(DERIVED.fullmatch(str(word).lower()) for word in _values(dataset.get("ImageType"))):
+        return "other"
     for element in ("SeriesDescription", "ProtocolName", "SequenceName"):
-        words = [word.lower() for word in TOKEN.findall(str(dataset.get(element) or ""))]
+        text = IN_SPACE_OF.sub("", str(dataset.get(element) or ""))
+        words = [word.lower() for word in TOKEN.findall(text)]
         sequence = _meaning(words)[0]
         if sequence == "pre" and _agent(dataset):
             return "post"
@@ -166,6 +183,11 @@ def sequence_of_header(dataset: Any) -> SequenceName | None:
     if echo < 30 and repetition is not None and 0 < repetition < 1000:
         return "post" if _agent(dataset) else "pre"
     return None
+
+
+def _values(element: Any) -> Sequence[Any]:
+    """The values of an element of several; none where it is not there."""
+    return [] if element is None else [element] if isinstance(element, str) else list(element)
 
 
 def _agent(dataset: Any) -> bool:

@@ -33,4 +33,14 @@ def stacked(name: str, scans: Sequence[Scan], numbers: Sequence[int]) -> Volume:
         words = [f"{first}" if first == last else f"{first} to {last}" for first, last in missing]
         notes.append(f"Slices {', '.join(words)} are missing: those around them were not taken for neighbours.")
     gaps = tuple(at for at, (before, after) in enumerate(pairwise(numbers), start=1) if after > before + 1)
-    return Volume(name, np.stack(slices).transpose(2, 1, 0, 3), AS_SHOWN, None, False, tuple(notes), gaps=gaps)
+    return Volume(
+        name,
+        np.stack(slices).transpose(2, 1, 0, 3),
+        AS_SHOWN,
+        None,
+        False,
+        tuple(notes),
+        modality=next((scan.modality for scan in scans if scan.modality), None),
+        gaps=gaps,
+        sequence=next((scan.sequence for scan in scans if scan.sequence), None),
+    )

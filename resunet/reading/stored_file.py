@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ class StoredFile:
     @classmethod
     def on_disk(cls, path: Path) -> StoredFile:
         """Called as the path is written."""
-        return cls(str(path), lambda: path.open("rb"), PurePosixPath(path.resolve().as_posix()))
+        return cls(str(path), lambda: path.open("rb"), PurePosixPath(Path(os.path.realpath(path)).as_posix()))
 
     @classmethod
     def in_memory(cls, name: str, content: bytes) -> StoredFile:
@@ -67,7 +68,7 @@ class StoredFile:
 
     def below(self, archive: Path) -> StoredFile:
         """The same with its archive's path in front."""
-        top = PurePosixPath(archive.resolve().with_suffix("").as_posix())
+        top = PurePosixPath(Path(os.path.realpath(archive)).with_suffix("").as_posix())
         return StoredFile(str(archive / self.name), self.open, top / self.path)
 
     def read(self, limit: int = -1) -> bytes:

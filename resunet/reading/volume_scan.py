@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from resunet.reading.scan import Array, FloatArray
+from resunet.reading.sequences import SequenceName
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Volume:
         modality: as DICOM abbreviates it ("MR", "CT"), where the file says so.
         sources: of a DICOM series, for each slice along K its data set and the number of its frame there.
         gaps: numbers of axial slices before which others are missing.
+        sequence: of numbered slices, which their headers say that they are.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Volume:
     modality: str | None = None
     sources: tuple[tuple[Any, int], ...] = ()
     gaps: tuple[int, ...] = ()
+    sequence: SequenceName | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from resunet.errors import InputError
 from resunet.reading.formats.dicom import decode_frames, pixel_spacing, plane_groups, read_dataset, stated
-from resunet.reading.scan import Array, FloatArray, check_finite, check_size
+from resunet.reading.scan import SPACINGS, Array, FloatArray, check_finite, check_size
 from resunet.reading.sequences import SequenceName, sequence_of_header
 from resunet.reading.volume_scan import Volume
 
@@ -20,6 +19,7 @@ QUANTA = (1.0, 0.5, 0.1)  # millimetres to which positions may be rounded
 MISSING = 1.5  # times the usual distance from which a slice is missing
 PARALLEL = 1e-3  # by which direction cosines may differ
 SAME_PLACE = 0.01  # millimetres
+FARTHEST = 1e5  # millimetres from the scanner's origin
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -29,7 +29,7 @@ class Series(NamedTuple):
     Attributes:
         description: what the files say.
         frames: of the first file.
-        study: the study's UID, empty where the files do not say.
+        study: the study's UID and the patient's identifier, empty where the files do not say.
         sequence: what description, contrast agent and times say it is.
     """
 
@@ -53,30 +53,34 @@ class Frame(NamedTuple):
 def find_series(files: Mapping[str, bytes]) -> list[Series]:
     """The DICOM series among files of one folder, in the order of their first file.
 
-    What is no DICOM image, or does not say where it lies, is left out. Files without a series' UID are one series where size,
-    direction and description are equal.
+    What is no DICOM image, is damaged, or does not say where it lies, is left out. Files without a series' UID are one series
+    where size, direction and description are equal.
     """
     import pydicom
 
-    headers: dict[tuple[str, ...], Any] = {}
+    headers: dict[tuple[str, ...], Series] = {}
     members: dict[tuple[str, ...], list[str]] = {}
     for name, content in files.items():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        try:
             dataset = pydicom.dcmread(io.BytesIO(content), force=True, stop_before_pixels=True)
-        if "Rows" in dataset and _is_placed(dataset):
-            headers.setdefault(_series_key(dataset), dataset)
-            members.setdefault(_series_key(dataset), []).append(name)
-    return [
-        Series(
-            str(dataset.get("SeriesDescription") or ""),
-            tuple(members[key]),
-            int(dataset.get("NumberOfFrames") or 1),
-            str(dataset.get("StudyInstanceUID") or ""),
-            sequence_of_header(dataset),
-        )
-        for key, dataset in headers.items()
-    ]
+            if "Rows" in dataset and _is_placed(dataset):
+                key = _series_key(dataset)
+                headers.setdefault(key, _header(dataset))
+                members.setdefault(key, []).append(name)
+        except Exception:  # whatever a damaged header makes its library raise: the file is said to be damaged when it is read
+            continue
+    return [series._replace(files=tuple(members[key])) for key, series in headers.items()]
+
+
+def _header(dataset: Any) -> Series:
+    """What a file says of its series. Raises what pydicom raises."""
+    return Series(
+        str(dataset.get("SeriesDescription") or ""),
+        (),
+        int(dataset.get("NumberOfFrames") or 1),
+        " ".join(filter(None, (str(dataset.get("StudyInstanceUID") or ""), str(dataset.get("PatientID") or "")))),
+        sequence_of_header(dataset),
+    )
 
 
 def _is_placed(dataset: Any) -> bool:
@@ -89,7 +93,7 @@ def _is_placed(dataset: Any) -> bool:
 def _series_key(dataset: Any) -> tuple[str, ...]:
     """Equal for the files of one series."""
     if dataset.get("SeriesInstanceUID"):
-        return (str(dataset.SeriesInstanceUID),)
+        return (str(dataset.SeriesInstanceUID), str(dataset.get("PatientID") or ""))
     alike = ("Rows", "Columns", "SeriesNumber", "SeriesDescription", "EchoTime", "StudyInstanceUID", "PatientID")
     orientation = stated([dataset], "ImageOrientationPatient")
     direction = "" if orientation is None else str(np.round(orientation, 2).tolist())
@@ -116,7 +120,7 @@ def read_series(files: Mapping[str, bytes], name: str) -> Volume:
     frames = _without_copies(frames, notes)
     step = _even_step(np.array([frame.position for frame in frames]), normal, name, notes)
     spacing = pixel_spacing(first.dataset)
-    if spacing is None:
+    if spacing is None or not all(SPACINGS[0] <= side <= SPACINGS[1] for side in spacing):
         raise InputError(f"{name} does not say how large its pixels are; export the series again.")
     thickness = step or float(first.dataset.get("SliceThickness") or 1.0)
     affine = np.eye(4)
@@ -146,9 +150,16 @@ def _frames(content: bytes, name: str) -> Iterator[Frame]:
         orientation = stated(groups, "ImageOrientationPatient")
         if position is None and orientation is not None and dataset.get("SliceLocation") is not None:
             position = np.cross(orientation[:3], orientation[3:]) * float(dataset.SliceLocation)
-        if position is None or orientation is None:
+        if position is None or orientation is None or not _is_place(position, orientation):
             raise InputError(f"{name} does not say where its slices lie; export the series again, or give NIfTI.")
         yield Frame(position, orientation, plane, dataset, number)
+
+
+def _is_place(position: FloatArray, orientation: FloatArray) -> bool:
+    """Whether these are millimetres within a building, and two directions at right angles."""
+    if not (np.isfinite(position).all() and np.isfinite(orientation).all() and np.abs(position).max() < FARTHEST):
+        return False
+    return bool(np.linalg.norm(np.cross(orientation[:3], orientation[3:])) > 0.5)
 
 
 def _notes_on_headers(dataset: Any) -> list[str]:
