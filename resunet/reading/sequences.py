@@ -44,7 +44,7 @@ FILLER = re.compile(
 )
 # What an image was registered to says nothing about what it is: T2_to_FLAIR, space-FLAIR_T2w, T1 reg to T2.
 IN_SPACE_OF = re.compile(
-    r"[_\-. ]*\b(?:space-[A-Za-z0-9]+)|(?<=[A-Za-z0-9])[_\-. ]+(?:(?:co)?reg[a-z]*[_\-. ]+)?(?:to|2|in|on|onto)[_\-. ]+"
+    r"[_\-. ]+space-[A-Za-z0-9]+|(?<=[A-Za-z0-9])[_\-. ]+(?:(?:co)?reg[a-z]*[_\-. ]+)?(?:to|2|in|on|onto)[_\-. ]+"
     r"(?:t1\w*|t2\w*|flair|mni\w*)(?=$|[_\-. ])",
     re.IGNORECASE,
 )
