@@ -131,7 +131,7 @@ def test_a_point_of_a_chart_leads_to_its_case_and_back(address: str, page: Page)
     point = page.locator(".st-key-patients .scatterlayer .point").first
     point.wait_for(timeout=SLOW)
     point.scroll_into_view_if_needed()
-    opened = page.get_by_text("worst first")
+    opened = page.get_by_text("most wrong pixels first")
     for _ in range(10):  # a chart that is just being drawn again loses the click
         point.click(force=True, timeout=SLOW)
         with contextlib.suppress(TimeoutError):

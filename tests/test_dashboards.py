@@ -250,7 +250,7 @@ def test_without_the_data_cases_open_on_the_samples_with_their_heads():
     app = open_screen("cases")
     assert plain_text(app.subheader[0].value).startswith("cavity") and not app.info
     assert len(app.get("image")) == 2 and shown(app)["Dice"] == "0.762"
-    app.button(key="step_Better").click().run()
+    app.button(key="step_Next").click().run()
     assert "Number 2 of 24" in app.caption[0].value and shown(app)["Dice"] == "0.664"
     app.selectbox(key="model").set_value("resunet_lite_t1ce").run()
     assert not app.exception  # it knows other pictures: its own evaluations are shown

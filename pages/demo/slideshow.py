@@ -1,5 +1,7 @@
 """Slideshow: it plays by itself, for a projector, and runs in the browser alone once it is there."""
 
+from urllib.parse import urlsplit
+
 import streamlit as st
 
 from pages.common import loaders, models, predictions
@@ -51,9 +53,14 @@ def html(revision: str, measured: dict[str, Evaluation], address: str, patients:
         head_slide(),
         *findings,
         *(case(name, why) for name, why in FAILURE.items()),
-        last_slide(address),
+        *([last_slide(address)] if can_be_reached(address) else []),
     ]
     return slideshow_html(slides)
+
+
+def can_be_reached(address: str) -> bool:
+    """Whether a visitor's phone can open an address: not where it is this machine's own."""
+    return urlsplit(address).hostname not in (None, "localhost", "127.0.0.1", "::1")
 
 
 def real_case(patient: str) -> Slide:

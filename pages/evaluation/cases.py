@@ -49,8 +49,8 @@ def steps(table: pd.DataFrame, position: int) -> None:
     same = table[table["patient"] == row["patient"]].sort_values("slice", ignore_index=True)
     at = int(same.index[same["slice"] == row["slice"]][0])
     moves = (
-        ("Worse", table, position - 1, ":material/arrow_back:"),
-        ("Better", table, position + 1, ":material/arrow_forward:"),
+        ("Previous", table, position - 1, ":material/arrow_back:"),
+        ("Next", table, position + 1, ":material/arrow_forward:"),
         ("Slice below", same, at - 1, ":material/arrow_downward:"),
         ("Slice above", same, at + 1, ":material/arrow_upward:"),
     )
@@ -90,7 +90,7 @@ KEYS = st.components.v2.component(
     js="""
     // Arrow keys press the buttons that step through the cases, unless somebody types.
     const TYPING = "input, textarea, canvas, [role=slider], [role=tab], [role=combobox]";
-    const STEPS = { ArrowLeft: "Worse", ArrowRight: "Better", ArrowDown: "Slice below", ArrowUp: "Slice above" };
+    const STEPS = { ArrowLeft: "Previous", ArrowRight: "Next", ArrowDown: "Slice below", ArrowUp: "Slice above" };
     export default function () {
       const press = (event) => {
         if (!STEPS[event.key] || event.target.closest(TYPING)) return;
@@ -164,7 +164,7 @@ def show(evaluation: Evaluation) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(escape_markdown(f"{row['patient']}, slice {row['slice']}"), anchor=False, width="content")
         st.markdown(f"##### {what_happened(row)}", width="content")
-    st.caption(f"Number {position + 1} of {len(table)}, worst first. Arrow keys step.")
+    st.caption(f"Number {position + 1} of {len(table)}, most wrong pixels first. Arrow keys step.")
     left, right = st.columns([3, 2], gap="medium")
     with left:
         pictures(evaluation, row)

@@ -145,7 +145,11 @@ def standing(measured: Measured, reference: str) -> None:
     if against:
         others, verb = counted(len(against), "other model"), "is" if worse == 1 else "are"
         st.subheader(f"Of {others}, {worse} {verb} worse than {name} by more than chance", anchor=False)
-    chart(computed(charts.ladder, measured, against, reference), "ladder", f"Dark: {name}. Light blue: not told from it")
+    chart(
+        computed(charts.ladder, measured, against, reference),
+        "ladder",
+        f"Strong blue: {name}. Light blue: no clear difference. Grey: clearly worse",
+    )
 
 
 def why_this_one(ordered: list[str]) -> str:

@@ -79,7 +79,7 @@ def masks_of(folder: ModelFolder) -> SampleMasks:
         [samples[name].image[::scale, ::scale, 1] for name in names],
         [samples[name].mask[::scale, ::scale] for name in names],
         masks[:, [known.index(name) for name in names]],
-        [name.replace("_", " ").capitalize() for name in names],
+        [name.rpartition("_")[0].capitalize() for name in names],
     )
 
 

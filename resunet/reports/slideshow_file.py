@@ -18,7 +18,7 @@ from resunet.charts.style import model_colour
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import Evaluation
 from resunet.inference.pipeline import Prediction
-from resunet.inference.verdict import percent, verdict
+from resunet.inference.verdict import verdict
 from resunet.reading.scan import Array, BoolMask
 from resunet.reports.case_report import score_slice
 from resunet.reports.head_frames import MOVING_HEAD, as_data_uri
@@ -79,7 +79,7 @@ def case_slide(image: Array, mask: BoolMask, prediction: Prediction, origin: str
     """
     plain = render(image, PICTURE)
     finding, figures, _ = verdict(prediction)
-    title, caption = finding, f"P(tumour) {percent(prediction.p_tumour)}: {figures}."
+    title, caption = finding, f"{figures}."
     judged = outline(outline(plain, mask, TRUTH), prediction.mask, PREDICTED)
     if mask.any():
         title = f"{finding}. Dice {score_slice(prediction.mask, mask).dice:.2f}"

@@ -44,7 +44,7 @@ def record_of(evaluation: Evaluation, patient: str, number: int) -> Slice | None
 
 def show(evaluation: Evaluation, table: pd.DataFrame, position: int) -> None:
     """All cases, worst first; choosing one writes it into the address."""
-    view = st.segmented_control("As", ["Table", "Pictures"], default="Table", required=True, key="case_view")
+    view = st.segmented_control("View", ["Table", "Pictures"], default="Table", required=True, key="case_view")
     if view == "Table":
         _rows(table, position)
     else:
