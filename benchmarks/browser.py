@@ -22,7 +22,7 @@ LANDMARKS = {
     "evaluate": "Evaluate your own data",
     "metrics": "Every patient and every tumour slice",
     "comparison": "Reported elsewhere",
-    "cases": "worst first",
+    "cases": "most wrong pixels first",
     "training": "Dotted: training",
     "about": "What every measure means",
 }

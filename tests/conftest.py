@@ -152,9 +152,9 @@ def address() -> Iterator[str]:
         yield server.address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium."""
+    """Headless Chromium, not longer than it is needed: its event loop would stop every other one of this process."""
     from benchmarks.browser import browsing
 
     with browsing() as browser:
