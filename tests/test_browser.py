@@ -183,6 +183,7 @@ def test_the_replay_plays_in_the_browser_and_scrubs(address: str, page: Page):
     assert covered == 1  # at the first epoch all that follows is covered
 
 
+@pytest.mark.slow
 def test_the_slideshow_plays_by_itself_and_pauses_on_a_key(address: str, page: Page):
     page.goto(f"{address}/slideshow")
     show = page.frame_locator("iframe").locator("body")

@@ -115,6 +115,7 @@ def drawn(page: Page) -> None:
     page.mouse.up()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_room_plays_on_phones_and_the_stage_shows_them(address: str, browser: Browser):
     stage = browser.new_page(viewport={"width": 1920, "height": 1080})

@@ -133,6 +133,7 @@ def test_what_is_no_slice_is_refused(pipeline: TumourPipeline, shape: tuple[int,
         pipeline.predict(np.ones(shape))
 
 
+@pytest.mark.slow
 def test_the_default_formats_outline_what_float32_outlines(pipeline: TumourPipeline):
     exact = TumourPipeline.load(precision="float32")
     hits = totals = 0
