@@ -309,7 +309,10 @@ async def stay(options: argparse.Namespace, server: Server) -> tuple[Record, lis
             visits.append(replay_training(number, server.address, until, record))
         else:
             visits.append(visit(number, server.address, screens, until, record))
-    await asyncio.gather(watch_memory(psutil.Process(server.process.pid), until, memory), *visits)
+    watching = watch_memory(psutil.Process(server.process.pid), until, memory)
+    _, waiting = await asyncio.wait(map(asyncio.ensure_future, [watching, *visits]), timeout=60 * options.minutes + PATIENCE)
+    for stay_of_one in waiting:  # whose volume is still in the queue
+        stay_of_one.cancel()
     return record, memory
 
 
