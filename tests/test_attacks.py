@@ -180,3 +180,11 @@ def test_a_screenshot_of_a_series_does_not_become_it():
     (examination,) = sort_examinations([StoredFile.in_memory("page.dcm", scan_of)])
     scan = examination.scan()
     assert scan.sequence is None and triage_slice(scan.slices[0], scan.sequence).model == ""
+
+
+def test_of_several_inputs_each_that_cannot_be_used_is_named(command: Command, tmp_path: Path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    done = command("predict", tmp_path / "one", tmp_path / "two", "--out", tmp_path / "out")
+    assert done.returncode == 2 and [line["file"][-3:] for line in lines_of(done)] == ["one", "two"]
+    assert all("holds no image file" in line["error"] for line in lines_of(done))

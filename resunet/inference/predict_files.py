@@ -70,8 +70,8 @@ def predict_files(images: Sequence[Path], out: Path, model: str | None, choices:
             files += image_files([path])
         except InputError as error:
             problems[path] = error
-    if problems and not files:
-        raise next(iter(problems.values()))
+    if problems and len(images) == 1:
+        raise problems[images[0]]
     yield from ({"file": str(path), "error": str(error)} for path, error in problems.items())
     yield from _predict(sort_examinations(list({file.name: file for file in files}.values())), out, model, choices)
 

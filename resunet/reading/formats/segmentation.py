@@ -48,18 +48,8 @@ def write_segmentation(volume: Volume, mask: BoolMask, model: str, sequence: str
     """
     import highdicom
     from highdicom import seg
-    from pydicom.sr.codedict import codes
 
     label = LABELS.get(sequence, LABEL)
-    algorithm = highdicom.AlgorithmIdentificationSequence(model, codes.DCM.ArtificialIntelligence, __version__)
-    segment = seg.SegmentDescription(
-        1,
-        label,
-        codes.SCT.MorphologicallyAbnormalStructure,
-        codes.SCT.Neoplasm,
-        seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm,
-    )
     images, planes = _in_source_order(volume, mask)
     _complete(images)
     _state_spacing(images, volume)
@@ -70,7 +60,7 @@ def write_segmentation(volume: Volume, mask: BoolMask, model: str, sequence: str
                 images,
                 planes,
                 seg.SegmentationTypeValues.BINARY,
-                [segment],
+                [_segment(label, model)],
                 highdicom.UID(),
                 SERIES_NUMBER,
                 highdicom.UID(),
@@ -89,6 +79,22 @@ def write_segmentation(volume: Volume, mask: BoolMask, model: str, sequence: str
     buffer = io.BytesIO()
     result.save_as(buffer)
     return buffer.getvalue()
+
+
+def _segment(label: str, model: str) -> Any:
+    """The object's account of its one segment."""
+    import highdicom
+    from highdicom import seg
+    from pydicom.sr.codedict import codes
+
+    return seg.SegmentDescription(
+        1,
+        label,
+        codes.SCT.MorphologicallyAbnormalStructure,
+        codes.SCT.Neoplasm,
+        seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        highdicom.AlgorithmIdentificationSequence(model, codes.DCM.ArtificialIntelligence, __version__),
+    )
 
 
 def _in_source_order(volume: Volume, mask: BoolMask) -> tuple[list[Any], np.ndarray[Any, np.dtype[np.uint8]]]:
