@@ -30,7 +30,6 @@ from resunet.evaluation.cross_validation import (
     REPORTED_READERS,
     cross_validation_table,
     fold_finding,
-    hard_patients,
     union,
 )
 from resunet.evaluation.overlap import count_pixels, soft_counts
@@ -185,13 +184,6 @@ def test_a_patient_tested_twice_and_a_fold_without_figures_are_refused(tmp_path:
         union([*folds, folds[0]])
     with pytest.raises(InputError, match="unet_fold9 has no evaluation on its test split; run resunet evaluate unet_fold9"):
         union([*folds, ModelFolder(tmp_path / "unet_fold9")])
-
-
-def test_hard_patients_by_hand(tmp_path: Path):
-    hard = hard_patients(union(write_folds(tmp_path)), below=0.7)
-    assert list(hard["patient"]) == ["TCGA_DU_9", "TCGA_CS_8", "TCGA_DU_7"]
-    assert list(hard["tumour_pixels"]) == [100, 90, 80] and list(hard["slice"]) == [1, 1, 1]
-    assert (hard["missed"] == 0).all() and (hard["false"] > 50).all()
 
 
 def test_what_is_reported_is_what_the_table_of_reported_figures_says():

@@ -17,7 +17,6 @@ from resunet.model_folder import ModelFolder
 
 CROSS_VALIDATED = "cross_validated"  # the name of an evaluation over all folds
 EVERYBODY = "All patients"
-HARD = 0.7  # volume Dice below which a patient is looked at one by one
 # Of the same data set, from the authors' project page (Buda et al. 2019): U-Net over 22 folds, and two readers.
 REPORTED_MEAN, REPORTED_READERS = 0.836, 0.84
 
@@ -66,17 +65,6 @@ def _groups(patients: pd.DataFrame) -> Iterator[tuple[str, np.ndarray[Any, Any]]
     names = ("smallest", "second", "third", "largest")
     for quarter, name in enumerate(names):
         yield f"Tumour volume, {name} quarter", dice[quarters == quarter]
-
-
-def hard_patients(slices: pd.DataFrame, below: float = HARD) -> pd.DataFrame:
-    """Patients of lowest volume Dice, worst first: patient, dice, tumour_pixels, missed, false, slice (the one most wrong)."""
-    patients = volumes(slices).assign(dice=volume_dice(slices))
-    wrong = slices.assign(wrong=slices["fp"] + slices["fn"])
-    worst = wrong.loc[wrong.groupby("patient")["wrong"].idxmax()].set_index("patient")["slice"]
-    hard = patients[patients["dice"] < below].assign(slice=worst).sort_values("dice")
-    return hard.assign(tumour_pixels=hard["tp"] + hard["fn"], missed=hard["fn"], false=hard["fp"]).reset_index()[
-        ["patient", "dice", "tumour_pixels", "missed", "false", "slice"]
-    ]
 
 
 def fold_finding(table: pd.DataFrame) -> str:

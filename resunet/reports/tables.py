@@ -23,25 +23,21 @@ from resunet.evaluation.ablation_questions import (
 )
 from resunet.evaluation.averaging import averaging_table
 from resunet.evaluation.compare import p_text, paired_table
-from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table, hard_patients
+from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table
 from resunet.evaluation.definitions import LABELS
-from resunet.evaluation.error_breakdown import error_breakdown
-from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR, Evaluation
-from resunet.evaluation.external import external_differences, external_rows, external_table, headline_figures
-from resunet.evaluation.headlines import headlines
-from resunet.evaluation.kinds import by_tumour_and_plane, confusion
-from resunet.evaluation.overlap import volume_dice
-from resunet.inference.verdict import FOUND, UNCLEAR
+from resunet.evaluation.evaluation import EXTERNAL, Evaluation
+from resunet.evaluation.external import external_differences, headline_figures
+from resunet.evaluation.kinds import by_tumour_and_plane
 from resunet.model_folder import REPOSITORY
 
 SETS = {  # evaluations, and what people read for them
-    "test": "Test: held out from everything",
-    CROSS_VALIDATED: "Cross-validated: each by a network that did not see them",
-    EXTERNAL: "External slices: BraTS, 100 tumour pixels or more",
+    "test": "Test",
+    CROSS_VALIDATED: "Cross-validated",
+    EXTERNAL: "External slices (BraTS, 100 tumour pixels or more)",
 }
 SET_FIGURES = ("volume_dice_mean", "volume_dice_median", "tumour_slice_dice", FALSE_POSITIVES)
-ARCHITECTURE_FIGURES = ("volume_dice_mean", "tumour_slice_dice", SMALLEST, FALSE_POSITIVES)
-LOSS_FIGURES = ("volume_dice_mean", "recall", "precision", SMALLEST, FALSE_POSITIVES)
+ARCHITECTURE_FIGURES = ("volume_dice_mean", FALSE_POSITIVES)
+LOSS_FIGURES = ("volume_dice_mean", "recall", "precision")
 
 
 def document_tables() -> dict[Path, dict[str, str]]:
@@ -49,19 +45,12 @@ def document_tables() -> dict[Path, dict[str, str]]:
     measured = {name: _stored(name) for name in SETS}
     runs, unions, external = measured.values()
     findings = {
-        "architectures": architectures(runs),
-        "differences": differences(runs),
+        "architectures": architectures(runs, external),
         "losses": losses(runs),
         "averaging": averaging(runs),
         "stage 1": stage_1(runs),
         "cross-validation": cross_validation(unions),
-        "volume model": volume_model(unions),
-        "hard patients": hard(unions),
-        "external": other_hospitals(runs, external),
-        "error breakdown": breakdown(runs),
-        "people without a tumour": people_without_tumour(),
         "other tumours": other_tumours(),
-        "kinds": kinds_confused(),
     }
     return {
         REPOSITORY / "README.md": {"sets": sets(measured)},
@@ -87,8 +76,8 @@ def with_tables(document: str, tables: Mapping[str, str]) -> str:
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table in Markdown."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+    first, *others = (f"| {' | '.join(str(cell) for cell in line)} |" for line in (columns, *rows))
+    return "\n".join([first, "|---" * len(columns) + "|", *others])
 
 
 def sets(measured: Mapping[str, Mapping[str, Evaluation]]) -> str:
@@ -103,38 +92,41 @@ def sets(measured: Mapping[str, Mapping[str, Evaluation]]) -> str:
     return markdown(["Set", "Patients", "Model", *(LABELS[figure] for figure in SET_FIGURES)], rows)
 
 
-def architectures(runs: Mapping[str, Evaluation]) -> str:
-    """Every segmentation model that keeps its weights, best mean volume Dice first."""
-    rows = []
-    for name in _segmentation_models(runs):
-        metrics = runs[name].summary["metrics"]
-        size = f"{find_model(name).config().parameters / 1e6:.1f} M"
-        cells = [_with_interval(metrics[figure]) for figure in ARCHITECTURE_FIGURES]
-        rows.append((-metrics["volume_dice_mean"]["value"], [runs[name].display_name, size, *cells]))
-    return markdown(
-        ["Model", "Parameters", *(LABELS[figure] for figure in ARCHITECTURE_FIGURES)], [row for _, row in sorted(rows)]
-    )
+def architectures(runs: Mapping[str, Evaluation], external: Mapping[str, Evaluation]) -> str:
+    """Every segmentation model that keeps its weights, best first: on the test set, and on the external one.
 
-
-def differences(runs: Mapping[str, Evaluation]) -> str:
-    """Every model against the flagship, paired over patients."""
+    Differences and p values are paired with the flagship over patients.
+    """
     held_out = find_model(FLAGSHIP).config().held_out
-    models = {name: runs[name].slices for name in _segmentation_models(runs) if find_model(name).config().held_out == held_out}
-    return _paired(paired_table(models, FLAGSHIP), runs, "Volume Dice minus the flagship's", "p (Holm)")
-
-
-def _paired(table: pd.DataFrame, runs: Mapping[str, Evaluation], difference: str, p_value: str) -> str:
-    """A `paired_table` in Markdown, best first."""
-    rows = [
-        [
-            runs[str(row.model)].display_name,
-            f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]",
-            p_text(float(str(row.p_holm))),
-            f"{row.wins} / {row.ties} / {row.losses}",
+    names = [name for name in _segmentation_models(runs) if find_model(name).config().held_out == held_out]
+    names.sort(key=lambda name: -runs[name].summary["metrics"]["volume_dice_mean"]["value"])
+    paired = paired_table({name: runs[name].slices for name in names}, FLAGSHIP).set_index("model")
+    outside = external_differences({name: external[name] for name in names}, FLAGSHIP).set_index("model")
+    rows = []
+    for name in names:
+        figures = [_with_interval(runs[name].summary["metrics"][figure]) for figure in ARCHITECTURE_FIGURES]
+        others = headline_figures(external[name].slices)
+        row = [runs[name].display_name, f"{find_model(name).config().parameters / 1e6:.1f} M", *figures]
+        row += [_difference(paired, name), _p_value(paired, name)]
+        row += [
+            _with_interval(others["volume_dice_mean"]),
+            f"{others['volume_dice_median']['value']:.3f}",
+            _p_value(outside, name),
         ]
-        for row in table.sort_values("difference", ascending=False).itertuples()
-    ]
-    return markdown(["Model", difference, p_value, "Patients won / tied / lost"], rows)
+        rows.append(row)
+    figures = [LABELS[figure] for figure in ARCHITECTURE_FIGURES]
+    return markdown(["Model", "Size", *figures, "Minus the flagship's", "p", "External, mean", "Median", "p"], rows)
+
+
+def _difference(paired: pd.DataFrame, name: str) -> str:
+    if name not in paired.index:
+        return ""
+    row = paired.loc[name]
+    return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+
+
+def _p_value(paired: pd.DataFrame, name: str) -> str:
+    return p_text(float(str(paired.loc[name, "p_holm"]))) if name in paired.index else ""
 
 
 def losses(runs: Mapping[str, Evaluation]) -> str:
@@ -151,7 +143,9 @@ def losses(runs: Mapping[str, Evaluation]) -> str:
         gain = difference(pooled[loss], pooled["bce"], SMALLEST) if loss != "bce" else None
         against = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" if gain else ""
         rows.append([label, figures["runs"].iloc[0], *cells, against])
-    return markdown(["Loss", "Seeds", *(LABELS[figure] for figure in LOSS_FIGURES), "Smallest lesions, against BCE"], rows)
+    return markdown(
+        ["Loss", "Seeds", *(LABELS[figure] for figure in LOSS_FIGURES), "Smallest lesions found, against BCE"], rows
+    )
 
 
 def averaging(runs: Mapping[str, Evaluation]) -> str:
@@ -174,15 +168,15 @@ def stage_1(runs: Mapping[str, Evaluation]) -> str:
             for figure in ("accuracy", "sensitivity", "specificity")
         ]
         auroc = _with_interval(own.summary["metrics"]["auroc"]) if own else ""
-        counts = [f"{row['fn']} of {row['fn'] + row['tp']}", f"{row['fp']} of {row['fp'] + row['tn']}"]
-        rows.append([row["classifier"], row["n"], *cells, auroc, *counts])
-    columns = ["Split", "Slices", "Accuracy", "Sensitivity", "Specificity", "AUROC", "Missed tumours", "False positives"]
+        rows.append([row["classifier"], row["n"], *cells, auroc])
+    columns = ["Split", "Slices", "Accuracy", "Sensitivity", "Specificity", "AUROC"]
     return markdown(columns, rows)
 
 
 def cross_validation(unions: Mapping[str, Evaluation]) -> str:
-    """Out-of-fold volume Dice by group of patients, models side by side."""
+    """Out-of-fold volume Dice of all patients and by size, models side by side."""
     table = cross_validation_table(unions)
+    table = table[~table["group"].str.startswith("Site")]  # the app shows them
     rows = []
     for group, of_models in table.groupby("group", sort=False):
         records = of_models.to_dict("records")
@@ -192,81 +186,17 @@ def cross_validation(unions: Mapping[str, Evaluation]) -> str:
     return markdown(["Patients", "n", *names], rows)
 
 
-def volume_model(unions: Mapping[str, Evaluation]) -> str:
-    """The volume model against the flagship over all patients, out of fold."""
-    table = paired_table({name: evaluation.slices for name, evaluation in unions.items()}, FLAGSHIP)
-    return _paired(table, unions, "Volume Dice minus the flagship's", "p")
-
-
-def hard(unions: Mapping[str, Evaluation]) -> str:
-    """The patients on whom the flagship fails, out of fold, with where the app shows them."""
-    other = volume_dice(unions[VOLUME_MODEL].slices)
-    rows = []
-    for row in hard_patients(unions[FLAGSHIP].slices).to_dict("records"):
-        address = f"/cases?model={FLAGSHIP}&evaluation={CROSS_VALIDATED}&patient={row['patient']}&slice={row['slice']}"
-        cells = [f"{row['dice']:.3f}", f"{other[row['patient']]:.3f}"]
-        cells += [f"{row[name]:,}" for name in ("tumour_pixels", "missed", "false")]
-        rows.append([row["patient"], *cells, f"`{address}`"])
-    columns = ["Patient", *(unions[name].display_name for name in (FLAGSHIP, VOLUME_MODEL)), "Tumour, px", "Missed", "False"]
-    return markdown([*columns, "Its worst slice in the app"], rows)
-
-
-def other_hospitals(runs: Mapping[str, Evaluation], external: Mapping[str, Evaluation]) -> str:
-    """Every segmentation model on the test set and on the external one."""
-    measured = {name: external[name] for name in _segmentation_models(external)}
-    labels = {name: evaluation.display_name for name, evaluation in measured.items()}
-    pretrained = [name for name in measured if (find_model(name).config().recipe or {}).get("imagenet")]
-    rows = external_rows(external_table(runs, measured), external_differences(measured, FLAGSHIP), labels, pretrained)
-    return markdown(list(rows.columns), rows.to_numpy().tolist())
-
-
-def breakdown(runs: Mapping[str, Evaluation]) -> str:
-    """Where both stages lose and invent pixels of the test patients."""
-    pixels = error_breakdown(runs[FLAGSHIP].slices, runs[FLAGSHIP].gate)
-    rows = [
-        [name.replace("_", " ").capitalize(), f"{count:,}", f"{count / pixels['tumour']:.1%}"] for name, count in pixels.items()
-    ]
-    return markdown(["Pixels", "Count", "Of all tumour pixels"], rows)
-
-
-def people_without_tumour() -> str:
-    """What both stages say of slices of people who have no tumour, by person."""
-    tables = {name: _said_of_people(name) for name in (FLAGSHIP, VOLUME_MODEL)}
-    people = sorted(set(tables[FLAGSHIP]["patient"]))
-    rows = []
-    for label, group in (("All", people), *((person, [person]) for person in people)):
-        cells = []
-        for table in tables.values():
-            said = table.loc[table["patient"].isin(group), "said"]
-            cells += [f"{(said == headline).mean():.1%}" for headline in (FOUND, UNCLEAR)]
-        rows.append([label, len(tables[FLAGSHIP].query("patient in @group")), *cells])
-    columns = [f"{find_model(name).config().display_name}, {what}" for name in tables for what in ("found", "unclear")]
-    return markdown(["Person", "Slices", *columns], rows)
-
-
-def _said_of_people(model: str) -> pd.DataFrame:
-    folder = find_model(model)
-    slices, gate = folder.slices(NO_TUMOUR), folder.config().gate
-    assert slices is not None and gate is not None
-    return slices.assign(said=headlines(slices, gate.threshold, find_model(gate.model).config().threshold))
-
-
 def other_tumours() -> str:
-    """The T1-CE model by tumour and plane."""
+    """The T1-CE model by tumour, and by plane."""
     rows = []
     for row in by_tumour_and_plane(_t1ce_slices()).to_dict("records"):
+        if "," in row["group"]:  # a tumour in a plane, which the app shows
+            continue
         dice = f"{row['dice']:.3f} [{row['dice_low']:.3f}, {row['dice_high']:.3f}]"
         right = f"{row['accuracy']:.3f} [{row['accuracy_low']:.3f}, {row['accuracy_high']:.3f}]"
         group = row["group"][0].upper() + row["group"][1:]
         rows.append([group, row["patients"], row["slices"], dice, f"{row['dice_median']:.3f}", f"{row['missed']:.1%}", right])
     return markdown(["Slices", "Patients", "n", "Dice", "Median", "Dice under 0.1", "Kind right"], rows)
-
-
-def kinds_confused() -> str:
-    """Slices by true kind and by what the T1-CE model takes them for."""
-    table = confusion(_t1ce_slices())
-    rows = [[kind[0].upper() + kind[1:], *counts] for kind, counts in zip(table.index, table.to_numpy().tolist(), strict=True)]
-    return markdown(["True kind", *(f"Called {kind}" for kind in table.columns)], rows)
 
 
 def _t1ce_slices() -> pd.DataFrame:
