@@ -215,6 +215,16 @@ def test_the_series_of_a_study_are_one_case():
     assert examination.volume().voxels.shape == (64, 64, 4, 3)
 
 
+def test_a_series_spread_over_folders_is_one_and_copies_of_it_are_two():
+    files = study(FLAIR=6)
+    halves = list(files.items())[:3], list(files.items())[3:]
+    spread = {f"cd/DIR{number}/IM{at}": each[1] for number, half in enumerate(halves) for at, each in enumerate(half)}
+    (one,) = sort_examinations(stored(spread))
+    assert one.name == "cd" and one.volume().voxels.shape == (64, 64, 6, 3)
+    copies = {f"{folder}/{name}": content for folder in ("a", "b") for name, content in files.items()}
+    assert [examination.volume().voxels.shape[2] for examination in sort_examinations(stored(copies))] == [6, 6]
+
+
 def test_a_study_without_flair_gets_no_verdict_but_silent_series_do():
     (examination,) = sort_examinations(stored(study(T2=4, T1=4)))
     assert examination.problem.startswith("None of T2, T1 is the FLAIR")

@@ -5,16 +5,18 @@ Names tell NIfTI files apart, headers DICOM series, numbers the slices of the LG
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from resunet.errors import InputError
 from resunet.reading.formats.dicom import looks_like_dicom
 from resunet.reading.formats.nifti import looks_like_nifti
+from resunet.reading.formats.series import Series
 from resunet.reading.names import LITTER, MASK, NUMBERED, PROBABILITY, is_litter, stem_of
 from resunet.reading.sequences import NameReading, read_name
 from resunet.reading.stack import stacked
@@ -55,10 +57,16 @@ class Source:
         """What messages call it."""
         return self.description or self.files[0].path.name
 
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """The bytes of its files by name, with folders where files of two have the same."""
+        names = {file.path.name for file in self.files}
+        return {file.path.name if len(names) == len(self.files) else file.name: file.read() for file in self.files}
+
     def volume(self, decoder: Decoder) -> Volume:
         """Its voxels, for all kinds but pictures. Raises InputError."""
         if self.kind == "dicom":
-            return decoder.read_series({file.path.name: file.read() for file in self.files}, self.name)
+            return decoder.read_series(self.contents, self.name)
         if self.kind == "slices":
             scans = [decoder.read(file.read(), file.path.name) for file in self.files]
             return stacked(self.reading.case, scans, [number_of(file) for file in self.files])
@@ -123,18 +131,22 @@ def _nifti_source(file: StoredFile) -> Source:
 
 
 def _find_series(files: Sequence[StoredFile], decoder: Decoder) -> list[Source]:
-    """Series of several slices; two folders that hold the same series hold two patients or two copies."""
+    """Series of several slices, in one folder or spread over several; two folders of equal files are two patients or copies."""
     folders: dict[PurePosixPath, dict[str, StoredFile]] = {}
     for file in files:
         folders.setdefault(file.path.parent, {})[file.path.name] = file
-    sources = []
+    parts: dict[tuple[str, ...], list[_Part]] = {}
     for folder, by_name in folders.items():
         for series in decoder.find_series({name: file.read() for name, file in by_name.items()}):
-            if len(series.files) > 1 or series.frames > 1:
-                members = tuple(by_name[name] for name in series.files)
-                reading = NameReading("", series.sequence)
-                slices = max(len(members), series.frames)
-                sources.append(Source("dicom", members, folder, reading, series.description, series.study, slices))
+            members = tuple(by_name[name] for name in series.files)
+            key = (series.uid,) if series.uid else (str(folder), str(len(parts)))
+            parts.setdefault(key, []).append(_Part(folder, members, series))
+    sources = []
+    for place, members, series in (one for same in parts.values() for one in _joined(same)):
+        if len(members) > 1 or series.frames > 1:
+            reading = NameReading("", series.sequence)
+            slices = max(len(members), series.frames)
+            sources.append(Source("dicom", members, place, reading, series.description, series.study, slices))
     repeated = Counter((source.study, source.description, source.slices, _first_name(source)) for source in sources)
     return [
         replace(source, study=f"{source.place.parent}/{source.study}")
@@ -142,6 +154,24 @@ def _find_series(files: Sequence[StoredFile], decoder: Decoder) -> list[Source]:
         else source
         for source in sources
     ]
+
+
+class _Part(NamedTuple):
+    """What one folder holds of a series."""
+
+    place: PurePosixPath
+    files: tuple[StoredFile, ...]
+    series: Series
+
+
+def _joined(parts: Sequence[_Part]) -> Sequence[_Part]:
+    """The parts of a series as one, below the folder that holds them all, unless two of them hold the same slice."""
+    instances = [uid for part in parts for uid in part.series.instances]
+    files = tuple(file for part in parts for file in part.files)
+    if len(parts) == 1 or len(set(instances)) < len(files):
+        return parts
+    place = PurePosixPath(os.path.commonpath([str(part.place) for part in parts]))
+    return [_Part(place, files, parts[0].series)]
 
 
 def _first_name(source: Source) -> str:

@@ -72,7 +72,10 @@ class SandboxedDecoder:
     def find_series(self, files: Mapping[str, bytes]) -> list[Series]:
         """`series.find_series` of files by name. Raises InputError as `read`."""
         answer, _ = self._request("find series", files, "The series")
-        return [Series(description, tuple(names), *others) for description, names, *others in answer["series"]]
+        return [
+            Series(description, tuple(names), *others, tuple(instances))
+            for description, names, *others, instances in answer["series"]
+        ]
 
     def read_series(self, files: Mapping[str, bytes], name: str) -> Volume:
         """`readers.read_dicom_series` of files by name, without their data sets. Raises InputError as `read`."""

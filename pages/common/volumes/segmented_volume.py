@@ -135,7 +135,7 @@ def _picture(volume: Volume) -> bytes:
 
 def segmentation(examination: Examination, mask: BoolMask, model: str) -> bytes:
     """A DICOM SEG of a model's mask (I, J, K) of the series. Raises InputError."""
-    contents = {file.path.name: file.read() for file in examination.main.files}
+    contents = examination.main.contents
     config = loaders.model_config(model)
     words, sequence = config.display_name, config.data_set.sequence
     return predictions.volume_decoder().write_segmentation(contents, examination.name, mask, words, sequence)

@@ -31,6 +31,8 @@ class Series(NamedTuple):
         frames: of the first file.
         study: the study's UID and the patient's identifier, empty where the files do not say.
         sequence: what description, contrast agent and times say it is.
+        uid: the series' own, with the patient's identifier; empty where the files do not say.
+        instances: UIDs of the files, as far as they say them.
     """
 
     description: str
@@ -38,6 +40,8 @@ class Series(NamedTuple):
     frames: int = 1
     study: str = ""
     sequence: SequenceName | None = None
+    uid: str = ""
+    instances: tuple[str, ...] = ()
 
 
 class Frame(NamedTuple):
@@ -60,6 +64,7 @@ def find_series(files: Mapping[str, bytes]) -> list[Series]:
 
     headers: dict[tuple[str, ...], Series] = {}
     members: dict[tuple[str, ...], list[str]] = {}
+    instances: dict[tuple[str, ...], list[str]] = {}
     for name, content in files.items():
         try:
             dataset = pydicom.dcmread(io.BytesIO(content), force=True, stop_before_pixels=True)
@@ -67,9 +72,13 @@ def find_series(files: Mapping[str, bytes]) -> list[Series]:
                 key = _series_key(dataset)
                 headers.setdefault(key, _header(dataset))
                 members.setdefault(key, []).append(name)
+                instances.setdefault(key, []).append(str(dataset.get("SOPInstanceUID") or ""))
         except Exception:  # whatever a damaged header makes its library raise: the file is said to be damaged when it is read
             continue
-    return [series._replace(files=tuple(members[key])) for key, series in headers.items()]
+    return [
+        series._replace(files=tuple(members[key]), instances=tuple(filter(None, instances[key])))
+        for key, series in headers.items()
+    ]
 
 
 def _header(dataset: Any) -> Series:
@@ -80,6 +89,7 @@ def _header(dataset: Any) -> Series:
         int(dataset.get("NumberOfFrames") or 1),
         " ".join(filter(None, (str(dataset.get("StudyInstanceUID") or ""), str(dataset.get("PatientID") or "")))),
         sequence_of_header(dataset),
+        " ".join(_series_key(dataset)) if dataset.get("SeriesInstanceUID") else "",
     )
 
 
