@@ -161,29 +161,6 @@ def test_a_row_of_the_table_opens_its_case(address: str, page: Page):
 
 
 @pytest.mark.slow
-def test_the_replay_plays_in_the_browser_and_scrubs(address: str, page: Page):
-    page.goto(f"{address}/training")
-    chart = page.locator(".st-key-curves .js-plotly-plot")
-    chart.wait_for(timeout=SLOW)
-    page.wait_for_timeout(1000)
-    chart.evaluate("plot => { plot.seen = 0; plot.on('plotly_animatingframe', () => plot.seen++) }")
-    chart.locator(".updatemenu-button", has_text="Play").click()
-    page.wait_for_timeout(2000)
-    assert chart.evaluate("plot => plot.seen") > 3
-    chart.locator(".updatemenu-button", has_text="Pause").click()
-    page.wait_for_timeout(500)
-    halted = chart.evaluate("plot => plot.seen")
-    page.wait_for_timeout(500)
-    assert chart.evaluate("plot => plot.seen") == halted
-    scrubber = chart.locator(".slider-rail-touch-rect")
-    box = scrubber.bounding_box()
-    page.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
-    expect(chart.get_by_text("epoch 1", exact=True)).to_be_visible()
-    covered = chart.evaluate("plot => Math.min(...plot.data.filter(veil => veil.fill === 'toself').map(veil => veil.x[0]))")
-    assert covered == 1  # at the first epoch all that follows is covered
-
-
-@pytest.mark.slow
 def test_the_slideshow_plays_by_itself_and_pauses_on_a_key(address: str, page: Page):
     page.goto(f"{address}/slideshow")
     show = page.frame_locator("iframe").locator("body")

@@ -4,11 +4,11 @@ import pytest
 
 from resunet.catalogue import find_model, list_models
 from resunet.charts import comparison_charts as comparison
-from resunet.charts import history_curves, kind_charts, replay, stage_1, style
+from resunet.charts import history_curves, kind_charts, stage_1, style
 from resunet.charts import metric_charts as metrics
 from resunet.charts.chart_files import chart_table
-from resunet.charts.masks_replay import SampleMasks
 from resunet.charts.patient_wall import LARGEST, QUARTERS, patient_wall, size_quarters, wall_title
+from resunet.charts.training_curves import curves
 from resunet.evaluation.aggregate import summarise_segmentation
 from resunet.evaluation.compare import paired_table
 from resunet.evaluation.definitions import DEFINITIONS, LABELS
@@ -97,49 +97,23 @@ def test_smoothing_keeps_constants_and_follows_the_formula():
     np.testing.assert_array_equal(history_curves.smooth(np.array([1.0, 5.0]), 0.0), [1.0, 5.0])
 
 
-def test_the_replay_uncovers_the_whole_history():
-    figure = replay.animation({"resunet": HISTORY}, {"resunet": "ResUNet"})
-    assert [frame.name for frame in figure.frames] == ["1", "2", "3", "4"]
-    lines = [trace for trace in figure.data if trace.name == "ResUNet, validation dice"]
-    assert [line.visible for line in lines] == [True, False, False] and list(lines[0].y) == [0.2, 0.6, 0.7, 0.65]
-    assert list(lines[1].y) == pytest.approx(history_curves.smooth(np.array([0.2, 0.6, 0.7, 0.65]), 0.6))
-    veils = [frame.data[0] for frame in figure.frames]
-    assert [veil.x[0] for veil in veils] == [1, 2, 3, 4.5]  # at the last epoch nothing is covered
-    assert all(step.args[0][0] in {"1", "2", "3", "4"} for step in figure.layout.sliders[0].steps)
+def test_the_curves_hold_the_whole_history_smoothed_and_on_a_scale():
+    figure = curves({"resunet": HISTORY}, {"resunet": "ResUNet"})
+    (line,) = [trace for trace in figure.data if trace.name == "ResUNet, validation dice"]
+    assert list(line.y) == [0.2, 0.6, 0.7, 0.65] and figure.layout.yaxis.type is None
     assert history_curves.best_epoch(HISTORY) == 3 and {shape.x0 for shape in figure.layout.shapes} == {3}
+    smooth = curves({"resunet": HISTORY}, {"resunet": "ResUNet"}, 0.6, log_loss=True)
+    (line,) = [trace for trace in smooth.data if trace.name == "ResUNet, validation dice"]
+    assert list(line.y) == pytest.approx(history_curves.smooth(np.array([0.2, 0.6, 0.7, 0.65]), 0.6))
+    assert smooth.layout.yaxis.type == "log" and smooth.layout.yaxis2.type is None
 
 
-def test_smoothing_and_scale_are_the_browsers():
-    figure = replay.animation({"resunet": HISTORY}, {"resunet": "ResUNet"})
-    play, smoothing, scale = figure.layout.updatemenus
-    assert [button.label for button in play.buttons] == ["Play", "Slow", "Fast", "Pause"]
-    for button, name in zip(smoothing.buttons, replay.SMOOTHINGS, strict=True):
-        seen, indices = button.args[0]["visible"], button.args[1]
-        assert (
-            button.label == name
-            and sum(seen) == len(seen) // 3
-            and all(figure.data[index].mode == "lines" for index in indices)
-        )
-    low, high = scale.buttons[1].args[0]["yaxis.range"]
-    assert scale.buttons[1].args[0]["yaxis.type"] == "log" and low < high
-
-
-def test_several_runs_and_a_classifier_share_a_replay():
+def test_several_runs_and_a_classifier_share_their_panels():
     classifier = HISTORY.drop(columns=["val_dice", "val_iou"]).assign(val_accuracy=0.9, val_auroc=[0.7, 0.8, 0.9, 0.85])
     histories = {"resunet": HISTORY, "resnet50": classifier.iloc[:2]}
-    figure = replay.animation(histories, {name: name for name in histories})
+    figure = curves(histories, {name: name for name in histories})
     assert history_curves.panels_of({"a": HISTORY, "b": classifier}) == list(history_curves.CURVES)
-    assert len(figure.frames) == 4 and len(figure.layout.shapes) == 2 * len(history_curves.CURVES)
-
-
-def test_pictures_show_the_outline_of_every_epoch_and_keep_the_last():
-    mask = np.zeros((3, 1, 64, 64), bool)
-    mask[1, 0, 10:20, 10:20] = mask[2, 0, 10:40, 10:40] = True
-    pictures = SampleMasks([np.zeros((64, 64), np.uint8)], [mask[2, 0]], mask, ["One"])
-    figure = replay.animation({"resunet": HISTORY}, {"resunet": "ResUNet"}, pictures)
-    lengths = [max((x for x in frame.data[-1].x or () if x is not None), default=0) for frame in figure.frames]
-    assert lengths == [0, 19.5, 39.5, 39.5]
-    assert len(figure.layout.images) == 1 and "One" in {note.text for note in figure.layout.annotations}
+    assert len(figure.layout.shapes) == 2 * len(history_curves.CURVES)
 
 
 def test_filters_keep_what_they_say():
@@ -203,8 +177,8 @@ def test_reliability_counts_every_slice_in_the_bin_that_its_mean_is_of():
     assert list(drawn.x) == pytest.approx([0.0, 0.1, 0.2, 0.975]) and list(drawn.y) == pytest.approx([0, 0.5, 1, 1])
 
 
-def test_the_replays_csv_holds_every_curve_once():
-    table = chart_table(replay.animation({"mine": HISTORY}, {"mine": "Mine"}))
+def test_the_curves_csv_holds_every_curve_once():
+    table = chart_table(curves({"mine": HISTORY}, {"mine": "Mine"}))
     columns = ["train_loss", "val_loss", "val_dice", "val_iou", "lr"]
     assert len(table) == len(columns) * len(HISTORY) and not table.duplicated(["series", "x", "y"]).any()
     assert list(table["y"]) == [value for column in columns for value in HISTORY[column]]

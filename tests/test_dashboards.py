@@ -158,10 +158,12 @@ def test_cases_start_with_the_worst_and_an_unknown_address_says_so():
 
 def test_the_replay_plays_one_run_or_several():
     app = open_screen("training")
-    assert app.multiselect(key="runs").value == ["resunet"] and len(app.get("plotly_chart")) == 1
+    assert app.multiselect(key="runs").value == ["resunet", FLAGSHIP] and len(app.get("plotly_chart")) == 1
+    assert app.subheader[0].value == "Two networks learn the same slices"
     assert not [toggle for toggle in app.toggle if toggle.key == "live_watch"]  # nothing is in training
     app.multiselect(key="runs").set_value([FLAGSHIP, STAGE_1]).run()
     assert not app.exception and len(app.get("plotly_chart")) == 1
+    assert app.subheader[0].value == "ResUNet-Lite learns three slices"
     app.multiselect(key="runs").set_value([STAGE_1]).run()
     assert "a classifier outlines nothing" in app.info[0].value
     app.multiselect(key="runs").set_value([]).run()

@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from benchmarks.browser import SLOW
 from pages.common.stories import falling_dice, race
-from resunet.catalogue import find_model
+from resunet.catalogue import FLAGSHIP, VOLUME_MODEL, find_model
 from resunet.reports.head_frames import head_data
 
 
@@ -46,13 +46,14 @@ def test_the_head_is_cut_and_the_dice_falls_in_the_browser(address: str, page: P
 
 
 def test_the_race_ends_where_the_snapshots_do():
-    data = race.race_data(())
-    assert [runner["name"] for runner in data["runners"]] == ["ResUNet", "ResUNet-Lite"]
-    for runner, name in zip(data["runners"], race.RUNNERS, strict=True):
-        history = find_model(name).history()
+    folders = {name: find_model(name) for name in (VOLUME_MODEL, "resunet", FLAGSHIP, "unet")}
+    data = race.race_data(tuple(race.Runner(name, name, folder.path, 0.0) for name, folder in folders.items()))
+    assert [runner["name"] for runner in data["runners"]] == ["resunet", FLAGSHIP]  # a volume model has no pictures of slices
+    for runner in data["runners"]:
+        history = folders[runner["name"]].history()
         assert runner["epochs"] == len(history) == len(runner["curve"]) and runner["curve"][-1] == history["val_dice"].iloc[-1]
         assert all(len(outlines) == runner["epochs"] for outlines in runner["outlines"])
-    assert all(runner["dice"][data["neither"]][-1] < 0.5 for runner in data["runners"])
+    assert all(runner["dice"][data["hardest"]][-1] < 0.5 for runner in data["runners"])
     assert data["words"]["end"].startswith("Neither learns this one (a faint one): Dice 0.00 and 0.00")
 
 
@@ -67,3 +68,15 @@ def test_the_race_runs_and_can_be_scrubbed(address: str, page: Page):
     expect(heading).to_have_text("ResUNet, epoch 1 of 20")
     page.get_by_role("button", name="Play", exact=True).click()
     expect(heading).to_have_text("ResUNet, epoch 3 of 20", timeout=20_000)
+
+
+@pytest.mark.browser
+def test_the_chosen_runs_race(address: str, page: Page):
+    page.goto(f"{address}/training")
+    expect(page.locator(".race h3")).to_have_count(2, timeout=SLOW)
+    page.get_by_label("Remove ResUNet-Lite").or_(
+        page.locator("[data-baseweb=tag]:has-text('ResUNet-Lite') [role=presentation]")
+    ).first.click()
+    expect(page.get_by_text("ResUNet learns three slices")).to_be_visible(timeout=SLOW)
+    expect(page.locator(".race h3")).to_have_count(1)
+    expect(page.locator(".race path")).to_have_count(1)

@@ -73,8 +73,8 @@ class SandboxedDecoder:
         """`series.find_series` of files by name. Raises InputError as `read`."""
         answer, _ = self._request("find series", files, "The series")
         return [
-            Series(description, tuple(names), *others, tuple(instances))
-            for description, names, *others, instances in answer["series"]
+            Series(description, tuple(names), frames, study, sequence, uid, tuple(instances))
+            for description, names, frames, study, sequence, uid, instances in answer["series"]
         ]
 
     def read_series(self, files: Mapping[str, bytes], name: str) -> Volume:

@@ -1,4 +1,4 @@
-// Two networks learn the same slices, epoch by epoch, while their curves draw themselves.
+// Networks learn the same slices, epoch by epoch, while their curves draw themselves.
 const SECONDS = 10, ORANGE = "#e69f00", BLUE = "#56b4e9";
 
 class Race {
@@ -12,8 +12,13 @@ class Race {
   find(name) { return this.root.querySelector(`[data-name=${name}]`); }
 
   async begin(data) {
-    if (this.data) return;
-    this.data = data;
+    const runners = data.runners.map(({ name }) => name).join();
+    if (this.runners === runners) return;
+    this.stop();
+    Object.assign(this, { runners, data, share: 0 });
+    this.find("heads").replaceChildren();
+    this.root.querySelector("svg").replaceChildren();
+    this.find("heads").classList.toggle("alone", data.runners.length === 1);
     this.pictures = await Promise.all(data.slices.map(({ image }) => picture(image)));
     this.boards = data.runners.map((runner) => {
       const section = Object.assign(document.createElement("section"), { className: "runner" });
@@ -62,7 +67,7 @@ class Race {
   }
 
   show(share) {
-    const { runners, slices, neither, words } = this.data;
+    const { runners, slices, hardest, words } = this.data;
     this.share = share;
     this.slider.value = 1000 * share;
     const ends = share >= 1;
@@ -76,7 +81,7 @@ class Race {
           const { figure, canvas, words: label } = this.boards[at][index];
           draw(canvas, this.pictures[index], slice.truth, runner.outlines[index][epoch]);
           label.textContent = `${slice.name} · Dice ${runner.dice[index][epoch].toFixed(2)}`;
-          figure.classList.toggle("past", ends && index !== neither);
+          figure.classList.toggle("past", ends && index !== hardest);
         });
       }
       this.root.querySelectorAll("path")[at].setAttribute("d", curve(runner.curve, share));
