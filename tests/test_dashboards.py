@@ -182,7 +182,7 @@ def test_comparison_holds_every_model_and_what_others_report():
     accuracy = find_model(STAGE_1).summary("test")["metrics"]["accuracy"]["value"]
     assert confusions.loc["Patients kept apart", "accuracy"] == pytest.approx(accuracy, abs=1e-12)
     assert confusions.loc["Reported by the paper", "tp"] == 220
-    others = app.dataframe[-1].value
+    others = open_screen("comparison", tab="Reported elsewhere").dataframe[-1].value
     assert 0.98 in set(others["value"]) and others["source"].notna().all()
 
 

@@ -227,6 +227,30 @@ def test_the_way_through_the_networks_runs_down_on_a_phone(address: str, browser
     page.close()
 
 
+@pytest.mark.browser
+def test_a_table_is_whole_on_a_phone(address: str, browser: Browser):
+    page = opened(browser, address, "comparison", (390, 844))
+    table, wide = page.locator(".st-key-narrow_comparison table"), page.locator(".st-key-wide_comparison")
+    expect(table).to_contain_text("0.849")  # without its interval
+    assert table.evaluate("table => table.scrollWidth <= innerWidth") and "[" not in table.inner_text()
+    expect(wide).to_be_hidden()
+    page.set_viewport_size({"width": 1280, "height": 720})
+    expect(wide).to_be_visible()
+    expect(table).to_be_hidden()
+    page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_no_screen_is_longer_than_three_heights(address: str, browser: Browser):
+    for screen in LANDMARKS:
+        page = opened(browser, address, screen, (1280, 720))
+        page.wait_for_timeout(1000)
+        height = page.get_by_test_id("stMain").evaluate("main => main.scrollHeight")
+        page.close()
+        assert height <= 3.05 * 720, f"{screen}: {height} pixels"
+
+
 @pytest.mark.slow
 @pytest.mark.browser
 def test_a_browser_without_webgl2_gets_slices_and_is_told(address: str, browser: Browser):

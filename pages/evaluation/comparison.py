@@ -11,6 +11,7 @@ from pages.common.dashboards.caching import computed, of_slices
 from pages.common.dashboards.tabs import show_tabs
 from pages.common.downloads import download
 from pages.common.messages import counted, show_error
+from pages.common.table import show_table
 from resunet.catalogue import FLAGSHIP
 from resunet.charts import comparison_charts as charts
 from resunet.charts.chart_files import safe_csv
@@ -24,6 +25,7 @@ from resunet.reports.latex import latex_table
 
 CAPTION = "Models on the same slices. Brackets: 95 % intervals, patients resampled; the best in bold."
 AGAINST = "Against {}"  # the model that the others are compared with
+ON_A_PHONE = 2  # figures of a model in the table
 SHOWN = ["volume_dice_mean", "volume_dice_median", "tumour_slice_dice", "precision", "recall", "empty_slice_fp_rate"]
 
 
@@ -78,12 +80,12 @@ def exports(table: pd.DataFrame, is_best: pd.Series) -> None:
 def reported() -> None:
     """What others report, apart from our own figures."""
     st.subheader("Reported elsewhere", anchor=False)
-    st.caption("Quoted, not measured here; other data, splits and averaging. Not comparable row by row with the table above.")
+    st.caption("Quoted, not measured here; other data, splits and averaging.")
     table = pd.read_csv(REPORTED)
-    st.dataframe(
+    show_table(
         table,
-        hide_index=True,
-        key="reported",
+        "reported",
+        {"system": "System", "metric": "Figure", "value": "Reported"},
         column_config={
             "system": st.column_config.TextColumn("System", pinned=True),
             "data": st.column_config.TextColumn("Data"),
@@ -119,7 +121,8 @@ def compare(name: str) -> None:
         "Metrics", offered, SHOWN, format_func=lambda figure: LABELS[figure], key="columns", placeholder="Choose metrics"
     )
     table = table_of(measured, chosen, reference)
-    st.dataframe(table, hide_index=True, key="comparison", height="content", placeholder="–")
+    few = ["Model", *(LABELS[figure] for figure in chosen[:ON_A_PHONE]), table.columns[-1]]
+    show_table(table, "comparison", {column: column for column in few}, height="content", placeholder="–")
     st.caption(
         "Outlining alone, each model at its own threshold. Brackets: 95 % intervals, patients resampled. Differences from "
         f"{loaders.display_name(reference)}: Wilcoxon over patients with Holm's correction. {why_this_one(list(measured))}"
@@ -134,6 +137,7 @@ def compare(name: str) -> None:
             "Cross-validation": ablations.cross_validation,
             "Tversky loss": lambda: ablations.losses(name),
             "Split scheme": lambda: ablations.split_schemes(name),
+            "Reported elsewhere": reported,
         }
     )
 
@@ -232,4 +236,3 @@ try:
         st.info(f"Nothing is evaluated yet. Run: resunet evaluate {FLAGSHIP} --data DIR --split test")
 except InputError as error:
     show_error(error)
-reported()

@@ -191,12 +191,12 @@ def ladder(evaluations: Mapping[str, Evaluation], against: Mapping[str, str], re
     figure.add_scatter(
         x=values,
         y=[label for _, label, _ in rows],
-        mode="markers+text",
-        text=[f"{value:.3f}" for value in values],
-        textposition="top center",
+        mode="markers",
         marker={"size": 15, "color": colours},
         error_x=whiskers(values, lows, highs),
         showlegend=False,
         hovertemplate="%{y}: %{x:.3f}<extra></extra>",
     )
-    return finish(figure, "Mean volume Dice, 95 % interval", None, 110 + 34 * len(rows))
+    finish(figure, "Mean volume Dice, 95 % interval", None, 80 + 28 * len(rows))
+    words = [f"{label}  <b>{value:.3f}</b>" for value, (_, label, _) in zip(values, rows, strict=True)]
+    return figure.update_layout(margin_t=10).update_yaxes(tickvals=[label for _, label, _ in rows], ticktext=words)

@@ -8,6 +8,7 @@ from pages.common import loaders
 from pages.common.chart import chart
 from pages.common.dashboards import evaluations
 from pages.common.dashboards.caching import computed, of_slices
+from pages.common.table import show_table
 from resunet.catalogue import FLAGSHIP
 from resunet.charts import ablation_charts as charts
 from resunet.charts import comparison_charts as comparison
@@ -82,7 +83,8 @@ def split_schemes(name: str) -> None:
     chart(computed(charts.split_schemes, table), "split_schemes", "The same recipe, both split schemes, every averaging")
     st.subheader("Stage 1 beside the paper's", anchor=False)
     confusions = computed(confusion_table, _by_scheme(STAGE_1_RUNS, name))
-    st.dataframe(confusions, hide_index=True, key="confusions", column_config=STAGE_1_COLUMNS)
+    few = {"classifier": "Stage 1", "accuracy": "Accuracy", "sensitivity": "Sensitivity", "specificity": "Specificity"}
+    show_table(confusions, "confusions", few, column_config=STAGE_1_COLUMNS)
     st.caption("The last row is reported, not measured here: other slices, and slices of a patient on both sides of the split.")
 
 
@@ -125,5 +127,6 @@ def external() -> None:
     figure = computed(comparison.test_and_external, table, labels)
     chart(figure, "external", "Volume Dice on the test set and on external slices")
     rows = external_rows(table, paired, labels, pretrained)
-    st.dataframe(rows, hide_index=True, key="external_table", column_config={"Model": st.column_config.TextColumn(pinned=True)})
+    few = {column: column.partition(" (")[0] for column in rows.columns if column == "Model" or "median" in column}
+    show_table(rows, "external_table", few, column_config={"Model": st.column_config.TextColumn(pinned=True)})
     st.caption(f"{DIFFERENCES} Brackets: 95 % intervals, patients resampled.")
