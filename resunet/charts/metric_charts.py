@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, finish, whiskers
+from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, finish, log_axis, whiskers
 from resunet.data.splits import BUDA_TEN
 from resunet.evaluation.aggregate import segmentation_ratios
 from resunet.evaluation.overlap import ratio, table_dice, volume_dice, volumes
@@ -66,7 +66,7 @@ def patient_dice(slices: pd.DataFrame) -> go.Figure:
         )
     mean = float(patients["dice"].mean())
     figure.add_hline(y=mean, line={"dash": "dot", "color": ORANGE}, annotation_text=f"mean {mean:.3f}")
-    figure.update_xaxes(type="log")
+    log_axis(figure)
     figure.update_yaxes(range=[min(0.4, float(patients["dice"].min()) - 0.05), 1.02])
     return finish(figure, "Tumour volume, pixels (log scale)", "Volume Dice", 380)
 
@@ -149,7 +149,7 @@ def slice_dice(slices: pd.DataFrame) -> go.Figure:
         showlegend=True,
         hovertemplate="%{customdata[2]}, slice %{customdata[1]}<br>Dice %{y:.3f}<br>%{x:,} tumour pixels<extra></extra>",
     )
-    figure.update_xaxes(type="log")
+    log_axis(figure)
     figure.update_yaxes(range=[-0.03, 1.03])
     return finish(figure, "Tumour in the slice, pixels (log scale)", "Dice of the slice")
 

@@ -80,5 +80,11 @@ def finish(figure: go.Figure, x: str | None = None, y: str | None = None, height
     return figure
 
 
+def log_axis(figure: go.Figure) -> go.Figure:
+    """A logarithmic x axis of counts, with ticks at 1, 2 and 5 of each power of ten and no small ones between."""
+    ticks = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
+    return figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks])
+
+
 def _are_words(values: Any) -> bool:
     return values is not None and len(values) > 0 and isinstance(values[0], str)

@@ -17,6 +17,7 @@ from resunet.examination import Examination
 from resunet.inference.volume_pipeline import VolumePrediction
 from resunet.reading.formats.nifti import nifti_on_grid
 from resunet.reading.scan import BoolMask
+from resunet.reading.volume_scan import Volume
 
 HEIGHT = 640  # pixels
 WITHOUT_WEBGL2 = "without_webgl2"  # in the session: the browser cannot show the volume itself
@@ -73,7 +74,9 @@ def _planes(examination: Examination, prediction: VolumePrediction, parts: dict[
     view = st.segmented_control(
         "View", list(VIEWS), default="Axial", required=True, key="volume_view", label_visibility="collapsed"
     )
-    with place:
+    aspect = _aspects(prediction.volume).get(str(view))
+    width = "stretch" if aspect is None else round(HEIGHT * aspect)  # beside a plane alone a dark strip would be left
+    with place, st.container(width=width, key="volume_planes"):
         niivue_viewer(
             volumes.picture(examination),
             examination.main.name if examination.main.kind == "nifti" else f"{examination.name}.nii.gz",
@@ -93,6 +96,12 @@ def _planes(examination: Examination, prediction: VolumePrediction, parts: dict[
             update_interval_ms=None,  # clicks stay in the browser
             key="niivue",
         )
+
+
+def _aspects(volume: Volume) -> dict[str, float]:
+    """Width over height of each view that shows a plane alone."""
+    across, along, up = np.ptp(volume.corners.reshape(-1, 3), axis=0)
+    return {"Axial": across / along, "Coronal": across / up, "Sagittal": along / up}
 
 
 def _slices(examination: Examination, prediction: VolumePrediction, parts: dict[str, BoolMask]) -> None:
