@@ -244,23 +244,24 @@ def test_the_server_begins_to_load_the_models_before_its_first_visitor(monkeypat
     started: list[str] = []
     loading: Future[None] = Future()
     monkeypatch.setattr(models, "start_loading", lambda: started.append("the models") or loading)
-    monkeypatch.setattr(server, "import_statistics", lambda _: started.append("the statistics"))
+    monkeypatch.setattr(server, "spare_collection", lambda _: started.append("collection"))
     imported = runpy.run_path(str(REPOSITORY / "app.py"), run_name="app")
 
     async def serve() -> None:
         async with server.lifespan(imported["app"]):
             assert started == ["the models"]
             loading.set_result(None)
-            assert started == ["the models", "the statistics"]
+            assert started == ["the models", "collection"]
 
     asyncio.run(serve())
     assert discover_asgi_app(REPOSITORY / "app.py").import_string == "app:app"  # what `streamlit run app.py` looks for
 
 
-def test_statistics_are_imported_and_left_out_of_garbage_collection():
+def test_what_is_loaded_is_left_out_of_garbage_collection_and_no_statistics_are():
     script = (
-        "import gc, sys; from pages.common import server; server.FIRST_SCREEN = 0; server.import_statistics(None); "
-        "assert {'sklearn.metrics', 'statsmodels', 'scipy.stats'} <= set(sys.modules) and gc.get_freeze_count() > 10_000"
+        "import gc, sys; from pages.common import server; server.FIRST_SCREEN = 0; server.spare_collection(None); "
+        "import resunet.charts.stage_1, resunet.evaluation.compare; "
+        "assert gc.get_freeze_count() > 10_000 and not {'sklearn', 'scipy.stats'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=True)
 

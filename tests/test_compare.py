@@ -9,6 +9,7 @@ from resunet.evaluation.ablation_questions import REPORTED
 from resunet.evaluation.aggregate import summarise_segmentation
 from resunet.evaluation.compare import (
     LEVEL,
+    holm,
     metric_table,
     paired_table,
     rank_biserial,
@@ -112,6 +113,12 @@ def test_other_slices_are_refused():
     other.loc[0, "slice"] = 99
     with pytest.raises(ValueError, match="other was measured on other slices"):
         paired_table({"best": fake_slices(0.9), "other": other}, "best")
+
+
+def test_holms_correction_by_hand():
+    np.testing.assert_allclose(holm(np.array([0.04, 0.01, 0.03, 0.9])), [0.09, 0.04, 0.09, 0.9])
+    np.testing.assert_allclose(holm(np.array([0.6, 0.7])), [1, 1])
+    assert holm(np.zeros(0)).size == 0
 
 
 def test_mcnemar_is_the_binomial_test_of_the_disagreements():

@@ -17,23 +17,19 @@ FIRST_SCREEN = 3  # seconds after the models are loaded
 
 @asynccontextmanager
 async def lifespan(server: st.App) -> AsyncIterator[None]:
-    """The server's life: it begins to load the models, and after them the statistics, in the background, and serves."""
+    """The server's life: it begins to load the models in the background, and serves."""
     from pages.common.models import start_loading  # not before the server runs: its caches ask for one
 
-    start_loading().add_done_callback(import_statistics)
+    start_loading().add_done_callback(spare_collection)
     yield
 
 
-def import_statistics(_: object) -> None:
-    """Import what the dashboards test and draw with, so that no visitor waits the second that it takes.
+def spare_collection(_: object) -> None:
+    """Exempt what is loaded by now from garbage collection, which would pause every session for a tenth of a second.
 
-    It waits, so that the first visitor's page renders first. Loaded objects are then exempt from garbage collection, which
-    would pause every session for a tenth of a second.
+    It waits, so that the first visitor's page renders first.
     """
     time.sleep(FIRST_SCREEN)
-    import resunet.charts.stage_1
-    import resunet.evaluation.compare  # noqa: F401
-
     gc.collect()
     gc.freeze()
 

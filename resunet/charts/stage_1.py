@@ -1,11 +1,13 @@
-"""Charts of stage 1: confusion matrix, ROC, precision-recall, reliability."""
+"""Charts of stage 1: confusion matrix, ROC, precision-recall, reliability.
+
+scikit-learn takes 30 MB and half a second to import, so only who draws its curves does.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, finish
 from resunet.evaluation.aggregate import calibration_bins
@@ -49,6 +51,8 @@ def confusion(slices: pd.DataFrame, threshold: float) -> go.Figure:
 
 def roc(slices: pd.DataFrame, threshold: float) -> go.Figure:
     """ROC curve with the operating point."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
     truth, p_tumour = _truth_and_p(slices)
     false_rate, true_rate, _ = roc_curve(truth, p_tumour)
     positive = p_tumour >= threshold
@@ -63,6 +67,8 @@ def roc(slices: pd.DataFrame, threshold: float) -> go.Figure:
 
 def precision_recall(slices: pd.DataFrame, threshold: float) -> go.Figure:
     """Precision-recall curve with the operating point and the share of tumour slices as the floor."""
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
     truth, p_tumour = _truth_and_p(slices)
     precision, recall, _ = precision_recall_curve(truth, p_tumour)
     positive = p_tumour >= threshold

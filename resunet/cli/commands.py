@@ -25,6 +25,7 @@ from resunet.cli.measuring import gate_model
 from resunet.data.samples import load_volumes
 from resunet.data.sources import data_set_of, open_splits
 from resunet.errors import InputError
+from resunet.evaluation import compare as comparison
 from resunet.evaluation.cross_validation import CROSS_VALIDATED, cross_validation_table
 from resunet.evaluation.error_breakdown import error_breakdown
 from resunet.evaluation.evaluation import Evaluation
@@ -41,6 +42,7 @@ from resunet.inference.volume_pipeline import predict_volume
 from resunet.model_folder import CARD, CONFIG_FILE, GRAPH_FILE, WEIGHTS_FILE, ModelFolder
 from resunet.reading.stored_file import StoredFile
 from resunet.reports.model_card import model_card, renew_card
+from resunet.reports.tables import document_tables, with_tables
 
 CHECKPOINTS = "checkpoint.*"
 
@@ -113,8 +115,6 @@ def promote(run: Path, to: Path | None = None) -> Path:
 
 def renew_cards() -> int:
     """Write the card of every bundled model and ablation and the documents' tables again; returns how many cards."""
-    from resunet.reports.tables import document_tables, with_tables  # statsmodels takes seconds to import
-
     folders = [find_model(name) for name in list_runs()]
     for folder in folders:
         write_text(folder.path / CARD, model_card(folder))
@@ -139,8 +139,6 @@ def compare(evaluation: str, out: Path | None) -> dict[str, pd.DataFrame]:
 
     The tables are written as CSV into `out`, too.
     """
-    from resunet.evaluation import compare as comparison  # statsmodels takes seconds to import
-
     folders = {name: find_model(name) for name in list_comparable()}
     stored = {name: Evaluation.stored(folder, evaluation) for name, folder in folders.items()}
     evaluations = {name: measured for name, measured in stored.items() if measured is not None}
