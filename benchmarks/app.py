@@ -77,11 +77,11 @@ def redraw(page: Page) -> float:
 def viewer_alone() -> None:
     """A page of nothing but what a slider redraws; AppTest runs this function's source as a script."""
     from pages.common.slices import slice_panel as viewer
-    from pages.common.slices.shown_slice import Case
+    from pages.common.slices.shown_slice import ShownSlice
     from resunet.data.samples import load_samples
 
     sample = load_samples()[0]
-    viewer.show(Case(sample.name, sample.digest, 0, sample.image, sample.mask, simulated=True))
+    viewer.show(ShownSlice(sample.name, sample.digest, 0, sample.image, sample.mask, simulated=True))
 
 
 def redraw_on_server() -> float:

@@ -37,7 +37,7 @@ from resunet.training.validation import validation_batches
 from tests.conftest import REPOSITORY, patients_of, write_kaggle
 
 SMOKE = find_recipe("smoke")
-VOLUME = replace(SMOKE, name="smoke_3d", architecture="resunet_lite_3d", sequence=4, batch_size=8)
+VOLUME = replace(SMOKE, name="smoke_3d", architecture="resunet_lite_3d", slices_per_example=4, batch_size=8)
 NO_CHANGES = AugmentationRanges(0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -117,12 +117,12 @@ def test_lesion_copy_paste_gives_empty_slices_a_tumour(kaggle: Path):
 
 
 def test_a_sequence_surrounds_its_slice_and_mostly_stays_inside_the_patient():
-    drawn = [sampling.sequence_around(7, range(4, 24), 6, np.random.default_rng(seed)) for seed in range(300)]
+    drawn = [sampling.slices_around(7, range(4, 24), 6, np.random.default_rng(seed)) for seed in range(300)]
     assert all(7 in places and len(places) == 6 and min(places) >= 4 and max(places) < 24 for places in drawn)
     whole = [places == list(range(places[0], places[0] + 6)) for places in drawn]
     assert 0.85 < np.mean(whole) < 1.0  # of the 300, a fifth are not moved inside, and 2 of 6 starts lie outside
     assert {places.index(7) for places, each in zip(drawn, whole, strict=True) if each} == {0, 1, 2, 3}
-    short = sampling.sequence_around(5, range(4, 7), 6, np.random.default_rng(0))
+    short = sampling.slices_around(5, range(4, 7), 6, np.random.default_rng(0))
     assert sorted(short) == short and set(short) <= {4, 5, 6} and 5 in short
 
 

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from resunet.errors import InputError
-from resunet.reading.names import MASK, NUMBERED, is_litter, may_be_image, stem_of
+from resunet.reading.names import MASK_SUFFIX, NUMBERED, is_litter, may_be_image, stem_of
 
 IMAGES, MASKS = "images", "masks"
 
@@ -88,7 +88,7 @@ def _in_two_folders(paths: dict[PurePosixPath, str]) -> Pairing:
     roots = {root for root, _ in images}
     used = set[tuple[PurePosixPath, str]]()
     for position, ((root, key), image) in enumerate(images.items()):
-        partner = next((name for name in (key, f"{key}{MASK}") if (root, name) in masks), None)
+        partner = next((name for name in (key, f"{key}{MASK_SUFFIX}") if (root, name) in masks), None)
         if partner is None:
             pairing.without_mask.append(paths[image])
             continue
@@ -113,16 +113,16 @@ def _side_by_side(paths: dict[PurePosixPath, str]) -> Pairing:
     stems = {PurePosixPath(_composed(path.with_name(stem_of(path.name)))): path for path in paths}
     starts: dict[PurePosixPath, set[str]] = {}
     for stem in stems:
-        if numbered := NUMBERED.match(stem.name.removesuffix(MASK)):
+        if numbered := NUMBERED.match(stem.name.removesuffix(MASK_SUFFIX)):
             starts.setdefault(stem.parent, set()).add(numbered["patient"])
     pairing = Pairing()
     for stem, path in stems.items():
-        if stem.name.endswith(MASK):
-            image = stem.with_name(stem.name.removesuffix(MASK)) if stem.name != MASK else None
+        if stem.name.endswith(MASK_SUFFIX):
+            image = stem.with_name(stem.name.removesuffix(MASK_SUFFIX)) if stem.name != MASK_SUFFIX else None
             if image not in stems:
                 pairing.without_image.append(paths[path])
             continue
-        mask = stems.get(stem.with_name(stem.name + MASK))
+        mask = stems.get(stem.with_name(stem.name + MASK_SUFFIX))
         numbered = NUMBERED.match(stem.name)
         if mask is None:
             pairing.without_mask.append(paths[path])

@@ -13,7 +13,7 @@ from resunet.evaluation.evaluation import Evaluation
 from resunet.evaluation.overlap import ratio
 
 # Runs that differ in the loss alone, by what the loss is called; further seeds end in _seed2 and so on.
-LOSSES = {
+LOSS_RUNS = {
     "bce": "resunet_bce",
     "dice": "resunet_dice",
     "tversky": "resunet_tversky",
@@ -57,7 +57,7 @@ class Difference(NamedTuple):
 
 def runs_of_losses(names: Mapping[str, Any]) -> dict[str, list[str]]:
     """Names of the runs of each loss that are among `names`, seeds together, losses without a run left out."""
-    runs = {loss: [name for name in names if name == run or name.startswith(f"{run}_seed")] for loss, run in LOSSES.items()}
+    runs = {loss: [name for name in names if name == run or name.startswith(f"{run}_seed")] for loss, run in LOSS_RUNS.items()}
     return {loss: of_loss for loss, of_loss in runs.items() if of_loss}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from resunet.inference.gate import stops
 from resunet.inference.verdict import headline_of
 
 
@@ -16,7 +17,7 @@ def headlines(slices: pd.DataFrame, gate: float, certain: float) -> pd.Series[st
         gate: p_tumour below which a slice counts as empty.
         certain: p_tumour from which stage 1 on its own says that there is a tumour.
     """
-    areas = np.where(slices["p_tumour"] < gate, 0, slices["tp"] + slices["fp"])
+    areas = np.where(stops(gate, slices["p_tumour"]), 0, slices["tp"] + slices["fp"])
     sides = np.sqrt(slices[["tp", "fp", "fn", "tn"]].sum(axis=1)).round().astype(int)
     lines = [
         headline_of(int(area), (side, side), p_tumour, certain)

@@ -13,7 +13,7 @@ from resunet.examination.dicom_studies import dicom_examinations
 from resunet.examination.nifti_cases import channel_names, nifti_examinations
 from resunet.examination.patient_files import Examination
 from resunet.examination.source import LOCAL, Source, find_sources, is_nifti_name
-from resunet.reading.names import MASK, stem_of
+from resunet.reading.names import MASK_SUFFIX, stem_of
 from resunet.reading.stored_file import Decoder, StoredFile
 
 
@@ -37,7 +37,7 @@ def truth_of_slices(source: Source, files: Sequence[StoredFile]) -> Source | Non
     if source.kind != "slices":
         return None
     by_place = {(file.path.parent, stem_of(file.path.name)): file for file in files}
-    masks = [by_place.get((file.path.parent, stem_of(file.path.name) + MASK)) for file in source.files]
+    masks = [by_place.get((file.path.parent, stem_of(file.path.name) + MASK_SUFFIX)) for file in source.files]
     true_masks = tuple(mask for mask in masks if mask is not None)
     return replace(source, files=true_masks) if len(true_masks) == len(masks) else None
 

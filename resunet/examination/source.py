@@ -17,7 +17,7 @@ from resunet.errors import InputError
 from resunet.reading.formats.dicom import looks_like_dicom
 from resunet.reading.formats.nifti import looks_like_nifti
 from resunet.reading.formats.series import Series
-from resunet.reading.names import LITTER, MASK, NUMBERED, PROBABILITY, is_litter, stem_of
+from resunet.reading.names import LITTER, MASK_SUFFIX, NUMBERED, PROBABILITY_SUFFIX, is_litter, stem_of
 from resunet.reading.sequences import NameReading, read_name
 from resunet.reading.stack import stacked
 from resunet.reading.stored_file import Decoder, LocalDecoder, StoredFile
@@ -89,7 +89,7 @@ def find_sources(files: Sequence[StoredFile], decoder: Decoder = LOCAL, one_pati
     others = [file for file in files if file.name not in taken]
     stacks = _find_stacks(others, one_patient)
     stacked_names = {file.name for source in stacks for file in source.files}
-    sources = [_nifti_source(file) for file in nifti if not stem_of(file.path.name).endswith(PROBABILITY)]
+    sources = [_nifti_source(file) for file in nifti if not stem_of(file.path.name).endswith(PROBABILITY_SUFFIX)]
     pictures = [
         Source("picture", (file,), file.path.parent, NameReading(stem_of(file.path.name)))
         for file in others
@@ -189,7 +189,7 @@ def _find_stacks(files: Sequence[StoredFile], one_patient: bool) -> list[Source]
     patients: dict[tuple[PurePosixPath, str], list[StoredFile]] = {}
     for file in files:
         stem = stem_of(file.path.name)
-        match = None if stem.endswith(MASK) else NUMBERED.match(stem)
+        match = None if stem.endswith(MASK_SUFFIX) else NUMBERED.match(stem)
         if match and (one_patient or file.path.parent.name == match["patient"]):
             patients.setdefault((file.path.parent, match["patient"]), []).append(file)
     return [

@@ -17,6 +17,7 @@ from resunet.data.transforms import FloatImage, has_light_background, normalise
 from resunet.errors import InputError, NoContrastError
 from resunet.inference.drawings import LEFT_OUT, without_drawings
 from resunet.inference.framing import FRAME, Framing
+from resunet.inference.gate import stops
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.runtime import Precision
 from resunet.inference.stages import Judgement, Stage1, Stage2
@@ -65,7 +66,7 @@ class Prediction:
     @property
     def gated(self) -> bool:
         """Whether stage 1 stopped this slice."""
-        return self.p_tumour < self.gate
+        return bool(stops(self.gate, self.p_tumour))
 
     @property
     def is_unlike_training(self) -> bool:
@@ -171,7 +172,7 @@ class TumourPipeline:
         seconds = {"prepare": prepared - started, "stage_1": classified - prepared}
         probability = uncertainty = None
         kinds: dict[str, float] = {}
-        if segment_all or not judgement.p_tumour < self.gate:  # NaN passes
+        if segment_all or not stops(self.gate, judgement.p_tumour):
             maps = self.stage_2(seen, tta)
             probability = framing.put_back(maps.mean)
             if maps.kinds is not None:

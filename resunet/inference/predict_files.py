@@ -24,7 +24,7 @@ from resunet.inference.shards import Shard
 from resunet.inference.triage import check_modality, triage_scan, triage_volume
 from resunet.inference.verdict import ScanSummary, not_judged
 from resunet.reading.formats.dicom import looks_like_dicom
-from resunet.reading.names import MASK, PROBABILITY, has_image_ending, is_litter, may_be_image, stem_of
+from resunet.reading.names import MASK_SUFFIX, PROBABILITY_SUFFIX, has_image_ending, is_litter, may_be_image, stem_of
 from resunet.reading.scan import Scan
 from resunet.reading.sequences import Role, SequenceName, read_name
 from resunet.reading.stored_file import StoredFile
@@ -151,7 +151,7 @@ def _is_image(file: StoredFile) -> bool:
     name = file.path.name
     if not may_be_image(name) or name.upper() == "DICOMDIR":
         return False
-    if stem_of(name).endswith((MASK, PROBABILITY)):
+    if stem_of(name).endswith((MASK_SUFFIX, PROBABILITY_SUFFIX)):
         return False
     return has_image_ending(name) or looks_like_dicom(file.read(SIGNATURE))
 
@@ -227,7 +227,9 @@ class Outputs:
             stem = self.stems[examination.name]
             if counts[stem.casefold()] > 1:
                 first = examination.files[0].name
-                raise InputError(f"{first} and another file would both give {stem}{MASK}; give them different --out folders.")
+                raise InputError(
+                    f"{first} and another file would both give {stem}{MASK_SUFFIX}; give them different --out folders."
+                )
             paths = [self.single(examination)]
             if examination.is_volume:
                 paths = [*self.of_volume(examination), without_segmentation(self.of_volume(examination)[0])]
@@ -240,19 +242,19 @@ class Outputs:
             mask = self.of_volume(examination)[0]
             return mask.exists() or without_segmentation(mask).exists()
         stem = self.stems[examination.name]
-        first = (self.single(examination), *(self.out / f"{stem}{middle}1{MASK}.png" for middle in ("_", "_slice_")))
+        first = (self.single(examination), *(self.out / f"{stem}{middle}1{MASK_SUFFIX}.png" for middle in ("_", "_slice_")))
         return any(path.exists() for path in first)
 
     def single(self, examination: Examination) -> Path:
         """The mask of a file of one slice."""
-        return self.out / f"{self.stems[examination.name]}{MASK}.png"
+        return self.out / f"{self.stems[examination.name]}{MASK_SUFFIX}.png"
 
     def of_volume(self, examination: Examination) -> list[Path]:
         """The mask of a volume, and its probability map where one is wanted."""
         stem = self.stems[examination.name]
         ending = ".dcm" if examination.main.kind == "dicom" else ".nii.gz"
-        probability = [self.out / f"{stem}{PROBABILITY}.nii.gz"] if self.choices.probability else []
-        return [self.out / f"{stem}{MASK}{ending}", *probability]
+        probability = [self.out / f"{stem}{PROBABILITY_SUFFIX}.nii.gz"] if self.choices.probability else []
+        return [self.out / f"{stem}{MASK_SUFFIX}{ending}", *probability]
 
     def of_stack(self, examination: Examination, slices: int) -> list[Path]:
         """The masks of the slices of a stack or a volume.
@@ -264,7 +266,7 @@ class Outputs:
         taken = {str(self.single(other)).casefold() for other in others} | self._of_stacks
         for middle in ("_", "_slice_"):
             stem = f"{self.stems[examination.name]}{middle}"
-            paths = [self.out / f"{stem}{number + 1}{MASK}.png" for number in range(slices)]
+            paths = [self.out / f"{stem}{number + 1}{MASK_SUFFIX}.png" for number in range(slices)]
             if not taken.intersection(names := {str(path).casefold() for path in paths}):
                 for path in paths:
                     self._refuse_neighbour(path)

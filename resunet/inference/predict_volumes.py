@@ -11,6 +11,7 @@ import numpy as np
 
 from resunet.errors import InputError
 from resunet.files import encode_mask, write_together
+from resunet.inference.gate import stops
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.verdict import MANY, headline_of_volume
 from resunet.inference.volume_pipeline import VolumePrediction, predict_volume
@@ -29,7 +30,7 @@ def content_of(prediction: VolumePrediction, mask: np.ndarray[Any, np.dtype[np.b
     return {
         "verdict": headline_of_volume(mask, prediction.p_tumour, prediction.certain),
         "p_tumour": None if math.isnan(highest) else round(highest, 6),
-        "gated": bool(judged.size) and bool((judged < prediction.gate).all()),
+        "gated": bool(judged.size) and bool(stops(prediction.gate, judged).all()),
         "tumour_pixels": voxels,
         "volume_ml": round(voxels * millilitres, 3) if millilitres else None,
         "slices": len(mask),

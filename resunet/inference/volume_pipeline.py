@@ -16,6 +16,7 @@ import numpy.typing as npt
 from resunet.data.transforms import FloatImage, normalise
 from resunet.errors import NoContrastError
 from resunet.inference.framing import CUT, Framing
+from resunet.inference.gate import stops
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.postprocessing import to_mask
 from resunet.model_folder import CleanUp
@@ -66,7 +67,7 @@ class VolumePrediction:
         empty = np.zeros(self.probability.shape[1:], bool)
         return np.stack(
             [
-                empty if p_tumour < self.gate else to_mask(plane.astype(np.float32), self.threshold, self.clean_up)
+                empty if stops(self.gate, p_tumour) else to_mask(plane.astype(np.float32), self.threshold, self.clean_up)
                 for plane, p_tumour in planes
             ]
         )

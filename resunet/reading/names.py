@@ -11,8 +11,8 @@ ENDINGS = (
 )
 LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # beside all hidden files
 NUMBERED = re.compile(r"^(?P<patient>.+)_(?P<number>[0-9]{1,9})$")
-PROBABILITY = "_probability"  # what the name of a probability map that this package wrote ends with
-MASK = "_mask"  # what the name of a mask beside its image ends with
+PROBABILITY_SUFFIX = "_probability"  # what the name of a probability map that this package wrote ends with
+MASK_SUFFIX = "_mask"  # what the name of a mask beside its image ends with
 
 
 def stem_of(name: str) -> str:

@@ -30,7 +30,7 @@ MEMORY = 1536 * 1024 * 1024  # bytes of address space of the process
 SECONDS_PER_FILE = 0.1  # more for each further file of a series
 IDLE = 20.0  # seconds without a file after which the process ends
 WORKER = "resunet.reading.sandbox_worker"
-MASK = "\0mask"  # among the files of a request for a segmentation: the packed mask, under a name that no file has
+PACKED_MASK = "\0mask"  # among the files of a request for a segmentation: the packed mask, under a name that no file has
 PASSED_VARIABLES = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "TMPDIR")
 
 
@@ -85,7 +85,7 @@ class SandboxedDecoder:
         self, files: Mapping[str, bytes], name: str, mask: BoolMask, model: str, sequence: str = ""
     ) -> bytes:
         """A DICOM SEG of the mask (I, J, K) of such a series. Raises InputError as `read`."""
-        packed = {**files, MASK: np.packbits(mask).tobytes()}
+        packed = {**files, PACKED_MASK: np.packbits(mask).tobytes()}
         return self._request("segmentation", packed, name, model=model, sequence=sequence)[1].tobytes()
 
     def _request(self, task: str, files: Mapping[str, bytes], name: str, **options: Any) -> tuple[dict[str, Any], Array]:

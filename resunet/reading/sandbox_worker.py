@@ -15,7 +15,7 @@ import numpy as np
 from resunet.errors import InputError
 from resunet.reading.formats.segmentation import write_segmentation
 from resunet.reading.readers import find_dicom_series, read_dicom_series, read_scan, read_volume
-from resunet.reading.sandbox import MASK, receive, send
+from resunet.reading.sandbox import PACKED_MASK, receive, send
 from resunet.reading.scan import Array, Scan
 from resunet.reading.volume_scan import Volume
 
@@ -49,7 +49,7 @@ def _find_series(files: Files, request: dict[str, Any]) -> Answer:
 
 
 def _segmentation(files: Files, request: dict[str, Any]) -> Answer:
-    bits = np.frombuffer(files.pop(MASK), np.uint8)
+    bits = np.frombuffer(files.pop(PACKED_MASK), np.uint8)
     volume = read_dicom_series(files, request["name"])
     mask = np.unpackbits(bits, count=math.prod(volume.shape)).reshape(volume.shape) > 0
     return {}, np.frombuffer(write_segmentation(volume, mask, request["model"], request["sequence"]), np.uint8)

@@ -33,7 +33,9 @@ OTHER = re.compile(
 MAPS = re.compile(r"adc|sub(tr\w*)?|m(in)?ip|map|dwi|dti|seg\w*")  # which may be made of a sequence that is named, too
 CONTRAST = re.compile(r"ce|gd|gad|gado|gadolinium|gadovist|dotarem|post\w*|contrast\w*|km|cm|enhanced")
 UNENHANCED = re.compile(r"pre\w*|nativ\w*|non|without|wo|plain|unenhanced")
-MASK = re.compile(r"seg|dseg|segmentation|mask|msk|labels?|roi|truth|groundtruth|gt|annotation|glistrboost|manuallycorrected")
+MASK_WORDS = re.compile(
+    r"seg|dseg|segmentation|mask|msk|labels?|roi|truth|groundtruth|gt|annotation|glistrboost|manuallycorrected"
+)
 WHAT_IS_MASKED = re.compile(r"[_-](tumou?r|lesions?|whole_?tumou?r|wt)$", re.IGNORECASE)
 ANATOMY = re.compile(r"brain|parenchyma")
 # Planes, techniques and steps of preparation, which say nothing about the sequence.
@@ -121,7 +123,7 @@ def _is_known(words: Sequence[str], position: int) -> bool:
     word = words[position]
     if word == "c":  # T1+C, but not patient C
         return position > 0 and T1.fullmatch(words[position - 1]) is not None
-    return any(pattern.fullmatch(word) for pattern in (FLAIR, POST, T1, T2, OTHER, CONTRAST, UNENHANCED, MASK, FILLER))
+    return any(pattern.fullmatch(word) for pattern in (FLAIR, POST, T1, T2, OTHER, CONTRAST, UNENHANCED, MASK_WORDS, FILLER))
 
 
 def _modifies(word: str) -> bool:
@@ -134,7 +136,7 @@ def _meaning(words: Sequence[str]) -> tuple[SequenceName | None, bool]:
     def any_of(pattern: re.Pattern[str]) -> bool:
         return any(pattern.fullmatch(word) for word in words)
 
-    if any_of(MASK):
+    if any_of(MASK_WORDS):
         return ("other", False) if any_of(ANATOMY) else (None, True)  # a mask of the brain is no tumour
     named = any_of(FLAIR) and not any_of(MAPS)
     if any_of(OTHER) and not named:

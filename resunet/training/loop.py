@@ -92,7 +92,7 @@ class Trainer:
         self.average = averaged(self.model, self.recipe.ema_decay)
         rate = torch.tensor(self.recipe.learning_rate, device=self.device) if on_gpu else self.recipe.learning_rate
         self.optimiser = optim.AdamW(self.model.parameters(), lr=rate, weight_decay=self.recipe.weight_decay, capturable=on_gpu)
-        self._length = (self.recipe.sequence,) if self.recipe.sequence > 1 else ()
+        self._length = (self.recipe.slices_per_example,) if self.recipe.slices_per_example > 1 else ()
         self.loss: Loss = build_loss(self.recipe.loss)
         self.trained = DistributedDataParallel(self.model) if world() > 1 else self.model
         self.progress = Progress(recipe=self.recipe.describe(), data=self.config.data_fingerprint)
@@ -129,7 +129,7 @@ class Trainer:
         """Train from where `progress` stands to the last epoch or to early stopping."""
         slices = TrainingSlices(self.train, self.recipe, self.device)
         # The samples are slices of different heads, which say nothing about a network that sees across slices.
-        suits = self.recipe.task == "segmentation" and self.recipe.sequence == 1 and self.config.channels == 3
+        suits = self.recipe.task == "segmentation" and self.recipe.slices_per_example == 1 and self.config.channels == 3
         snapshots = SnapshotRecorder(self.run, self.recipe.input_size, self.progress.epoch) if suits and rank() == 0 else None
         total = self.recipe.epochs * self.recipe.steps_per_epoch
         done = self.progress.epoch * self.recipe.steps_per_epoch + self.progress.step

@@ -29,9 +29,9 @@ class Recipe:
         task: "segmentation" or "classification"; where the data set tells kinds of tumour, the classifier tells them, too.
         data_set: "LGG" or "T1CE"; a folder given with --data takes its place.
         phases: run one after the other; the last one's size is the model's input size.
-        sequence: neighbouring slices of an example, which share its geometry and intensities; more than 1 for networks that
-            see across slices. Draws and batches are counted in slices all the same.
-        tumour_share: share of the other draws that show a tumour; of a sequence's draws, the slice that it is laid around.
+        slices_per_example: neighbouring slices, which share geometry and intensities; more than 1 for networks that see across
+            slices. Draws and batches are counted in slices all the same.
+        tumour_share: share of the other draws that show a tumour; of several slices, the one that the others are laid around.
         without_tumour_share: share of the draws that come from people without a tumour (NO_TUMOUR_DATA), where the data
             set is LGG.
         patience: epochs of the last phase without improvement on validation before training stops early.
@@ -53,7 +53,7 @@ class Recipe:
     data_set: str = "LGG"
     samples_per_epoch: int = 1600
     batch_size: int = 16
-    sequence: int = 1
+    slices_per_example: int = 1
     tumour_share: float = 0.5
     without_tumour_share: float = 0.0
     learning_rate: float = 2e-3
@@ -72,8 +72,8 @@ class Recipe:
     keep_weights: bool = True
 
     def __post_init__(self) -> None:
-        if self.sequence > 1 and (self.augmentation.lesion_copy_paste or self.batch_size % self.sequence):
-            raise ValueError("sequences have no copied lesions, and fill whole batches")
+        if self.slices_per_example > 1 and (self.augmentation.lesion_copy_paste or self.batch_size % self.slices_per_example):
+            raise ValueError("examples of several slices have no copied lesions, and fill whole batches")
 
     @property
     def epochs(self) -> int:
@@ -89,7 +89,7 @@ class Recipe:
 
     @property
     def examples_per_batch(self) -> int:
-        return self.batch_size // self.sequence
+        return self.batch_size // self.slices_per_example
 
     def phase_of(self, epoch: int) -> Phase:
         """The phase that epoch `epoch` (from 0) belongs to."""
@@ -151,7 +151,7 @@ LITE_3D_LGG = _variant(
     "resunet_lite_3d",
     "ResUNet-Lite 3D",
     architecture="resunet_lite_3d",
-    sequence=16,
+    slices_per_example=16,
     samples_per_epoch=6400,
     batch_size=32,
     tumour_share=0.7,

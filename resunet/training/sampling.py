@@ -18,11 +18,11 @@ from resunet.training.lesion_copy_paste import FLAIR, brain_mask, feathered, pas
 from resunet.training.recipes import Recipe
 
 FRAME = 256  # side of the square frame on which slices are held, in pixels
-STAYS_INSIDE = 0.8  # share of the sequences that are moved to begin and end within the patient's slices
+STAYS_INSIDE = 0.8  # share of the examples of several slices that are moved to begin and end within the patient's slices
 
 
 class Draw(NamedTuple):
-    """Which slice, or which sequence around a slice, goes into which place of which epoch."""
+    """Which slice, or which slices around one, goes into which place of which epoch."""
 
     position: int
     epoch: int
@@ -94,7 +94,7 @@ class TrainingSlices:
     def __init__(self, cache: SliceCache, recipe: Recipe, device: torch.device) -> None:
         self._recipe, self._device = recipe, device
         self._images, self._masks, self._classes = on_device(device, cache.images, cache.masks, cache.classes)
-        runs = neighbours(cache.records) if recipe.sequence > 1 else []
+        runs = neighbours(cache.records) if recipe.slices_per_example > 1 else []
         start = 0
         self._runs: list[range] = []  # by position: the positions of the same patient's slices
         for run in runs:
@@ -115,14 +115,16 @@ class TrainingSlices:
         ranges = replace(recipe.augmentation, scale=phase.scale)
         parameters = [sample(ranges, rng) for rng in generators]
         positions = [draw.position for draw in draws]
-        if recipe.sequence > 1:
+        if recipe.slices_per_example > 1:
             positions = [
                 place
                 for position, rng in zip(positions, generators, strict=True)
-                for place in sequence_around(position, self._runs[position], recipe.sequence, rng)
+                for place in slices_around(position, self._runs[position], recipe.slices_per_example, rng)
             ]
             # One geometry and one change of intensities, but every slice has noise of its own.
-            parameters = [replace(each, seed=each.seed + place) for each in parameters for place in range(recipe.sequence)]
+            parameters = [
+                replace(each, seed=each.seed + place) for each in parameters for place in range(recipe.slices_per_example)
+            ]
         images = self._pixels(positions)
         masks = self._planes(self._masks, positions)
         images, masks = self._with_lesions(images, masks, positions, generators)
@@ -158,7 +160,7 @@ class TrainingSlices:
         return planes[positions].to(self._device, non_blocking=True).float()[:, None]
 
 
-def sequence_around(position: int, run: range, length: int, rng: np.random.Generator) -> list[int]:
+def slices_around(position: int, run: range, length: int, rng: np.random.Generator) -> list[int]:
     """Positions of `length` neighbouring slices with `position` at a random place among them.
 
     Mostly within the patient's `run`; else, as where a run is too short, its first or last slice is repeated.

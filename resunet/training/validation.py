@@ -39,7 +39,7 @@ def validation_batches(cache: SliceCache, recipe: Recipe, device: torch.device) 
 
 
 def _shares(cache: SliceCache, recipe: Recipe) -> Iterator[list[int]]:
-    if recipe.sequence > 1:
+    if recipe.slices_per_example > 1:
         numbers = iter(range(len(cache)))
         runs = [list(islice(numbers, len(run))) for run in neighbours(cache.records)]
         yield from runs[rank() :: world()]

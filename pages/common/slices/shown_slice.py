@@ -12,7 +12,7 @@ from resunet.reading.sequences import SequenceName
 
 
 @dataclass(frozen=True)
-class Case:
+class ShownSlice:
     """One slice on screen.
 
     Attributes:

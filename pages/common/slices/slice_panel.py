@@ -13,7 +13,7 @@ from pages.common.downloads import download
 from pages.common.messages import escape_markdown, show_error
 from pages.common.not_judged import UNJUDGED_PICTURE, asked_badge, show_not_judged
 from pages.common.slices import slice_viewer
-from pages.common.slices.shown_slice import Case
+from pages.common.slices.shown_slice import ShownSlice
 from resunet.catalogue import FLAGSHIP
 from resunet.charts import overlay
 from resunet.charts.chart_files import safe_csv
@@ -54,7 +54,7 @@ REGION_LABELS = {
 
 
 @st.fragment
-def show(case: Case) -> None:
+def show(case: ShownSlice) -> None:
     """Everything about one slice; what a control changes redraws this part of the page only."""
     headline = st.container(gap="xsmall")
     try:
@@ -86,7 +86,7 @@ def show(case: Case) -> None:
     _regions(case, prediction)
 
 
-def _headline(case: Case, prediction: Prediction, found: Triage) -> None:
+def _headline(case: ShownSlice, prediction: Prediction, found: Triage) -> None:
     finding, figures, flags = verdict(prediction, case.spacing)
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="headline"):
         st.header(finding, anchor=False, width="content")
@@ -104,7 +104,7 @@ def _headline(case: Case, prediction: Prediction, found: Triage) -> None:
         st.caption(note)
 
 
-def _score(case: Case, prediction: Prediction) -> str:
+def _score(case: ShownSlice, prediction: Prediction) -> str:
     """Dice with the truth, where there is one and it is not empty like the mask."""
     if case.truth is None or np.isnan(dice := score_slice(prediction.mask, case.truth).dice):
         return ""
@@ -131,7 +131,7 @@ def _settings(prediction: Prediction) -> None:
     st.toggle("Uncertainty", key="tta", help="Averages stage 2 over four flips and shows where they disagree. Slower.")
 
 
-def _regions(case: Case, prediction: Prediction) -> None:
+def _regions(case: ShownSlice, prediction: Prediction) -> None:
     table = measure_regions(prediction.mask, case.spacing)
     st.markdown("**Regions**")
     if table.empty:
@@ -142,7 +142,7 @@ def _regions(case: Case, prediction: Prediction) -> None:
         st.caption(IN_PIXELS)
 
 
-def _downloads(case: Case, prediction: Prediction, model: str) -> None:
+def _downloads(case: ShownSlice, prediction: Prediction, model: str) -> None:
     stem = case.title.replace(": ", "_").replace(", ", "_").replace(" ", "_")
     truth, spacing = case.truth, case.spacing
     download("Mask (PNG)", lambda: encode_mask(prediction.mask), f"{stem}_mask.png")
@@ -152,7 +152,7 @@ def _downloads(case: Case, prediction: Prediction, model: str) -> None:
     download("Regions (CSV)", lambda: safe_csv(regions_table(prediction, spacing)), f"{stem}_regions.csv")
 
 
-def printed_page(case: Case, prediction: Prediction, model: str) -> str:
+def printed_page(case: ShownSlice, prediction: Prediction, model: str) -> str:
     """The slice on one page of paper, as HTML."""
     finding = verdict(prediction, case.spacing)
     plain = overlay.render(case.image, PICTURE)
@@ -171,6 +171,6 @@ def printed_page(case: Case, prediction: Prediction, model: str) -> str:
     return one_page(case.title, finding.headline, f"{finding.figures}.", pictures, facts, remarks)
 
 
-def _picture(case: Case, prediction: Prediction) -> overlay.Picture:
+def _picture(case: ShownSlice, prediction: Prediction) -> overlay.Picture:
     plain = overlay.render(case.image, PICTURE)
     return overlay.outline(plain, prediction.mask, overlay.PREDICTED)

@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.common import loaders, predictions, uploads
 from pages.common.messages import escape_markdown
-from pages.common.slices.shown_slice import Case
+from pages.common.slices.shown_slice import ShownSlice
 from pages.common.uploads import ImageFile
 from resunet.catalogue import FLAGSHIP
 from resunet.charts.chart_files import escape_formula
@@ -41,17 +41,17 @@ def sample_label(sample: Sample) -> str:
     return f"{KIND_LABELS[kind]} {number}" if kind in KIND_LABELS else sample.name.replace("_", " ").capitalize()
 
 
-def choose_sample() -> Case:
+def choose_sample() -> ShownSlice:
     """A strip of thumbnails, one button each."""
     return _choose_from({sample.name: sample for sample in loaders.samples()}, FIRST_SAMPLE, enhanced=False)
 
 
-def choose_enhanced_sample() -> Case:
+def choose_enhanced_sample() -> ShownSlice:
     """The same for contrast-enhanced T1."""
     return _choose_from({sample.name: sample for sample in loaders.enhanced_samples()}, FIRST_ENHANCED, enhanced=True)
 
 
-def _choose_from(samples: dict[str, Sample], first: str, enhanced: bool) -> Case:
+def _choose_from(samples: dict[str, Sample], first: str, enhanced: bool) -> ShownSlice:
     pictures = loaders.thumbnails(enhanced)
     first = first if first in samples else next(iter(samples))
     chosen = st.session_state.get("sample") or st.query_params.get("sample")
@@ -63,7 +63,7 @@ def _choose_from(samples: dict[str, Sample], first: str, enhanced: bool) -> Case
     if chosen in FAILURES:
         st.caption(FAILURES[chosen])
     title = f"{'Simulated sample' if sample.simulated else 'Sample'}: {sample_label(sample)}"
-    return Case(
+    return ShownSlice(
         title,
         sample.digest,
         0,
@@ -98,7 +98,7 @@ def _choose(name: str) -> None:
     st.query_params["sample"] = name
 
 
-def choose_upload() -> Case | None:
+def choose_upload() -> ShownSlice | None:
     """A drop zone for files, a table of what became of each, and the chosen row's slice."""
     files = st.file_uploader(
         f"Drop MRI slices here ({FORMATS})",
@@ -124,7 +124,7 @@ def choose_upload() -> Case | None:
         number = st.slider("Slice", 1, count, value=(count + 1) // 2, key=f"slice_of_{count}") - 1
         title = f"{file.name}, slice {number + 1} of {count}"
     image = scan.slices[number]
-    return Case(
+    return ShownSlice(
         title,
         file.digest,
         number,
@@ -176,7 +176,7 @@ def _select_row(table: pd.DataFrame) -> int:
     return int(chosen[0]) if chosen else int(readable[0]) if len(readable) else 0
 
 
-def choose_patient() -> Case:
+def choose_patient() -> ShownSlice:
     """Patient and slice of the LGG set, with its true mask."""
     patients = loaders.lgg_patients()
     left, right = st.columns([2, 3], vertical_alignment="bottom")
@@ -197,7 +197,7 @@ def choose_patient() -> Case:
     record = records[numbers.index(number)]
     title = f"{patient}, slice {number}"
     link = {"patient": patient, "slice": str(number)}
-    return Case(title, _record_digest(record), 0, record.image(), record.mask(), patient=patient, link=link)
+    return ShownSlice(title, _record_digest(record), 0, record.image(), record.mask(), patient=patient, link=link)
 
 
 @st.cache_data(max_entries=1024, show_spinner=False)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from pages.common.component import component_of
-from pages.common.slices.shown_slice import Case
+from pages.common.slices.shown_slice import ShownSlice
 from resunet.charts import overlay
 from resunet.inference.pipeline import Prediction
 
@@ -21,7 +21,7 @@ STATE = "slice_viewer"  # its key, and the name of this module
 VIEWER = component_of(__file__)
 
 
-def chosen_threshold(case: Case, validated: float) -> float:
+def chosen_threshold(case: ShownSlice, validated: float) -> float:
     """Where the visitor left the threshold of this slice, what a link asks for, or what validation chose."""
     shown = st.session_state.get(STATE, {}).get("shown") or {}
     if shown.get("key") == case.key:
@@ -33,13 +33,13 @@ def chosen_threshold(case: Case, validated: float) -> float:
         return validated
 
 
-def _linked(case: Case, name: str) -> str:
+def _linked(case: ShownSlice, name: str) -> str:
     """What the address asks for, where it leads to this slice and not to one that was shown before."""
     is_meant = case.link is not None and all(st.query_params.get(key) == value for key, value in case.link.items())
     return st.query_params.get(name, "") if is_meant else ""
 
 
-def show(case: Case, prediction: Prediction, validated: float) -> None:
+def show(case: ShownSlice, prediction: Prediction, validated: float) -> None:
     """The slice with its layers; `prediction` has the threshold that is shown first."""
     step = -(-max(case.image.shape[:2]) // LARGEST)
     rows, columns = case.spacing or (1.0, 1.0)
