@@ -20,10 +20,12 @@ from resunet.model_folder import GRAPH_FILE, WEIGHTS_FILE
 from resunet.models.export import point_to_weights, stored_tensors, trace
 from resunet.models.recogniser_network import RecogniserNetwork
 from resunet.reading.scan import PLANES
+from resunet.training.average import averaged
 from resunet.training.recognition_data import UNKNOWN, RecognitionSet, gather
 from resunet.training.state import disk_tensors, save_tensors
 
-STEPS, BATCH = 2600, 64
+STEPS, BATCH = 9000, 64
+DECAY_OF_AVERAGE = 0.999  # of the exponential moving average of the weights
 RATE, DECAY = 2e-3, 1e-4
 SHARES = (0.22, 0.26, 0.26, 0.08, 0.08, 0.03, 0.07)  # of the draws, by content: the sequences that models know are hardest
 SMOOTHING = 0.02  # of the labels
@@ -38,8 +40,7 @@ def train_recogniser(folder: Path = FOLDER, steps: int = STEPS, seed: int = 1) -
     """
     torch.manual_seed(seed)
     torch.set_num_threads(thread_count())
-    network = RecogniserNetwork(len(CONTENTS))
-    fit(network, gather("train"), steps, np.random.default_rng(seed))
+    network = fit(RecogniserNetwork(len(CONTENTS)), gather("train"), steps, np.random.default_rng(seed))
     folder.mkdir(parents=True, exist_ok=True)
     export(network, folder)
     recogniser = Recogniser(folder)
@@ -48,14 +49,21 @@ def train_recogniser(folder: Path = FOLDER, steps: int = STEPS, seed: int = 1) -
     return measured
 
 
-def fit(network: nn.Module, data: RecognitionSet, steps: int, rng: np.random.Generator) -> None:
-    """Train with contents drawn by SHARES, and within each its sources and planes by the root of their numbers."""
+def fit(network: nn.Module, data: RecognitionSet, steps: int, rng: np.random.Generator) -> nn.Module:
+    """Train with contents drawn by SHARES, and within each its sources, planes and skulls by the root of their numbers.
+
+    Returns the moving average of the weights; forward passes are made in bfloat16.
+    """
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = averaged(network, DECAY_OF_AVERAGE)
     optimiser = optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
     network.train()
     for step, (images, contents, planes, skulls) in enumerate(tqdm(batches(data, steps, rng), total=steps, mininterval=5)):
         for group in optimiser.param_groups:
             group["lr"] = RATE * min(1, (step + 1) / 200) * (0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2)
-        content, plane, skull = network(images)
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = network(images.contiguous(memory_format=torch.channels_last))
+        content, plane, skull = (output.float() for output in outputs)
         loss = nn.functional.cross_entropy(content, contents, label_smoothing=SMOOTHING)
         loss = loss + nn.functional.cross_entropy(plane, planes, ignore_index=UNKNOWN, label_smoothing=SMOOTHING)
         known = skulls != UNKNOWN
@@ -63,13 +71,15 @@ def fit(network: nn.Module, data: RecognitionSet, steps: int, rng: np.random.Gen
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    network.eval()
+        average.update_parameters(network)
+    trained: nn.Module = average.module
+    return trained
 
 
 def batches(data: RecognitionSet, steps: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Augmented images (BATCH, 1, SIDE, SIDE) in [0, 1] and labels (BATCH,)."""
     strata: dict[int, list[npt.NDArray[np.int64]]] = {}
-    keys = [f"{source}/{plane}" for source, plane in zip(data.sources, data.planes, strict=True)]
+    keys = [f"{source}/{plane}/{skull}" for source, plane, skull in zip(data.sources, data.planes, data.skulls, strict=True)]
     for content in range(len(CONTENTS)):
         members = np.flatnonzero(data.contents == content)
         names = np.array([keys[at] for at in members])
@@ -95,7 +105,7 @@ def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
         return torch.from_numpy(rng.uniform(low, high, (count, 1, 1, 1)).astype(np.float32))
 
     angle = drawn(-0.25, 0.25).flatten()
-    scale = drawn(0.9, 1.4).flatten()  # above 1, heads become smaller
+    scale = drawn(0.85, 1.6).flatten()  # above 1, heads become smaller
     flip = torch.from_numpy(rng.choice([-1.0, 1.0], count).astype(np.float32))
     matrix = torch.zeros(count, 2, 3)
     matrix[:, 0, 0], matrix[:, 0, 1] = scale * angle.cos() * flip, -scale * angle.sin()
@@ -107,11 +117,11 @@ def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
         small = int(rng.integers(48, SIDE))
         coarse = nn.functional.interpolate(moved, size=small, mode="bilinear", antialias=True)
         moved = nn.functional.interpolate(coarse, size=SIDE, mode="bilinear")
-    bent = moved.clamp(1e-4, 1) ** drawn(-0.3, 0.3).exp()
+    bent = moved.clamp(1e-4, 1) ** drawn(-0.4, 0.4).exp()
     waves = torch.from_numpy(rng.normal(0, 1, (count, 1, 3, 3)).astype(np.float32))
     field = nn.functional.interpolate(waves, size=SIDE, mode="bicubic") * drawn(0, 0.08)
     noise = torch.from_numpy(rng.normal(0, 1, images.shape).astype(np.float32)) * drawn(0, 0.04) * (drawn(0, 1) < 0.6)
-    bright = bent * (1 + field) * drawn(0.85, 1.2) + noise
+    bright = bent * (1 + field) * drawn(0.85, 1.3) + noise
     return bright.clamp(0, 1)
 
 

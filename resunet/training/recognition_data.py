@@ -16,7 +16,7 @@ from scipy import ndimage
 from resunet.data import brats, lgg, no_tumour, outliers, t1ce
 from resunet.data.slices import Slice, by_patient
 from resunet.data.splits import read_split
-from resunet.data.transforms import has_few_levels
+from resunet.data.transforms import FloatImage, has_few_levels
 from resunet.inference.recogniser import CONTENTS, Content, as_seen
 from resunet.reading.formats.jpegxl import read_grey
 from resunet.reading.scan import PLANES, Plane
@@ -29,7 +29,7 @@ HEAD_MM = 150.0  # what the slices of an LGG patient cover from foot to head, ab
 LGG_PIXEL = 0.9  # millimetres, about
 SIMULATED: tuple[tuple[str, int], ...] = (("none", 30), ("meningioma_falx", 4), ("pituitary", 4))  # kinds and their numbers
 MADE_UP = 700  # pictures of each kind
-RIM = 17.0  # pixels of 0.9 mm from the scalp to the brain, about
+RIM, SCALP = 17.0, 12.0  # pixels of 0.9 mm from the skin to the brain, and to the skull's inner side, about
 CUTS = 10  # slices that are cut from a volume in each of the two other planes
 
 
@@ -85,7 +85,7 @@ def gather(split: str, simulated: bool = True) -> RecognitionSet:
         **_made_up([record.image() for record in slices[::7]], split, rng),
     }
     if simulated and split != "test":
-        sources["Simulated"] = _simulated(split)
+        sources |= {"LGG, T2 made of T1 and FLAIR": _lgg_t2(slices), "Simulated": _simulated(split)}
     return RecognitionSet.of([(source, each) for source, items in sources.items() for each in items])
 
 
@@ -108,11 +108,39 @@ def _lgg(slices: Sequence[Slice]) -> Iterator[Item]:
             yield from _cut(planes, HEAD_MM / len(planes) / LGG_PIXEL, content, True)  # type: ignore[arg-type]
 
 
-def _peeled(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _lgg_t2(slices: Sequence[Slice]) -> Iterator[Item]:
+    """T2-weighted slices made of T1 and FLAIR, for the LGG set has none and the people with real ones are few."""
+    for records in by_patient(slices).values():
+        images = np.stack([record.image() for record in records]).astype(np.float32)
+        if np.abs(images[..., 0] - images[..., 1]).mean() < SAME * (np.ptp(images[..., 1]) or 1.0):
+            continue
+        planes = np.stack([_as_t2(image[..., 0], image[..., 1]) for image in images])
+        yield from (item(plane, "t2", "axial", True) for plane in planes)
+        yield from (item(_peeled(plane), "t2", "axial", False) for plane in planes[::3])
+        yield from _cut(planes, HEAD_MM / len(planes) / LGG_PIXEL, "t2", True)
+
+
+def _as_t2(t1: FloatImage, flair: FloatImage) -> FloatImage:
+    """Much as T2 shows a slice (H, W): FLAIR, less where T1 is bright, and fluid, dark in both, bright inside the head."""
+    t1, flair = (
+        np.clip((p - np.percentile(p, 1)) / max(float(np.ptp(np.percentile(p, (1, 99)))), 1.0), 0, 1.2) for p in (t1, flair)
+    )
+    head = _head(flair)
+    inside = np.clip(cv2.distanceTransform(head, cv2.DIST_L2, 5) / SCALP - 0.7, 0, 1)
+    tissue_t1, tissue_flair = (float(np.median(p[head > 0])) if head.any() else 1.0 for p in (t1, flair))
+    fluid = np.sqrt(np.clip(1 - t1 / max(0.8 * tissue_t1, 0.01), 0, 1) * np.clip(1 - flair / max(tissue_flair, 0.01), 0, 1))
+    return np.asarray(0.75 * flair * (1.15 - 0.45 * t1) + 1.1 * inside * cv2.GaussianBlur(fluid, (0, 0), 0.7), np.float32)
+
+
+def _head(plane: FloatImage) -> npt.NDArray[np.uint8]:
+    """1 within the outline of a head (H, W)."""
+    bright = (cv2.GaussianBlur(plane, (0, 0), 3) > 0.1 * float(np.percentile(plane, 99))).astype(np.uint8)
+    return np.asarray(cv2.morphologyEx(bright, cv2.MORPH_CLOSE, np.ones((25, 25), np.uint8)), np.uint8)
+
+
+def _peeled(plane: FloatImage) -> FloatImage:
     """A slice without the outer rim of its head, much as without skull and scalp."""
-    head = (cv2.GaussianBlur(plane, (0, 0), 3) > 0.1 * float(np.percentile(plane, 99))).astype(np.uint8)
-    closed = cv2.morphologyEx(head, cv2.MORPH_CLOSE, np.ones((25, 25), np.uint8))
-    return np.where(cv2.distanceTransform(np.asarray(closed, np.uint8), cv2.DIST_L2, 5) > RIM, plane, 0).astype(np.float32)
+    return np.where(cv2.distanceTransform(_head(plane), cv2.DIST_L2, 5) > RIM, plane, 0).astype(np.float32)
 
 
 def _t1ce(split: str) -> Iterator[Item]:
