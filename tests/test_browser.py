@@ -106,10 +106,8 @@ def test_removing_a_file_while_a_row_is_selected_breaks_nothing(address: str, pa
     expect(page.get_by_text("encountered an error")).to_have_count(0)
 
 
-FRESH = [pytest.param(name, marks=[] if name == "metrics" else pytest.mark.slow) for name in LANDMARKS]
-
-
-@pytest.mark.parametrize("screen", FRESH)
+@pytest.mark.slow
+@pytest.mark.parametrize("screen", LANDMARKS)
 def test_every_link_opens_its_screen_on_a_fresh_server(page: Page, screen: str):
     with serving() as server:
         page.goto(f"{server.address}/{screen}")

@@ -49,7 +49,7 @@ def test_verdict_and_outlined_tumour_lie_within_the_first_screen(address: str, b
     canvas, heading = page.locator("canvas[role=img]"), page.get_by_role("heading", name="Tumour found")
     for width, height in SIZES:
         page.set_viewport_size({"width": width, "height": height})
-        page.wait_for_timeout(1000)
+        page.wait_for_timeout(500)
         for box in (canvas.bounding_box(), heading.bounding_box()):
             assert box is not None and box["y"] >= 0 and box["y"] + box["height"] <= height and box["x"] + box["width"] <= width
         assert canvas.evaluate(COUNT_ORANGE) > 100  # the outline is drawn

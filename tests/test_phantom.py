@@ -31,6 +31,7 @@ def ball() -> Template:
     return Template(t1, brain, depth, brain)
 
 
+@pytest.mark.slow
 def test_a_tumour_grows_to_its_volume_within_the_brain_and_faster_in_white_matter(ball: Template):
     density = grow(ball, np.array([40, 40, 40]), 20, np.random.default_rng(0))
     inside = density > FRONT

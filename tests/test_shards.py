@@ -75,7 +75,7 @@ def test_what_was_kept_is_taken_only_from_the_same_model_and_threshold(folder: P
     assert np.isfinite(first.table["dice"]).any() and len(second.table) == 2
 
 
-@pytest.mark.parametrize("model", [FLAGSHIP, STAGE_1])
+@pytest.mark.parametrize("model", [FLAGSHIP, pytest.param(STAGE_1, marks=pytest.mark.slow)])
 def test_two_ranks_measure_slices_as_one_process_does(model: str, kaggle: Path, command: Command, tmp_path: Path):
     arguments = ("evaluate", model, "--data", kaggle, "--split", "test")
     for rank, last in (("0", "done with this process's share"), ("1", f"{model}, test: ")):
