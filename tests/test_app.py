@@ -244,24 +244,25 @@ def test_the_server_begins_to_load_the_models_before_its_first_visitor(monkeypat
     started: list[str] = []
     loading: Future[None] = Future()
     monkeypatch.setattr(models, "start_loading", lambda: started.append("the models") or loading)
-    monkeypatch.setattr(server, "spare_collection", lambda _: started.append("collection"))
+    monkeypatch.setattr(server, "prepare_dashboards", lambda _: started.append("the dashboards"))
     imported = runpy.run_path(str(REPOSITORY / "app.py"), run_name="app")
 
     async def serve() -> None:
         async with server.lifespan(imported["app"]):
             assert started == ["the models"]
             loading.set_result(None)
-            assert started == ["the models", "collection"]
+            assert started == ["the models", "the dashboards"]
 
     asyncio.run(serve())
     assert discover_asgi_app(REPOSITORY / "app.py").import_string == "app:app"  # what `streamlit run app.py` looks for
 
 
-def test_what_is_loaded_is_left_out_of_garbage_collection_and_no_statistics_are():
+def test_the_dashboards_are_prepared_and_left_out_of_garbage_collection():
     script = (
-        "import gc, sys; from pages.common import server; server.FIRST_SCREEN = 0; server.spare_collection(None); "
-        "import resunet.charts.stage_1, resunet.evaluation.compare; "
-        "assert gc.get_freeze_count() > 10_000 and not {'sklearn', 'scipy.stats'} & set(sys.modules)"
+        "import gc, sys; from pages.common import server; server.FIRST_SCREEN = 0; server.prepare_dashboards(None); "
+        "assert {'sklearn.metrics', 'scipy.stats'} <= set(sys.modules) and gc.get_freeze_count() > 10_000; "
+        "from pages.common.dashboards.sample_cases import find; import time; start = time.time(); "
+        "assert len(find('resunet_lite').slices) == 24 and time.time() - start < 0.2"
     )
     subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=True)
 

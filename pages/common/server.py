@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager, suppress
 
 import streamlit as st
 
+from resunet.catalogue import FLAGSHIP
+from resunet.errors import InputError
+
 M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3  # from glibc's malloc.h
 HEAPS = 2
 LARGE = 64 << 10  # bytes
@@ -17,19 +20,26 @@ FIRST_SCREEN = 3  # seconds after the models are loaded
 
 @asynccontextmanager
 async def lifespan(server: st.App) -> AsyncIterator[None]:
-    """The server's life: it begins to load the models in the background, and serves."""
+    """The server's life: it begins to load the models in the background, after them what the dashboards need, and serves."""
     from pages.common.models import start_loading  # not before the server runs: its caches ask for one
 
-    start_loading().add_done_callback(spare_collection)
+    start_loading().add_done_callback(prepare_dashboards)
     yield
 
 
-def spare_collection(_: object) -> None:
-    """Exempt what is loaded by now from garbage collection, which would pause every session for a tenth of a second.
+def prepare_dashboards(_: object) -> None:
+    """Import the statistics and outline the samples, so that no visitor waits the seconds that it takes.
 
-    It waits, so that the first visitor's page renders first.
+    It waits, so that the first visitor's page renders first. Loaded objects are then exempt from garbage collection, which
+    would pause every session for a tenth of a second.
     """
     time.sleep(FIRST_SCREEN)
+    import sklearn.metrics  # noqa: F401
+
+    from pages.common.dashboards import sample_cases
+
+    with suppress(InputError):  # whoever opens the screen is told
+        sample_cases.find(FLAGSHIP)
     gc.collect()
     gc.freeze()
 
