@@ -41,7 +41,7 @@ from pages.common.slices.slice_sources import sample_label
 from resunet.data.samples import load_samples
 
 SOURCE = "Where the slice comes from"
-RUNS, RUNS_AT_MOST = "Runs, six at most", 6
+RUNS, RUNS_AT_MOST = "Runs, six at most; the first two race", 6
 LET_GO = 150.0  # seconds until Streamlit has let go of sessions whose visitors left
 SCREENS = ("", "single-image", "volume", "slideshow", "metrics", "comparison", "cases", "training", "evaluate", "about")
 THINKING = (2.0, 8.0)  # seconds between two actions of a visitor
