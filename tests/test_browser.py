@@ -182,6 +182,7 @@ def test_the_slideshow_plays_by_itself_and_pauses_on_a_key(address: str, page: P
         assert frame is not None and button is not None and button["y"] >= frame["y"] + frame["height"]
 
 
+@pytest.mark.slow
 def test_a_charts_data_opens_as_a_table_that_matches(address: str, page: Page, tmp_path: Path):
     page.goto(f"{address}/metrics")
     card = page.get_by_test_id("stMetric").filter(has_text="Volume Dice, mean")

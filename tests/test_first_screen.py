@@ -172,8 +172,12 @@ def test_the_presenters_switch_makes_what_counts_larger_and_stays(address: str, 
 
 
 @pytest.mark.browser
-def test_the_menu_of_a_phone_closes_once_a_screen_is_chosen(address: str, browser: Browser):
+def test_on_a_phone_the_networks_run_down_and_the_menu_closes_once_a_screen_is_chosen(address: str, browser: Browser):
     page = opened(browser, address, "about", (390, 844))
+    boxes = page.locator(".flow .box")  # the way through the networks runs down
+    tops = boxes.evaluate_all("boxes => boxes.map(box => box.getBoundingClientRect().top)")
+    assert len(tops) == 5 and tops[:3] == sorted(tops[:3])
+    assert boxes.evaluate_all("boxes => Math.min(...boxes.map(box => parseFloat(getComputedStyle(box).fontSize)))") >= 14
     expect(page.get_by_text("Presenter", exact=True)).to_be_hidden()
     page.get_by_test_id("stExpandSidebarButton").click()
     links = page.get_by_test_id("stSidebarNavLink")
@@ -214,16 +218,6 @@ def test_the_menu_switches_to_dark_and_every_word_stays_legible(address: str, br
     page.get_by_role("link", name="Single image").first.click()
     wait_until_drawn(page, "single-image")
     expect(app).to_have_css("color-scheme", "dark")
-    page.close()
-
-
-@pytest.mark.browser
-def test_the_way_through_the_networks_runs_down_on_a_phone(address: str, browser: Browser):
-    page = opened(browser, address, "about", (390, 844))
-    boxes = page.locator(".flow .box")
-    tops = boxes.evaluate_all("boxes => boxes.map(box => box.getBoundingClientRect().top)")
-    assert len(tops) == 5 and tops[:3] == sorted(tops[:3])
-    assert boxes.evaluate_all("boxes => Math.min(...boxes.map(box => parseFloat(getComputedStyle(box).fontSize)))") >= 14
     page.close()
 
 
