@@ -59,7 +59,7 @@ async def play(browser: Browser, link: str, rng: random.Random, pause: float, wa
         await draw(page, rng)
         started = time.perf_counter()
         await page.get_by_role("button", name="Done").click(timeout=LONG)
-        await expect(page.locator(".number")).to_have_count(3, timeout=LONG)
+        await expect(page.locator(".number")).not_to_have_count(0, timeout=LONG)
         waits.append(time.perf_counter() - started)
         begin = page.get_by_role("button", name="Next slice")
         if number < ROUNDS - 1:
