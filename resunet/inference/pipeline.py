@@ -158,14 +158,7 @@ class TumourPipeline:
             InputError: the array is not a slice; NoContrastError where it shows nothing that could be judged.
         """
         started = time.perf_counter()
-        image, notes = _as_slice(image)
-        image, has_drawings = without_drawings(image)
-        normalised = normalise(image)
-        if not normalised.any():
-            raise NoContrastError(NO_CONTRAST)
-        framing = Framing.of_picture(image, spacing)
-        seen = framing.to_networks(normalised)
-        notes = (*self.fitting(notes), *([LEFT_OUT] if has_drawings else []), *framing.notes)
+        image, seen, framing, notes = _prepared(image, spacing)
         prepared = time.perf_counter()
         judgement = self.stage_1(seen) if self.stage_1 else NO_STAGE_1
         classified = time.perf_counter()
@@ -192,7 +185,7 @@ class TumourPipeline:
             kinds=kinds,
             looked_at=self.looked_at,
             seconds=seconds,
-            notes=notes,
+            notes=self.fitting(notes),
         )
 
     def predict_slices(
@@ -207,6 +200,19 @@ class TumourPipeline:
                 yield self.predict(image, tta=tta, spacing=spacing)
             except NoContrastError:
                 yield None
+
+
+def _prepared(
+    image: npt.NDArray[np.generic], spacing: tuple[float, float] | None
+) -> tuple[npt.NDArray[np.generic], FloatImage, Framing, tuple[str, ...]]:
+    """The slice (H, W, 3) without drawings, what the networks see of it, the way there, notes. Raises InputError."""
+    image, notes = _as_slice(image)
+    image, has_drawings = without_drawings(image)
+    normalised = normalise(image)
+    if not normalised.any():
+        raise NoContrastError(NO_CONTRAST)
+    framing = Framing.of_picture(image, spacing)
+    return image, framing.to_networks(normalised), framing, (*notes, *([LEFT_OUT] if has_drawings else []), *framing.notes)
 
 
 def _as_slice(image: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.generic], tuple[str, ...]]:

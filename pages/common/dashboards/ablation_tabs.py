@@ -127,6 +127,7 @@ def external() -> None:
     figure = computed(comparison.test_and_external, table, labels)
     chart(figure, "external", "Volume Dice on the test set and on external slices")
     rows = external_rows(table, paired, labels, pretrained)
-    few = {column: column.partition(" (")[0] for column in rows.columns if column == "Model" or "median" in column}
+    medians = {column: f"{column.partition(' (')[0]}, median" for column in rows.columns if "median" in column}
+    few = {"Model": "Model"} | medians
     show_table(rows, "external_table", few, column_config={"Model": st.column_config.TextColumn(pinned=True)})
     st.caption(f"{DIFFERENCES} Brackets: 95 % intervals, patients resampled.")

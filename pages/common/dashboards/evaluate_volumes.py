@@ -10,6 +10,7 @@ import streamlit as st
 from pages.common import loaders, models, predictions, session
 from pages.common.downloads import download
 from pages.common.messages import counted, escape_markdown
+from pages.common.table import show_table
 from pages.common.volumes import segmented_volume as volumes
 from resunet.charts.chart_files import safe_csv
 from resunet.errors import InputError
@@ -81,7 +82,6 @@ def _result(model: str, pipeline: TumourPipeline, measured: MeasuredCases) -> No
     if dice["n"] == 0:
         finding = "no mask holds a tumour, so Dice says nothing; see what was outlined"
     st.success(f"{loaders.display_name(model)}: {finding}.", icon=":material/check_circle:")
-    st.dataframe(
-        table, hide_index=True, key="evaluate_table", column_config=COLUMNS, column_order=list(COLUMNS), placeholder="–"
-    )
+    few = {"case": "Case", "dice": "Dice", "volume_ml": "Outlined, ml"}
+    show_table(table, "evaluate_table", few, column_config=COLUMNS, column_order=list(COLUMNS), placeholder="–")
     download("By case (CSV)", lambda: safe_csv(table), "cases.csv")

@@ -12,7 +12,7 @@ class Race {
   find(name) { return this.root.querySelector(`[data-name=${name}]`); }
 
   async begin(data) {
-    const runners = data.runners.map(({ name }) => name).join();
+    const runners = data.runners.map(({ name, epochs }) => `${name} ${epochs}`).join();
     if (this.runners === runners) return;
     this.stop();
     Object.assign(this, { runners, data, share: 0 });
