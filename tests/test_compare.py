@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, wilcoxon
 
 from resunet.evaluation.ablation_questions import REPORTED
 from resunet.evaluation.aggregate import summarise_segmentation
@@ -106,6 +106,16 @@ def test_rank_biserial_by_hand():
     # ranks of 1, 2, 3, 4: gains 1 + 3 + 4 = 8, losses 2, so (8 - 2) / 10; the zero does not count.
     assert rank_biserial(np.array([0.1, -0.2, 0.3, 0.4, 0.0])) == pytest.approx(0.6)
     assert signed_rank_p(np.zeros(5)) == 1.0
+
+
+@pytest.mark.filterwarnings("ignore:Exact p-value calculation")
+@pytest.mark.parametrize("count", [1, 2, 6, 13, 14, 20, 50, 51, 100])
+@pytest.mark.parametrize("digits", [1, 2, 12])  # few digits make zeros and equal ranks
+def test_the_signed_rank_test_is_scipys(count: int, digits: int):
+    differences = np.random.default_rng(count).normal(0.1, 0.3, count).round(digits)
+    expected = wilcoxon(differences).pvalue if differences.any() else 1.0
+    assert signed_rank_p(differences) == pytest.approx(expected, rel=1e-9)
+    assert signed_rank_p(-differences) == pytest.approx(expected, rel=1e-9)
 
 
 def test_other_slices_are_refused():

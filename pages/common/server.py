@@ -28,14 +28,12 @@ async def lifespan(server: st.App) -> AsyncIterator[None]:
 
 
 def prepare_dashboards(_: object) -> None:
-    """Import the statistics and outline the samples, so that no visitor waits the seconds that it takes.
+    """Outline the samples, so that no visitor waits the seconds that it takes.
 
     It waits, so that the first visitor's page renders first. Loaded objects are then exempt from garbage collection, which
     would pause every session for a tenth of a second.
     """
     time.sleep(FIRST_SCREEN)
-    import sklearn.metrics  # noqa: F401
-
     from pages.common.dashboards import sample_cases
 
     with suppress(InputError):  # whoever opens the screen is told

@@ -15,7 +15,7 @@ from pages.common.dashboards.tabs import show_tabs
 from pages.common.downloads import download
 from pages.common.messages import show_error
 from resunet.catalogue import FLAGSHIP
-from resunet.charts import kind_charts
+from resunet.charts import kind_charts, stage_1
 from resunet.charts import metric_charts as charts
 from resunet.charts.chart_files import safe_csv
 from resunet.charts.patient_wall import patient_wall, size_quarters, wall_title
@@ -222,8 +222,6 @@ def set_stage_1(threshold: float) -> None:
 @st.fragment
 def classification(evaluation: Evaluation) -> None:
     """Everything about a classifier."""
-    from resunet.charts import stage_1  # scikit-learn takes 58 MB, and most visitors look at masks
-
     start = evaluation.threshold or 0.5
     start_sliders(evaluation, stage_1_threshold=start)
     help_text = f"Chosen on validation: {start}"

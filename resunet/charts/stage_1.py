@@ -1,7 +1,4 @@
-"""Charts of stage 1: confusion matrix, ROC, precision-recall, reliability.
-
-scikit-learn takes 30 MB and half a second to import, so only who draws its curves does.
-"""
+"""Charts of stage 1: confusion matrix, ROC, precision-recall, reliability."""
 
 from __future__ import annotations
 
@@ -10,7 +7,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from resunet.charts.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, finish
-from resunet.evaluation.aggregate import calibration_bins
+from resunet.evaluation.aggregate import calibration_bins, ranking_scores
+from resunet.evaluation.overlap import ratio
 
 CELLS = {
     (True, True): "true positives",
@@ -22,6 +20,14 @@ CELLS = {
 
 def _truth_and_p(slices: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return slices["tumour_pixels"].to_numpy() > 0, slices["p_tumour"].to_numpy(float)
+
+
+def _at_every_threshold(truth: np.ndarray, p_tumour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Hits and false alarms among the slices above each threshold: none, then one more distinct probability each."""
+    order = np.argsort(-p_tumour, kind="stable")
+    ends = np.flatnonzero(np.diff(p_tumour[order], append=-np.inf))
+    hits, false_alarms = (np.append(0, kind[order].cumsum()[ends]) for kind in (truth, ~truth))
+    return hits, false_alarms
 
 
 def confusion(slices: pd.DataFrame, threshold: float) -> go.Figure:
@@ -51,14 +57,14 @@ def confusion(slices: pd.DataFrame, threshold: float) -> go.Figure:
 
 def roc(slices: pd.DataFrame, threshold: float) -> go.Figure:
     """ROC curve with the operating point."""
-    from sklearn.metrics import roc_auc_score, roc_curve
-
     truth, p_tumour = _truth_and_p(slices)
-    false_rate, true_rate, _ = roc_curve(truth, p_tumour)
+    hits, false_alarms = _at_every_threshold(truth, p_tumour)
+    auroc = ranking_scores(truth, p_tumour, np.ones((1, len(truth))))[0][0]
     positive = p_tumour >= threshold
     figure = go.Figure()
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, name="chance")
-    label = f"AUROC {roc_auc_score(truth, p_tumour):.3f}"
+    label = f"AUROC {auroc:.3f}"
+    false_rate, true_rate = ratio(false_alarms, false_alarms[-1]), ratio(hits, hits[-1])
     figure.add_scatter(x=false_rate, y=true_rate, mode="lines", line={"color": BLUE, "width": 3}, name=label)
     _operating_point(figure, float(positive[~truth].mean()), float(positive[truth].mean()), threshold)
     label = f"False positives, share of {int((~truth).sum())} empty slices"
@@ -67,14 +73,14 @@ def roc(slices: pd.DataFrame, threshold: float) -> go.Figure:
 
 def precision_recall(slices: pd.DataFrame, threshold: float) -> go.Figure:
     """Precision-recall curve with the operating point and the share of tumour slices as the floor."""
-    from sklearn.metrics import average_precision_score, precision_recall_curve
-
     truth, p_tumour = _truth_and_p(slices)
-    precision, recall, _ = precision_recall_curve(truth, p_tumour)
+    hits, false_alarms = _at_every_threshold(truth, p_tumour)
+    average = ranking_scores(truth, p_tumour, np.ones((1, len(truth))))[1][0]
+    recall, precision = ratio(hits, hits[-1]), ratio(hits, hits + false_alarms, 1.0)
     positive = p_tumour >= threshold
     figure = go.Figure()
     figure.add_hline(y=float(truth.mean()), line={"color": GREY, "dash": "dot"})
-    label = f"average precision {average_precision_score(truth, p_tumour):.3f}"
+    label = f"average precision {average:.3f}"
     figure.add_scatter(x=recall, y=precision, mode="lines", line={"color": BLUE, "width": 3}, name=label)
     if positive.any():
         _operating_point(figure, float(positive[truth].mean()), float(truth[positive].mean()), threshold)

@@ -7,11 +7,14 @@ take 60 MB and most of a second to import, so only who tests does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy.special import bdtr
 
 from resunet.errors import InputError
 from resunet.evaluation.aggregate import Resampling
@@ -19,6 +22,7 @@ from resunet.evaluation.overlap import FloatArray, ratio, volume_dice
 
 LEVEL = 0.05  # p, after Holm's correction, below which a difference is called one
 FEW = 3  # models that a sentence names one by one
+EXACT, EXACT_WITH_TIES = 50, 13  # patients up to which the signed-rank test counts all signs, as SciPy's does
 TIE = 0.005  # differences of a patient's Dice up to this count as a tie
 
 
@@ -152,10 +156,33 @@ def holm(p_values: FloatArray) -> FloatArray:
 
 
 def signed_rank_p(differences: FloatArray) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test; 1 where nothing differs."""
-    from scipy.stats import wilcoxon
+    """Two-sided p of Wilcoxon's signed-rank test (1945), zeros left out; 1 where nothing differs.
 
-    return float(wilcoxon(differences).pvalue) if np.any(differences != 0) else 1.0
+    The same number as `scipy.stats.wilcoxon`, whose import takes 44 MB and half a second of the app: exact for at most 50
+    patients without zeros and equal ranks and for at most 13 others, else by the normal distribution, corrected for
+    equal ranks.
+    """
+    moved = differences[differences != 0]
+    count = len(moved)
+    if not count:
+        return 1.0
+    ranks = pd.Series(np.abs(moved)).rank().to_numpy(np.float64)
+    gained = float(ranks[moved > 0].sum())
+    equal = np.unique(ranks, return_counts=True)[1]
+    if len(differences) <= (EXACT if len(equal) == len(differences) else EXACT_WITH_TIES):
+        return _exact_p(ranks, min(gained, float(ranks.sum()) - gained))
+    deviation = math.sqrt((count * (count + 1) * (2 * count + 1) - np.sum(equal**3 - equal) / 2) / 24)
+    return math.erfc(abs(gained - count * (count + 1) / 4) / deviation / math.sqrt(2))
+
+
+def _exact_p(ranks: npt.NDArray[Any], smaller: float) -> float:
+    """How likely a sum of ranks at least as far out as `smaller` is when each sign is a coin's, on both sides."""
+    doubled = np.rint(2 * ranks).astype(int)  # equal ranks share halves
+    ways = np.zeros(doubled.sum() + 1)  # to draw signs with each sum of the positive ranks
+    ways[0] = 1
+    for rank in doubled:
+        ways[rank:] = ways[rank:] + ways[:-rank]
+    return float(min(1.0, 2 * ways[: round(2 * smaller) + 1].sum() / ways.sum()))
 
 
 def rank_biserial(differences: FloatArray) -> float:
@@ -177,8 +204,6 @@ def stage_1_against_masks(slices: pd.DataFrame, threshold: float) -> dict[str, A
     Returns:
         n, accuracy_stage_1, accuracy_masks, only_stage_1 and only_masks (slices that one of them alone got right), p.
     """
-    from scipy.stats import binomtest
-
     truth = slices["tumour_pixels"].to_numpy() > 0
     stage_1_right = (slices["p_tumour"].to_numpy() >= threshold) == truth
     masks_right = ((slices["tp"] + slices["fp"]).to_numpy() > 0) == truth
@@ -190,5 +215,5 @@ def stage_1_against_masks(slices: pd.DataFrame, threshold: float) -> dict[str, A
         "accuracy_masks": float(masks_right.mean()),
         "only_stage_1": only_stage_1,
         "only_masks": only_masks,
-        "p": float(binomtest(only_stage_1, disagreements).pvalue) if disagreements else 1.0,
+        "p": min(1.0, 2 * float(bdtr(min(only_stage_1, only_masks), disagreements, 0.5))),
     }
