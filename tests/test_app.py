@@ -244,22 +244,23 @@ def test_the_server_begins_to_load_the_models_before_its_first_visitor(monkeypat
     started: list[str] = []
     loading: Future[None] = Future()
     monkeypatch.setattr(models, "start_loading", lambda: started.append("the models") or loading)
-    monkeypatch.setattr(server, "prepare_dashboards", lambda _: started.append("the dashboards"))
+    monkeypatch.setattr(server, "settle", lambda _: started.append("the rest"))
     imported = runpy.run_path(str(REPOSITORY / "app.py"), run_name="app")
 
     async def serve() -> None:
         async with server.lifespan(imported["app"]):
             assert started == ["the models"]
             loading.set_result(None)
-            assert started == ["the models", "the dashboards"]
+            assert started == ["the models", "the rest"]
 
     asyncio.run(serve())
     assert discover_asgi_app(REPOSITORY / "app.py").import_string == "app:app"  # what `streamlit run app.py` looks for
 
 
-def test_the_dashboards_are_prepared_and_left_out_of_garbage_collection():
+def test_the_server_settles_before_it_collects_no_garbage_of_the_start():
     script = (
-        "import gc, sys; from pages.common import server; server.FIRST_SCREEN = 0; server.prepare_dashboards(None); "
+        "import gc, sys; from pages.common import models, server; "
+        "server.FIRST_SCREEN = 0; server.settle(models.start_loading()); "
         "assert gc.get_freeze_count() > 10_000 and not {'sklearn', 'scipy.stats', 'torch'} & set(sys.modules); "
         "from pages.common.dashboards.sample_cases import find; import time; start = time.time(); "
         "assert len(find('resunet_lite').slices) == 24 and time.time() - start < 0.2"

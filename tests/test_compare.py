@@ -138,6 +138,8 @@ def test_mcnemar_is_the_binomial_test_of_the_disagreements():
     assert found["accuracy_masks"] == 1 and found["accuracy_stage_1"] == pytest.approx(2 / 3)  # slice 2 is stopped
     assert (found["only_stage_1"], found["only_masks"], found["n"]) == (0, 12, 36)
     assert found["p"] == pytest.approx(binomtest(0, 12).pvalue)
+    again = pd.concat((slices, slices.query("slice == 1").assign(fp=5), slices.query("slice == 1").assign(fp=0)))
+    assert (mixed := stage_1_against_masks(again, 0.5))["only_stage_1"] == 12 == mixed["only_masks"] and mixed["p"] == 1
 
 
 def test_the_error_breakdown_adds_up():

@@ -215,6 +215,37 @@ def test_stage_1_runs_in_bfloat16_where_the_processor_has_it():
     assert (default != exact) == native and default == pytest.approx(exact, abs=0.05)
 
 
+SAVES_MEMORY = """
+import tempfile
+from pathlib import Path
+import numpy as np
+from resunet.data.samples import load_samples
+from resunet.inference.pipeline import TumourPipeline
+
+def anonymous():
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1]) / 1e3
+
+def full():
+    raise OSError(28, "No space left on device")
+
+pipeline, image = TumourPipeline.load(), load_samples()[0].image
+before, held = pipeline.predict(image), anonymous()
+pipeline.save_memory()
+after = pipeline.predict(image)
+assert held - anonymous() > 60, (held, anonymous())
+assert after.p_tumour == before.p_tumour and np.array_equal(after.grad_cam, before.grad_cam)
+tempfile.TemporaryFile = full
+pipeline.save_memory()
+assert pipeline.predict(image).p_tumour == before.p_tumour
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_saved_memory_changes_no_number():
+    subprocess.run([sys.executable, "-c", SAVES_MEMORY], cwd=REPOSITORY, check=True)
+
+
 @pytest.mark.parametrize(("quota", "threads"), [("150000 100000", 2), ("50000 100000", 1), ("max 100000", None)])
 def test_threads_follow_the_quota_of_the_container(
     quota: str, threads: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

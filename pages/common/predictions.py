@@ -26,7 +26,7 @@ from resunet.reading.sandbox import SandboxedDecoder
 from resunet.reading.scan import Plane, Scan
 from resunet.reading.sequences import SequenceName
 
-SCANS, PREDICTIONS = 64 << 20, 16 << 20  # bytes kept for all visitors together
+SCANS, PREDICTIONS = 64 << 20, 12 << 20  # bytes kept for all visitors together
 ROWS = 1024  # of tables of files
 NOT_READABLE = "Not readable"
 ASKED_KEY = "judged_as"  # session key: by a file's SHA-256 what the visitor says that it shows

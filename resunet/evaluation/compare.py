@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import bdtr
 
 from resunet.errors import InputError
 from resunet.evaluation.aggregate import Resampling
@@ -208,12 +207,13 @@ def stage_1_against_masks(slices: pd.DataFrame, threshold: float) -> dict[str, A
     stage_1_right = (slices["p_tumour"].to_numpy() >= threshold) == truth
     masks_right = ((slices["tp"] + slices["fp"]).to_numpy() > 0) == truth
     only_stage_1, only_masks = int(np.sum(stage_1_right & ~masks_right)), int(np.sum(~stage_1_right & masks_right))
-    disagreements = only_stage_1 + only_masks
+    disagreements, fewer = only_stage_1 + only_masks, min(only_stage_1, only_masks)
+    at_most = sum(math.comb(disagreements, count) for count in range(fewer + 1)) / 2**disagreements  # by a fair coin
     return {
         "n": len(slices),
         "accuracy_stage_1": float(stage_1_right.mean()),
         "accuracy_masks": float(masks_right.mean()),
         "only_stage_1": only_stage_1,
         "only_masks": only_masks,
-        "p": min(1.0, 2 * float(bdtr(min(only_stage_1, only_masks), disagreements, 0.5))),
+        "p": min(1.0, 2 * at_most),
     }

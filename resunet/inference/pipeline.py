@@ -124,6 +124,11 @@ class TumourPipeline:
         name = classifier or (stage_2.config.gate.model if stage_2.config.gate else None)
         return cls(stage_2, Stage1(find_model(name), precision) if name else None)
 
+    def save_memory(self) -> None:
+        """`Stage1.save_memory`, where there is a stage 1."""
+        if self.stage_1:
+            self.stage_1.save_memory()
+
     @property
     def certain(self) -> float:
         """p_tumour from which stage 1 on its own says that there is a tumour; infinite without stage 1."""

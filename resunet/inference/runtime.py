@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,7 @@ from resunet.inference.hardware import thread_count
 from resunet.model_folder import GRAPH_FILE, WEIGHTS_FILE, ModelFolder
 
 if TYPE_CHECKING:
-    from openvino import CompiledModel, Core, Tensor
+    from openvino import Core, Tensor
 
 Precision = Literal["float32", "bfloat16"]
 PRECISION_HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -86,38 +87,33 @@ class Network:
         try:
             model = core().read_model(self._graph)
             model.reshape([slices, self._channels, self._size, self._size])
-            compiled, constants = core().compile_model(model, "CPU", self._settings), None
-            if slices == 1:  # others are released soon
-                compiled, constants = self._without_constants(compiled)
-            self._request, self._constants = compiled.create_infer_request(), constants  # what reads them goes first
+            self._request = core().compile_model(model, "CPU", self._settings).create_infer_request()
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise InputError(f"The graph in {self._path} cannot be run ({reason}); run resunet export {self._path}.") from None
         self._slices = slices
 
-    def _without_constants(self, compiled: CompiledModel) -> tuple[CompiledModel, Tensor | None]:
-        """The same network and the unnamed temporary file that its constants lie in, or none where none can be written.
-
-        OpenVINO computes with weights that it has arranged for the processor, but keeps those it read, too: 94 MB of
-        ResNet-50. Of a file, they take no memory until they are read again. The file must outlive the network.
-        """
-        try:
-            with tempfile.TemporaryFile() as file:
-                file.write(compiled.export_model().getbuffer())
-                file.flush()
-                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        except OSError:
-            return compiled, None
-        constants = _tensor(content)
-        compiled = core().import_model(constants, "CPU", self._settings)
-        if hasattr(content, "madvise"):  # not on Windows
-            content.madvise(mmap.MADV_DONTNEED)
-        return compiled, constants
-
     def release(self) -> None:
         """Give back the memory that calls of several slices took; the next such call gets ready again."""
         with FORWARD_PASSES.hold():
             self._compile(1)
+
+    def move_constants(self) -> None:
+        """Leave the constants to an unnamed temporary file, where one can be written; the network gives the same numbers.
+
+        OpenVINO computes with weights that it has arranged for the processor, but keeps those it read, too: 94 MB of
+        ResNet-50. In a file, they take no memory until somebody reads them.
+        """
+        with suppress(OSError), tempfile.TemporaryFile() as file, FORWARD_PASSES.hold():
+            file.write(self._request.get_compiled_model().export_model().getbuffer())
+            file.flush()
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            constants = _tensor(mapped)
+            del self._request  # first, so that the new one takes the place of the old one
+            self._request = core().import_model(constants, "CPU", self._settings).create_infer_request()
+            self._constants = constants  # for as long as the network
+            if hasattr(mapped, "madvise"):  # not on Windows
+                mapped.madvise(mmap.MADV_DONTNEED)
 
     def __call__(self, images: FloatImage) -> tuple[npt.NDArray[np.float32], ...]:
         """Outputs (N, ...) of N normalised slices (N, S, S, 3); a network of one channel sees the first."""

@@ -66,6 +66,10 @@ class Stage1:
         self._detector = OutOfDistributionDetector.of(folder)
         self._network = Network(folder, self.config.input_size, precision or ("bfloat16" if has_bfloat16() else "float32"))
 
+    def save_memory(self) -> None:
+        """Give back 94 MB of a ResNet-50 for good; takes 0.4 s, which a server can spare and a command line cannot."""
+        self._network.move_constants()
+
     def __call__(self, image: FloatImage) -> Judgement:
         """What stage 1 says about a normalised slice (H, W, 3)."""
         logit, cam, texture = self.outputs(image)
