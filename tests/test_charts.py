@@ -138,16 +138,21 @@ def test_comparison_charts_hold_every_model_and_patient():
     labels = {"resunet": "ResUNet", "unet": "U-Net", "cnn": "CNN"}
     evaluations = {name: evaluation_of(table, name, labels[name]) for name, table in slices.items()}
     costs = {name: float(index) for index, name in enumerate(slices, start=1)}
-    figure = comparison.cost_against_dice(costs, evaluations, "parameters")
-    assert [trace.x[0] for trace in figure.data[1:]] == [1, 2, 3]
-    assert len(comparison.cost_against_dice({"unet": 1.0}, evaluations, "latency").data) == 2  # others have no weights here
+    line, dots = comparison.cost_against_dice(costs, evaluations, "parameters", "resunet").data
+    assert list(line.x) == [1] and list(dots.x) == [1, 2, 3] and dots.marker.color == (style.BLUE, style.GREY, style.GREY)
+    assert dots.text == dots.customdata == ("ResUNet", "U-Net", "CNN")
+    near = comparison.cost_against_dice(
+        costs | {"cnn": 2.0, "unet": 2.0}, evaluations | {"cnn": evaluations["unet"]}, "gflop", "cnn"
+    )
+    assert sorted(near.data[1].text) == ["", "ResUNet", "U-Net<br>U-Net"]  # dots that touch share a label
+    assert len(comparison.cost_against_dice({"unet": 1.0}, evaluations, "latency", "cnn").data[1].x) == 1
     paired = paired_table(slices, "resunet")
     marks = comparison.forest(paired, labels, "ResUNet").data[0]
     assert list(marks.y) == ["U-Net", "CNN"] and max(marks.x) < 0  # the worst first, all behind the reference
     points = comparison.patient_by_patient(evaluations["unet"], evaluations["resunet"]).data[1]
     assert len(points.x) == 12 and all(y > x for x, y in zip(points.x, points.y, strict=True))
-    bars = comparison.lesions_by_size(evaluations).data
-    assert [bar.name for bar in bars] == list(labels.values()) and len(bars[0].y) == 4
+    others, one = comparison.lesions_by_size(evaluations, "resunet").data
+    assert (len(others.y), len(one.y), one.name) == (8, 4, "ResUNet") and others.customdata == ("U-Net",) * 4 + ("CNN",) * 4
 
 
 def test_dice_over_the_threshold_passes_through_what_validation_chose():

@@ -202,8 +202,8 @@ def test_ablations_stand_together_below_the_models():
 def test_milliseconds_are_those_of_the_configurations_and_say_where_they_were_taken():
     app = open_screen("comparison")
     app.segmented_control(key="cost").set_value("latency").run()
-    drawn = json.loads(app.get("plotly_chart")[1].proto.spec)["data"]
-    taken = {trace["name"]: trace["x"][0] for trace in drawn if trace["mode"] != "lines"}
+    _, dots = json.loads(app.get("plotly_chart")[1].proto.spec)["data"]
+    taken = dict(zip(dots["customdata"], dots["x"], strict=True))
     configs = [config for name in catalogue.list_models() if (config := find_model(name).config()).latency]
     assert len(taken) >= 8 and taken == {one.display_name: one.latency.milliseconds for one in configs}
     assert any(f"Timed on {configs[0].latency.processor}." in caption.value for caption in app.caption)

@@ -130,7 +130,7 @@ def compare(name: str) -> None:
     exports(table, pd.Series([name == best for name in measured]))
     show_tabs(
         {
-            "Cost": lambda: cost_and_size(measured),
+            "Cost": lambda: cost_and_size(measured, reference),
             "Threshold": lambda: thresholds(measured),
             "Differences": lambda: differences(measured, reference),
             "External": ablations.external,
@@ -173,7 +173,7 @@ def why_this_one(ordered: list[str]) -> str:
     )
 
 
-def cost_and_size(measured: Measured) -> None:
+def cost_and_size(measured: Measured, reference: str) -> None:
     """Dice versus compute, and where the models lose it."""
     left, right = st.columns(2)
     with left:
@@ -183,14 +183,14 @@ def cost_and_size(measured: Measured) -> None:
         cost = st.segmented_control(
             "Cost", known, default="gflop", required=True, key="cost", format_func=lambda name: charts.COSTS[name]
         )
-        figure = computed(charts.cost_against_dice, costs(configs, str(cost)), measured, str(cost))
+        figure = computed(charts.cost_against_dice, costs(configs, str(cost)), measured, str(cost), reference)
         with place:
             chart(figure, "pareto", "Dice versus compute")
         if cost == "latency":
             processors = dict.fromkeys(config.latency.processor for config in configs.values() if config.latency)
             st.caption(f"Timed on {' and '.join(processors)}.")
     with right:
-        chart(computed(charts.lesions_by_size, measured), "lesions", "Small lesions are the hard ones")
+        chart(computed(charts.lesions_by_size, measured, reference), "lesions", "Small lesions are the hard ones")
 
 
 def thresholds(measured: Measured) -> None:

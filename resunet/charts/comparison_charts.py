@@ -15,41 +15,61 @@ from resunet.evaluation.external import EXTERNAL_SET, TEST_SET
 from resunet.evaluation.sweep import volume_dice_at_each
 
 COSTS = {"parameters": "Parameters, millions", "gflop": "GFLOP per slice", "latency": "Milliseconds per slice"}
+NEAR = 0.015  # Dice; dots of one cost closer than this share a label
 QUARTERS = tuple(f"lesion_sensitivity_q{quarter}" for quarter in range(1, 5))
 
 
-def cost_against_dice(costs: Mapping[str, float], evaluations: Mapping[str, Evaluation], cost: str) -> go.Figure:
-    """Mean volume Dice with its interval against a cost; a line joins the models that no other beats on both.
+def cost_against_dice(
+    costs: Mapping[str, float], evaluations: Mapping[str, Evaluation], cost: str, reference: str
+) -> go.Figure:
+    """Mean volume Dice against a cost; a line joins the models that no other beats on both, and dots carry their names.
 
     Args:
         costs: by model, in the unit that COSTS says.
         evaluations: by model; models without a cost are left out.
         cost: key of COSTS.
+        reference: the model that stands out.
     """
-    points = [
-        (costs[name], evaluations[name].summary["metrics"]["volume_dice_mean"], name) for name in evaluations if name in costs
-    ]
+    figures = {name: one.summary["metrics"]["volume_dice_mean"] for name, one in evaluations.items() if name in costs}
+    points = [(costs[name], float(figure["value"]), name) for name, figure in figures.items()]
+    front = pareto_front(points)
+    best = {name for *_, name in front}
     figure = go.Figure()
-    front = pareto_front([(x, float(metric["value"]), name) for x, metric, name in points])
     figure.add_scatter(
         x=[x for x, _, _ in front],
         y=[y for _, y, _ in front],
         mode="lines",
-        line={"color": GREY, "dash": "dot"},
-        name="best for their cost",
+        line={"color": SKY, "dash": "dot"},
+        hoverinfo="skip",
     )
-    for x, metric, name in points:
-        label = evaluations[name].display_name
-        figure.add_scatter(
-            x=[x],
-            y=[metric["value"]],
-            mode="markers",
-            name=label,
-            marker={"size": 14, "color": model_colour(name)},
-            error_y=whiskers([metric["value"]], [metric["low"]], [metric["high"]]),
-            hovertemplate=f"{label}<br>%{{x:.3g}}, Dice %{{y:.3f}}<extra></extra>",
-        )
-    return finish(figure, COSTS[cost], f"Volume Dice, mean over n = {points[0][1]['n']} patients", 420)
+    figure.add_scatter(
+        x=[x for x, _, _ in points],
+        y=[y for _, y, _ in points],
+        mode="markers+text",
+        marker={"size": 14, "color": [BLUE if name == reference else SKY if name in best else GREY for *_, name in points]},
+        text=_labels([(x, y, evaluations[name].display_name) for x, y, name in points]),
+        textposition="bottom center",
+        customdata=[evaluations[name].display_name for *_, name in points],
+        hovertemplate="%{customdata}<br>%{x:.3g}, Dice %{y:.3f}<extra></extra>",
+        cliponaxis=False,
+    )
+    low, high = min(costs.values()), max(costs.values())
+    figure.update_xaxes(range=[low - 0.15 * (high - low), high + 0.15 * (high - low)])
+    finish(figure, COSTS[cost], f"Volume Dice, mean over n = {next(iter(figures.values()))['n']} patients", 420)
+    return figure.update_layout(showlegend=False)
+
+
+def _labels(points: Sequence[tuple[float, float, str]]) -> list[str]:
+    """A label for each point (x, y, name): dots that nearly touch share one, below the lowest."""
+    width = max(x for x, _, _ in points) - min(x for x, _, _ in points)
+    labels = [""] * len(points)
+    left = sorted(range(len(points)), key=lambda index: points[index][1])
+    while left:
+        x, y, _ = points[left[0]]
+        near = [index for index in left if abs(points[index][0] - x) <= 0.08 * width and points[index][1] - y < NEAR]
+        labels[left[0]] = "<br>".join(points[index][2] for index in reversed(near))
+        left = [index for index in left if index not in near]
+    return labels
 
 
 def pareto_front(points: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
@@ -134,24 +154,29 @@ def test_and_external(table: pd.DataFrame, labels: Mapping[str, str]) -> go.Figu
     return finish(figure, "Volume Dice, mean over patients", None, 120 + 44 * len(order), scattermode="group")
 
 
-def lesions_by_size(evaluations: Mapping[str, Evaluation]) -> go.Figure:
-    """Share of lesions found, quarter by quarter of their area, for each model."""
+def lesions_by_size(evaluations: Mapping[str, Evaluation], reference: str) -> go.Figure:
+    """Share of lesions found, quarter by quarter of their area: one model with its intervals, the others as grey dots."""
+    found = {
+        name: [one.summary["metrics"][quarter] for quarter in QUARTERS]
+        for name, one in evaluations.items()
+        if QUARTERS[0] in one.summary["metrics"]  # no slice with a tumour, no lesions
+    }
     figure = go.Figure()
-    for name, evaluation in evaluations.items():
-        figures = evaluation.summary["metrics"]
-        if QUARTERS[0] not in figures:
-            continue  # no slice with a tumour, no lesions
-        metrics = [figures[quarter] for quarter in QUARTERS]
+    for label, one in (("the others", False), (evaluations[reference].display_name, True)):
+        names = [name for name in found if (name == reference) == one]
+        shown = [(name, index, share) for name in names for index, share in enumerate(found[name])]
         figure.add_scatter(
-            x=[f"quarter {index + 1}<br>n = {metric['n']}" for index, metric in enumerate(metrics)],
-            y=[metric["value"] for metric in metrics],
+            x=[f"quarter {index + 1}<br>n = {share['n']}" for _, index, share in shown],
+            y=[share["value"] for *_, share in shown],
             mode="markers",
-            name=evaluation.display_name,
-            marker={"size": 11, "color": model_colour(name)},
-            error_y=whiskers(*([metric[end] for metric in metrics] for end in ("value", "low", "high"))) | {"width": 0},
+            name=label,
+            marker={"size": 14, "color": BLUE} if one else {"size": 11, "color": GREY, "opacity": 0.5},
+            error_y=whiskers(*([share[end] for *_, share in shown] for end in ("value", "low", "high"))) | {"visible": one},
+            customdata=[evaluations[name].display_name for name, *_ in shown],
+            hovertemplate="%{customdata}: %{y:.2f}<extra></extra>",
         )
     figure.update_yaxes(range=[0, 1.03])
-    return finish(figure, "Lesions by area, smallest quarter first", "Share found", 400, scattermode="group")
+    return finish(figure, "Lesions by area, smallest quarter first", "Share found", 400)
 
 
 def dice_by_threshold(evaluations: Sequence[Evaluation]) -> go.Figure:
