@@ -1,10 +1,10 @@
 """A room full of phones: everybody draws five rounds, and a speaker's screen shows all of them.
 
-    python -m benchmarks.room [--players 10] [--minutes 1.5]
+    python -m benchmarks.room [--players 50] [--minutes 5]
 
-Opens a page of a phone's size for every player in headless Chromium, and one of a projector's; prints how long players waited
-for their scores after Done, and how many met an error. Browser and server share this machine's cores: on two of them ten phones
-are as many as one browser draws in time. Nothing else should run.
+Opens the speaker's page and one player's, of a phone's size, in headless Chromium; the other players speak the websocket
+protocol as a browser would (`benchmarks.visitors`), since that many pages would fight for this machine's cores. Prints how long
+players waited for their scores, and how many met an error. Nothing else should run.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ import random
 import time
 
 import numpy as np
+import psutil
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from benchmarks.browser import CHROMIUM, FLAGS, SLOW, VIEWPORT
 from benchmarks.server import serving
+from benchmarks.visitors import Record, visiting
 
 PHONE = {"width": 390, "height": 844}
 ROUNDS = 5
-LONG = 60_000  # milliseconds that a player waits for anything
+SEEN = "score in the browser"
+SETTLED = 3.0  # seconds after which the speaker's picture is new
 
 
 async def open_room(browser: Browser, address: str) -> tuple[Page, str]:
@@ -35,13 +38,17 @@ async def open_room(browser: Browser, address: str) -> tuple[Page, str]:
     return stage, link
 
 
+def square(rng: random.Random) -> list[tuple[float, float]]:
+    """A drawn outline, in shares of width and height."""
+    x, y, side = rng.uniform(0.2, 0.5), rng.uniform(0.2, 0.5), rng.uniform(0.15, 0.3)
+    return [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
+
+
 async def draw(page: Page, rng: random.Random) -> None:
-    """Circle something."""
+    """Circle something by mouse."""
     box = await page.locator(".stage canvas").bounding_box()
     assert box is not None
-    x, y, side = rng.uniform(0.2, 0.5), rng.uniform(0.2, 0.5), rng.uniform(0.15, 0.3)
-    points = [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
-    points = [(box["x"] + across * box["width"], box["y"] + down * box["height"]) for across, down in points]
+    points = [(box["x"] + across * box["width"], box["y"] + down * box["height"]) for across, down in square(rng)]
     await page.mouse.move(*points[0])
     await page.mouse.down()
     for point in points[1:]:
@@ -49,52 +56,65 @@ async def draw(page: Page, rng: random.Random) -> None:
     await page.mouse.up()
 
 
-async def play(browser: Browser, link: str, rng: random.Random, pause: float, waits: list[float]) -> None:
-    """One player's game, of which the waits for scores are kept."""
+async def play_by_page(browser: Browser, link: str, pause: float, record: Record) -> None:
+    """The game of the player whose phone is a page of the browser; in the middle of it the page is loaded again."""
+    rng = random.Random(0)
     page = await browser.new_page(viewport=PHONE)
     await page.goto(link)
     begin = page.get_by_role("button", name="Start")
     for number in range(ROUNDS):
-        await begin.click(timeout=LONG)
+        await begin.click(timeout=SLOW)
         await draw(page, rng)
         started = time.perf_counter()
-        await page.get_by_role("button", name="Done").click(timeout=LONG)
-        await expect(page.locator(".number")).not_to_have_count(0, timeout=LONG)
-        waits.append(time.perf_counter() - started)
+        await page.get_by_role("button", name="Done").click(timeout=SLOW)
+        await expect(page.locator(".number")).not_to_have_count(0, timeout=SLOW)
+        record.seconds[SEEN].append(time.perf_counter() - started)
+        await asyncio.sleep(rng.uniform(0.5, 1) * pause)
         begin = page.get_by_role("button", name="Next slice")
-        if number < ROUNDS - 1:
-            await asyncio.sleep(rng.uniform(0.5, 1.5) * pause)
+        if number == ROUNDS // 2:
+            await page.reload()
     if await page.get_by_text("encountered an error").count():
-        raise RuntimeError("the app met an error")
+        record.errors.append("the app met an error")
+
+
+async def play(number: int, address: str, query: str, pause: float, record: Record) -> None:
+    """Another player's game."""
+    async with visiting(number, address, record) as (visitor, rng):
+        await visitor.enter_room(query)
+        for turn in range(ROUNDS):
+            await asyncio.sleep(rng.uniform(0.5, 1) * pause)
+            await visitor.draw(turn, square(rng))
 
 
 async def measure(players: int, minutes: float) -> None:
     """Print the figures."""
-    waits: list[float] = []
+    record, pause = Record(), 60 * minutes / ROUNDS
     with serving() as server:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             stage, link = await open_room(browser, server.address)
-            pause = 60 * minutes / ROUNDS
-            games = []
-            for number in range(players):
-                games.append(asyncio.create_task(play(browser, link, random.Random(number), pause, waits)))
-                await asyncio.sleep(pause / players)
-            outcomes = await asyncio.gather(*games, return_exceptions=True)
-            errors = [outcome for outcome in outcomes if outcome is not None]
-            shown = await stage.get_by_text("Median player").count()
+            others = [play(number, server.address, link.partition("?")[2], pause, record) for number in range(1, players)]
+            await asyncio.gather(play_by_page(browser, link, pause, record), *others)
+            await asyncio.sleep(SETTLED)
+            drawn = await stage.get_by_text("Median player").inner_text()
+            here = await stage.get_by_text(f"{players} here").count()
             await browser.close()
-    print(f"{players} players, {len(waits)} scores, {len(errors)} errors; the speaker's screen shows the median: {bool(shown)}")
-    print(f"from Done to the score, s: {np.median(waits):.2f} at the median, {np.percentile(waits, 95):.2f} for 95 of 100")
-    for error in errors[:5]:
-        print(str(error).splitlines()[0])
+        memory = psutil.Process(server.process.pid).memory_info().rss / 1e6
+    print("| what | times | median s | 95 % s | longest s |\n| --- | --- | --- | --- | --- |")
+    for what, seconds in sorted(record.seconds.items()):
+        median, high = np.percentile(seconds, (50, 95))
+        print(f"| {what} | {len(seconds)} | {median:.2f} | {high:.2f} | {max(seconds):.2f} |")
+    print(f"\n{players} players, {minutes:g} minutes: {len(record.errors)} errors, {record.lost} lost scores; {memory:.0f} MB")
+    print(f"the speaker's screen: {drawn}, everybody counted: {bool(here)}")
+    for error in sorted(set(record.errors)):
+        print(f"  {error}")
 
 
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--players", type=int, default=10)
-    parser.add_argument("--minutes", type=float, default=1.5)
+    parser.add_argument("--players", type=int, default=50)
+    parser.add_argument("--minutes", type=float, default=5)
     options = parser.parse_args()
     asyncio.run(measure(options.players, options.minutes))
 

@@ -90,7 +90,7 @@ def main() -> None:
             print(" | ".join([f"| {screen or 'overview'}", *(f"{seconds:.2f}" for seconds in times)]), "|", flush=True)
         with serving() as server:
             page = browser.new_page(viewport=VIEWPORT)
-            page.goto(f"{server.address}/metrics")
+            page.goto(f"{server.address}/metrics?evaluation=test")
             wait_until_drawn(page, "metrics")
             page.get_by_text("Threshold, gate and filters").click()
             moved = seconds_to_move(page, "Threshold", "[data-testid=stMetricValue]")

@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import gzip
 import io
+import json
 import random
 import time
 import zipfile
@@ -41,6 +42,7 @@ from pages.common.slices.slice_sources import sample_label
 from resunet.data.samples import load_samples
 
 SOURCE = "Where the slice comes from"
+EVENTS = "$$STREAMLIT_INTERNAL_KEY"  # before the identifier of a component that tells what happened
 RUNS, RUNS_AT_MOST = "Runs, six at most; the first two race", 6
 LET_GO = 150.0  # seconds until Streamlit has let go of sessions whose visitors left
 SCREENS = ("", "single-image", "volume", "slideshow", "metrics", "comparison", "cases", "training", "evaluate", "about")
@@ -68,7 +70,8 @@ class Visitor:
         self.widgets: dict[str, str] = {}
         self.options: dict[str, list[str]] = {}
         self.texts: list[str] = []
-        self.session = ""
+        self.components: dict[str, tuple[str, Any]] = {}  # by name: identifier, and what the server told it
+        self.session = self.query = ""
         self.addresses: Any = None
         self.http = requests.Session()
         self.http.get(f"{address}/_stcore/health", timeout=PATIENCE)  # brings the cookie that uploads need
@@ -92,6 +95,8 @@ class Visitor:
         """Remember what the message shows; whether it says that the script has finished."""
         if message.WhichOneof("type") == "new_session":
             self.session = message.new_session.initialize.session_id or self.session
+        elif message.WhichOneof("type") == "page_info_changed":
+            self.query = message.page_info_changed.query_string
         elif message.WhichOneof("type") == "file_urls_response":
             self.addresses = message.file_urls_response.file_urls[0]
             return True
@@ -106,6 +111,9 @@ class Visitor:
         elif kind == "multiselect":
             self.widgets[element.multiselect.label] = element.multiselect.id
             self.options[element.multiselect.label] = list(element.multiselect.options)
+        elif kind == "bidi_component":
+            component = element.bidi_component
+            self.components[component.component_name] = component.id, json.loads(component.json or "null")
         elif kind in ("markdown", "heading", "alert"):
             self.texts.append(getattr(element, kind).body)
         return message.WhichOneof("type") == "script_finished" and message.script_finished in FINISHED
@@ -156,6 +164,23 @@ class Visitor:
         chosen = message.rerun_script.widget_states.widgets.add(id=self.widgets[RUNS])
         chosen.string_array_value.data.extend(rng.sample(self.options[RUNS], RUNS_AT_MOST))
         await self.ask("six training runs", message)
+
+    async def enter_room(self, query: str) -> None:
+        """Go where a QR code leads."""
+        message = BackMsg()
+        message.rerun_script.page_name, message.rerun_script.query_string = "play", query
+        await self.ask("way in", message)
+
+    async def draw(self, number: int, outline: list[tuple[float, float]]) -> None:
+        """Send the outline of a round of the game; its score must come back."""
+        message = BackMsg()
+        message.rerun_script.page_name, message.rerun_script.query_string = "play", self.query
+        board, _ = self.components["game_board"]
+        drawn = message.rerun_script.widget_states.widgets.add(id=f"{EVENTS}_{board}__events")
+        drawn.json_trigger_value = json.dumps([{"event": "drawn", "value": {"number": number, "points": outline}}])
+        await self.ask("score", message)
+        if self.components["game_board"][1]["done"] != number + 1:
+            self.record.lost += 1
 
     def _at_the_drop_zone(self) -> BackMsg:
         """A rerun that says, as a browser does each time, that the drop zone is chosen."""
