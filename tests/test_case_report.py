@@ -48,7 +48,7 @@ def test_verdict_has_a_line_for_each_outcome():
     assert str(verdict(prediction(square()))) == "Tumour found. P(tumour) 90.0%, 100 pixels, 0.8% of the slice."
     assert str(verdict(prediction(square(), 0.2))).startswith("No tumour found. P(tumour) 20.0%, below the gate of 50%")
     assert str(verdict(prediction(square(0)))).startswith("No tumour found. P(tumour) 90.0%; no pixel reaches")
-    sure = replace(prediction(square(0)), certain=0.65)
+    sure = replace(prediction(square(0)), stage_1_threshold=0.65)
     assert str(verdict(sure)).startswith("Unclear. P(tumour) 90.0%; no pixel reaches")
 
 

@@ -14,8 +14,8 @@ from resunet.evaluation.compare import (
     paired_table,
     rank_biserial,
     signed_rank_p,
+    significance_labels,
     stage_1_against_masks,
-    verdicts,
     wide,
 )
 from resunet.evaluation.error_breakdown import error_breakdown
@@ -82,13 +82,15 @@ def test_equal_models_are_called_different_as_often_as_the_level_says():
             tp = (pixels * rng.beta(9, 2, patients)).astype(int)
             rows = {"patient": range(patients), "slice": 1, "tumour_pixels": pixels, "tp": tp, "fp": 0, "fn": pixels - tp}
             slices[f"m{number}"] = pd.DataFrame(rows)
-        wrong += any(verdict != "no significant difference" for verdict in verdicts(paired_table(slices, "m0")).values())
+        wrong += any(
+            verdict != "no significant difference" for verdict in significance_labels(paired_table(slices, "m0")).values()
+        )
     assert 0 < wrong <= tables * LEVEL
 
 
 def test_verdicts_say_better_or_worse_and_families_are_counted_apart():
     slices = {"flagship": fake_slices(0.8), "strong": fake_slices(0.95), "weak": fake_slices(0.7)}
-    assert verdicts(paired_table(slices, "flagship")) == {"strong": "better", "weak": "worse"}
+    assert significance_labels(paired_table(slices, "flagship")) == {"strong": "better", "weak": "worse"}
     alone = paired_table(slices, "flagship").set_index("model")["p_holm"]
     crowd = slices | {f"run{number}": fake_slices(0.8, seed=number) for number in range(1, 8)}
     families = {name: "ablations" for name in crowd if name.startswith("run")}

@@ -36,7 +36,7 @@ def shown(app: AppTest) -> dict[str, str]:
 
 def test_metrics_equal_the_summary_of_the_folder():
     figures = find_model(FLAGSHIP).summary("test")["metrics"]
-    cards = shown(open_screen("metrics"))
+    cards = shown(open_screen("metrics", evaluation="test"))
     for name, label in (("volume_dice_mean", "Volume Dice, mean"), ("recall", "Recall"), ("hd95_px", "HD95, pixels")):
         assert cards[f"{label}, both stages"] == f"{figures[f'gated_{name}']['value']:.3f}"
 
@@ -49,7 +49,7 @@ def test_every_screen_shows_the_other_sets_as_their_files_say(evaluation: str):
     cards, figures = shown(app), summary["metrics"]
     for name, label in (("volume_dice_mean", "Volume Dice, mean"), ("recall", "Recall"), ("hd95_px", "HD95, pixels")):
         assert cards[label + both] == f"{figures[f'{gated}{name}']['value']:.3f}"
-    assert f"{summary['n_patients']} patients" in app.selectbox(key="evaluation").options[1 + (evaluation == "external")]
+    assert f"{summary['n_patients']} patients" in app.selectbox(key="evaluation").options[2 * (evaluation == "external")]
     slices = find_model(FLAGSHIP).slices(evaluation)
     worst = slices.loc[(slices["fp"] + slices["fn"]).idxmax()]
     app = open_screen("cases", evaluation=evaluation)
@@ -69,16 +69,23 @@ def test_every_command_on_screen_is_one_that_the_command_line_knows():
 def test_model_and_set_go_along_from_screen_to_screen():
     app = open_screen("metrics")
     app.selectbox(key="model").set_value(VOLUME_MODEL).run()
-    app.selectbox(key="evaluation").set_value("cross_validated").run()
+    app.selectbox(key="evaluation").set_value("external").run()
     app = app.switch_page("pages/evaluation/comparison.py").run()
-    assert app.selectbox(key="evaluation").value == "cross_validated"
-    assert app.query_params["evaluation"] == "cross_validated"
+    assert app.selectbox(key="evaluation").value == "external"
+    assert app.query_params["evaluation"] == "external"
     app = app.switch_page("pages/evaluation/cases.py").run()
     assert app.selectbox(key="model").value == VOLUME_MODEL
     app = app.switch_page("pages/demo/overview.py").run()
-    app.segmented_control(key="evaluation").set_value("external").run()
+    app.segmented_control(key="evaluation").set_value("test").run()
     app = app.switch_page("pages/evaluation/metrics.py").run()
-    assert (app.selectbox(key="model").value, app.selectbox(key="evaluation").value) == (VOLUME_MODEL, "external")
+    assert (app.selectbox(key="model").value, app.selectbox(key="evaluation").value) == (VOLUME_MODEL, "test")
+
+
+def test_one_set_and_one_number_on_the_screens_that_a_visitor_opens_first():
+    mean = f"{find_model(FLAGSHIP).summary('cross_validated')['metrics']['volume_dice_mean']['value']:.3f}"
+    overview = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60).run()
+    assert overview.segmented_control(key="evaluation").value == "cross_validated"
+    assert shown(overview)["ResUNet-Lite, mean volume Dice"] == shown(open_screen("metrics"))["Volume Dice, mean"] == mean
 
 
 def test_undefined_figures_are_dashes():
@@ -102,7 +109,7 @@ def test_classifier_metrics_equal_the_summary_of_the_folder():
 
 
 def test_threshold_and_gate_recompute_every_figure_from_the_sweep():
-    app = open_screen("metrics")
+    app = open_screen("metrics", evaluation="test")
     app.select_slider(key="explore_threshold").set_value(0.3).run()
     app.slider(key="explore_gate").set_value(0.2).run()
     folder = find_model(FLAGSHIP)
@@ -114,7 +121,7 @@ def test_threshold_and_gate_recompute_every_figure_from_the_sweep():
 
 
 def test_another_model_begins_at_its_own_threshold():
-    app = open_screen("metrics")
+    app = open_screen("metrics", evaluation="test")
     app.select_slider(key="explore_threshold").set_value(0.3).run()
     app.selectbox(key="model").set_value("unet").run()
     figures = find_model("unet").summary("test")["metrics"]
@@ -123,7 +130,7 @@ def test_another_model_begins_at_its_own_threshold():
 
 
 def test_filters_act_on_the_cards_and_say_how_much_is_left():
-    app = open_screen("metrics")
+    app = open_screen("metrics", evaluation="test")
     app.multiselect(key="sites").set_value(["CS"]).run()
     slices = find_model(FLAGSHIP).slices("test")
     left = slices[slices["patient"].str.startswith("TCGA_CS")]
@@ -140,7 +147,7 @@ def test_filters_act_on_the_cards_and_say_how_much_is_left():
 def test_a_case_opens_from_its_address_and_steps_to_its_neighbours():
     slices = find_model(FLAGSHIP).slices("test")
     row = slices[slices["tumour_pixels"] > 0].iloc[5]
-    app = open_screen("cases", patient=row["patient"], slice=str(row["slice"]))
+    app = open_screen("cases", evaluation="test", patient=row["patient"], slice=str(row["slice"]))
     assert plain_text(app.subheader[0].value) == f"{row['patient']}, slice {row['slice']}"
     assert any(f"{row['tp']:,} found, {row['fn']:,} missed" in caption.value for caption in app.caption)
     assert "is not part of this repository" in app.info[0].value
@@ -153,7 +160,8 @@ def test_cases_start_with_the_worst_and_an_unknown_address_says_so():
     worst = slices.loc[(slices["fp"] + slices["fn"]).idxmax()]
     heading = open_screen("cases", evaluation="test").subheader[0].value
     assert plain_text(heading) == f"{worst['patient']}, slice {worst['slice']}"
-    assert "This slice is not part of ResUNet-Lite, Test" in open_screen("cases", patient="nobody", slice="1").warning[0].value
+    lost = open_screen("cases", evaluation="test", patient="nobody", slice="1")
+    assert "This slice is not part of ResUNet-Lite, Test" in lost.warning[0].value
 
 
 def test_the_replay_plays_one_run_or_several():

@@ -56,7 +56,7 @@ def against_the_truth(app: AppTest) -> dict[str, str]:
 
 def test_a_case_of_three_files_gets_its_verdict_figures_and_scores(case: list[Path], command: Command, tmp_path: Path):
     app = uploaded(*case)
-    assert not app.exception and [box.value for box in app.selectbox] == ["flair", "post", "truth"]
+    assert not app.exception and [box.value for box in app.selectbox] == ["flair", "post", "mask"]
     line = json.loads(command("predict", *case, "--out", tmp_path / "out").stdout)
     shown = {metric.label: metric.value for metric in app.metric}
     assert app.header[0].value == line["verdict"] == "Tumour found"
@@ -100,7 +100,6 @@ def test_what_cannot_be_used_gets_one_sentence(case: list[Path], tmp_path: Path)
         ([tmp_path / "broken.nii.gz"], "is a damaged gzip file"),
         ([tmp_path / "picture.nii"], "picture.nii is not a NIfTI file"),
         ([truth], "is a map of labels, not an image"),
-        ([post, truth], "None of the files is the FLAIR"),
     ):
         app = uploaded(*files)
         assert not app.exception and len(app.error) == 1
@@ -108,6 +107,10 @@ def test_what_cannot_be_used_gets_one_sentence(case: list[Path], tmp_path: Path)
     app = uploaded(flair, post)
     app.selectbox[1].set_value("flair").run()
     assert "Two files are marked FLAIR" in app.error[0].value
+    app = uploaded(post, truth)
+    assert not app.error and [box.value for box in app.selectbox][:2] == ["post", "mask"]  # as the command line takes them
+    app.selectbox[0].set_value("pre").run()
+    assert "None of the files is FLAIR or contrast-enhanced T1" in app.error[0].value
 
 
 def test_a_mask_on_another_grid_is_no_truth(case: list[Path], tmp_path: Path):

@@ -67,7 +67,7 @@ class Bright:
     """A pipeline whose stage 2 outlines what is bright in FLAIR, and whose stage 1 is not there."""
 
     def __init__(self) -> None:
-        self.stage_1, self.gate, self.threshold, self.clean_up, self.certain = None, 0.0, 0.5, CleanUp(), np.inf
+        self.stage_1, self.gate, self.threshold, self.clean_up, self.stage_1_threshold = None, 0.0, 0.5, CleanUp(), np.inf
         config = SimpleNamespace(sha256={}, data_set=DataSetDescription("bright"))
         self.stage_2 = SimpleNamespace(volume=self.volume, config=config)
 

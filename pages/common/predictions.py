@@ -142,7 +142,7 @@ def _row_of(file: ImageFile, asked: SequenceName | None, key: tuple[Any, ...]) -
     except InputError as error:
         return {"verdict": NOT_READABLE, "notes": "", "problem": str(error)}
     judged = triage_scan(scan, asked)
-    if not judged.model:
+    if not judged.is_judged:
         return {"verdict": not_judged(judged.reason).headline, "notes": " ".join(judged.notes), "problem": ""}
     try:
         summary = _summary(file, scan, judged.model).content()

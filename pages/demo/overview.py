@@ -238,8 +238,7 @@ try:
     st.subheader("On patients it has never seen", anchor=False)
     offered = [name for name in evaluations.MAIN_SETS if name in evaluations.names(FLAGSHIP)]
     if offered:
-        start = CROSS_VALIDATED if CROSS_VALIDATED in offered else offered[0]
-        shown = selection.choose_set(FLAGSHIP, offered, start, buttons=True)
+        shown = selection.choose_set(FLAGSHIP, offered, offered[0], buttons=True)
         finding(shown)
         headlines(shown)
     else:

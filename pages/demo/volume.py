@@ -55,7 +55,7 @@ def show(chosen: Chosen, model: str, original: VolumePrediction, is_asked: bool)
     with left:
         volume_viewer.show(examination, prediction, mask, truth)
     with right:
-        volume_viewer.along_the_head(table, prediction.certain)
+        volume_viewer.along_the_head(table, prediction.stage_1_threshold)
     with st.container(horizontal=True):
         name = examination.name
         report = {"case": examination.name, **content}

@@ -17,7 +17,7 @@ from resunet.charts import comparison_charts as charts
 from resunet.charts.chart_files import safe_csv
 from resunet.errors import InputError
 from resunet.evaluation.ablation_questions import REPORTED
-from resunet.evaluation.compare import is_same_set, metric_table, paired_table, verdicts, wide
+from resunet.evaluation.compare import is_same_set, metric_table, paired_table, significance_labels, wide
 from resunet.evaluation.definitions import LABELS
 from resunet.evaluation.evaluation import Evaluation
 from resunet.model_folder import ModelConfig
@@ -40,7 +40,7 @@ def table_of(measured: Measured, figures: list[str], reference: str) -> pd.DataF
     summaries = {name: evaluation.summary for name, evaluation in measured.items()}
     cells = wide(metric_table(summaries)).set_index("metric")
     table = cells.reindex(figures).rename(index=LABELS).T.loc[list(measured)]
-    words_by_model = verdicts(tested(measured, reference))
+    words_by_model = significance_labels(tested(measured, reference))
     table[AGAINST.format(loaders.display_name(reference))] = [words_by_model.get(name, "–") for name in measured]
     table.insert(0, "Model", [evaluation.display_name for evaluation in measured.values()])
     if any(map(is_ablation, measured)):
@@ -144,7 +144,7 @@ def compare(name: str) -> None:
 
 def standing(measured: Measured, reference: str) -> None:
     """What the tests say in one sentence, and the models as a ladder."""
-    against = verdicts(tested(measured, reference))
+    against = significance_labels(tested(measured, reference))
     worse, name = sum(words == "worse" for words in against.values()), loaders.display_name(reference)
     if against:
         others, verb = counted(len(against), "other model"), "is" if worse == 1 else "are"
@@ -231,7 +231,8 @@ try:
     names = {name for model in evaluations.compared_models() for name in evaluations.names(model)}
     if names:
         ordered = evaluations.in_order(names)
-        compare(selection.choose_set(evaluations.compared_models()[0], ordered, ordered[0]))
+        start = "test" if "test" in ordered else ordered[0]  # on which the most models are measured
+        compare(selection.choose_set(evaluations.compared_models()[0], ordered, start))
     else:
         st.info(f"Nothing is evaluated yet. Run: resunet evaluate {FLAGSHIP} --data DIR --split test")
 except InputError as error:

@@ -111,7 +111,7 @@ def unlike_what_it_knows(model: str, data: ChosenData) -> str:
     def look() -> list[str]:
         middles = [slices[len(slices) // 2] for slices in by_patient(data.slices).values()][:LOOKS]
         triages = [triage_slice(record.image()).with_model(model) for record in middles]
-        return [triage.reason for triage in triages if not triage.model] + [""] * sum(bool(triage.model) for triage in triages)
+        return ["" if triage.is_judged else triage.reason for triage in triages]
 
     reasons = session.remembered(REASONS, (data.key, model), look)
     refused = [reason for reason in reasons if reason]

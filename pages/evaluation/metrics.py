@@ -80,7 +80,10 @@ def start_sliders(evaluation: Evaluation, **values: float) -> None:
 def explorer(evaluation: Evaluation) -> tuple[Evaluation, float | None, str]:
     """Threshold and gate; returns the evaluation at that threshold, the gate, and the options that re-derive them."""
     if evaluation.threshold is None:
-        st.caption("Each fold's network has the threshold that its own validation patients chose; stage 1 was not run.")
+        st.caption(
+            "Each fold's network has the threshold that its own validation patients chose; stage 1 was not run. "
+            "Choose Test to move threshold and gate."
+        )
         return evaluation, None, ""
     start, left, right, options = evaluation.threshold, *st.columns(2), ""
     has_sweep = evaluation.sweep() is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -30,8 +31,11 @@ def cost_against_dice(
         cost: key of COSTS.
         reference: the model that stands out.
     """
-    figures = {name: one.summary["metrics"]["volume_dice_mean"] for name, one in evaluations.items() if name in costs}
+    measured = {name: one.summary["metrics"]["volume_dice_mean"] for name, one in evaluations.items() if name in costs}
+    figures = {name: figure for name, figure in measured.items() if math.isfinite(figure["value"])}
     points = [(costs[name], float(figure["value"]), name) for name, figure in figures.items()]
+    if not points:
+        return finish(go.Figure(), COSTS[cost], "Volume Dice, which is undefined on these slices", 420)
     front = pareto_front(points)
     best = {name for *_, name in front}
     figure = go.Figure()
@@ -53,8 +57,9 @@ def cost_against_dice(
         hovertemplate="%{customdata}<br>%{x:.3g}, Dice %{y:.3f}<extra></extra>",
         cliponaxis=False,
     )
-    low, high = min(costs.values()), max(costs.values())
-    figure.update_xaxes(range=[low - 0.15 * (high - low), high + 0.15 * (high - low)])
+    low, high = min(points)[0], max(points)[0]
+    room = 0.15 * (high - low) or 0.5 * high  # for names
+    figure.update_xaxes(range=[low - room, high + room])
     finish(figure, COSTS[cost], f"Volume Dice, mean over n = {next(iter(figures.values()))['n']} patients", 420)
     return figure.update_layout(showlegend=False)
 
@@ -68,7 +73,7 @@ def _labels(points: Sequence[tuple[float, float, str]]) -> list[str]:
         x, y, _ = points[left[0]]
         near = [index for index in left if abs(points[index][0] - x) <= 0.08 * width and points[index][1] - y < NEAR]
         labels[left[0]] = "<br>".join(points[index][2] for index in reversed(near))
-        left = [index for index in left if index not in near]
+        left = [index for index in left[1:] if index not in near]
     return labels
 
 
@@ -206,7 +211,7 @@ def ladder(evaluations: Mapping[str, Evaluation], against: Mapping[str, str], re
     """Mean volume Dice of every model, the best on top; the reference and what is not told from it stand out.
 
     Args:
-        against: what a paired test says of each other model (`verdicts`).
+        against: what a paired test says of each other model (`significance_labels`).
     """
     rows = [(name, one.display_name, one.summary["metrics"]["volume_dice_mean"]) for name, one in evaluations.items()]
     rows.sort(key=lambda row: row[2]["value"])

@@ -16,7 +16,7 @@ import pandas as pd
 from resunet.evaluation.definitions import DEFINITIONS
 from resunet.evaluation.lesion_hits import lesion_table
 from resunet.evaluation.overlap import Array, FloatArray, dice, iou, ratio, volume_dice
-from resunet.inference.gate import stops
+from resunet.inference.gate import is_below_gate
 
 RESAMPLES = 2000
 SEED = 2025
@@ -60,7 +60,7 @@ class Resampling:
 
 def gate_slices(slices: pd.DataFrame, gate: float) -> pd.DataFrame:
     """The two-stage result: slices with p_tumour below the gate become empty predictions."""
-    stopped = stops(gate, slices["p_tumour"])
+    stopped = is_below_gate(slices["p_tumour"], gate)
     gated = slices.copy()
     gated.loc[stopped, "fn"] += gated.loc[stopped, "tp"]
     gated.loc[stopped, "tn"] += gated.loc[stopped, "fp"]

@@ -74,7 +74,7 @@ def paired_table(slices: Mapping[str, pd.DataFrame], reference: str, families: M
     return table
 
 
-def verdicts(paired: pd.DataFrame) -> dict[str, str]:
+def significance_labels(paired: pd.DataFrame) -> dict[str, str]:
     """By model of a `paired_table`, whether it is better or worse than the reference by more than chance."""
     words_by_model = {}
     for row in paired.to_dict("records"):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from resunet.evaluation.aggregate import gate_slices
 from resunet.evaluation.lesion_hits import lesion_table
-from resunet.inference.gate import stops
+from resunet.inference.gate import is_below_gate
 
 
 def error_breakdown(slices: pd.DataFrame, gate: float | None) -> dict[str, int]:
@@ -17,7 +17,7 @@ def error_breakdown(slices: pd.DataFrame, gate: float | None) -> dict[str, int]:
         pixels: tumour, found, lost_at_gate, lost_lesions (lesions of which nothing was outlined), lost_at_border (the
         rest of the misses), false_on_empty_slices, false_on_tumour_slices.
     """
-    stopped = np.zeros(len(slices), bool) if gate is None else stops(gate, slices["p_tumour"].to_numpy())
+    stopped = np.zeros(len(slices), bool) if gate is None else is_below_gate(slices["p_tumour"].to_numpy(), gate)
     final = slices if gate is None else gate_slices(slices, gate)
     empty = final["tumour_pixels"].to_numpy() == 0
     missed = final["fn"].to_numpy()

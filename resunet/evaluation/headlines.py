@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from resunet.inference.gate import stops
+from resunet.inference.gate import is_below_gate
 from resunet.inference.verdict import headline_of
 
 
-def headlines(slices: pd.DataFrame, gate: float, certain: float) -> pd.Series[str]:
+def headlines(slices: pd.DataFrame, gate: float, stage_1_threshold: float) -> pd.Series[str]:
     """The headline of each slice, both stages together.
 
     Args:
         slices: with tp, fp, fn, tn and p_tumour.
         gate: p_tumour below which a slice counts as empty.
-        certain: p_tumour from which stage 1 on its own says that there is a tumour.
+        stage_1_threshold: p_tumour from which stage 1 on its own says that there is a tumour.
     """
-    areas = np.where(stops(gate, slices["p_tumour"]), 0, slices["tp"] + slices["fp"])
+    areas = np.where(is_below_gate(slices["p_tumour"], gate), 0, slices["tp"] + slices["fp"])
     sides = np.sqrt(slices[["tp", "fp", "fn", "tn"]].sum(axis=1)).round().astype(int)
     lines = [
-        headline_of(int(area), (side, side), p_tumour, certain)
+        headline_of(int(area), (side, side), p_tumour, stage_1_threshold)
         for area, side, p_tumour in zip(areas, sides, slices["p_tumour"], strict=True)
     ]
     return pd.Series(lines, slices.index)

@@ -20,7 +20,7 @@ from resunet.data.transforms import FloatImage
 from resunet.errors import InputError
 from resunet.evaluation.measure import prepare
 from resunet.evaluation.overlap import count_pixels, dice, volume_dice
-from resunet.inference.gate import stops
+from resunet.inference.gate import is_below_gate
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.stages import Stage1, Stage2
 from resunet.model_folder import Calibration, CleanUp, Gate, ModelFolder
@@ -195,7 +195,7 @@ def _gate(
     gated: dict[float, npt.NDArray[np.int64]] = {}
     for gate in gates:
         empty = counts * [0, 0, 1] + counts[:, :1] * [0, 0, 1]  # nothing is predicted: what was found is missed
-        gated[gate] = np.where(stops(gate, p_tumour[:, None]), empty, counts)
+        gated[gate] = np.where(is_below_gate(p_tumour[:, None], gate), empty, counts)
         figures[gate] = balanced_dice(patients, gated[gate]) - false_alarm_cost(healthy, gated[gate])
     top = max(figures.values())
     gate = min(gate for gate, value in figures.items() if value >= top - TIE_TOLERANCE)

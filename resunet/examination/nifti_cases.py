@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Final, Literal
 
 from resunet.examination.explanations import left_out, no_flair
 from resunet.examination.patient_files import Examination
@@ -15,6 +16,8 @@ from resunet.examination.source import CHANNEL_LIST, Source
 from resunet.reading.names import stem_of
 from resunet.reading.sequences import ROLES, SEQUENCE_WORDS, WHAT_IS_MASKED, Role, SequenceName, read_name
 from resunet.reading.stored_file import StoredFile
+
+MASK: Final = "mask"
 
 
 def nifti_examinations(
@@ -110,7 +113,7 @@ def _claim(source: Source) -> str:
     """What a NIfTI file says to be: a sequence, the mask or a channel; without a word it is the FLAIR."""
     reading = source.reading
     if reading.is_mask:
-        return "mask"
+        return MASK
     return reading.sequence or ("flair" if reading.channel is None else f"channel {reading.channel}")
 
 
@@ -124,14 +127,37 @@ def _examination(name: str, members: Sequence[Source]) -> Examination:
             what = SEQUENCE_WORDS.get(claim, claim)  # type: ignore[call-overload]
             problem = f"{by_claim[claim].name} and {source.name} are both the {what} of {name}; assign them with --case."
         by_claim.setdefault(claim, source)
-    sequences: dict[Role, Source] = {role: by_claim[role] for role in ROLES if role in by_claim}
-    others = [source for claim, source in by_claim.items() if claim not in (*ROLES, "mask")]
     if len(members) == 1:
         name = stem_of(members[0].files[0].path.name)
-    if "flair" not in sequences and "post" in sequences:
+    sequences: dict[Role, Source] = {role: by_claim[role] for role in ROLES if role in by_claim}
+    others = [source for claim, source in by_claim.items() if claim not in (*ROLES, MASK)]
+    return examination_of(name, sequences, by_claim.get(MASK), others, problem)
+
+
+def examination_of(
+    name: str, sequences: Mapping[Role, Source], truth: Source | None, others: Sequence[Source], problem: str = ""
+) -> Examination:
+    """Of one patient's sequences by what they are: without FLAIR, contrast-enhanced T1 stands alone.
+
+    Args:
+        others: files of no sequence that the networks know.
+        problem: what is wrong already.
+    """
+    if "flair" in sequences:
+        return Examination(name, sequences, truth, problem)
+    if "post" in sequences:
         unused = [source.name for source in (*sequences.values(), *others) if source is not sequences["post"]]
-        return Examination(name, {"post": sequences["post"]}, by_claim.get("mask"), problem, left_out(unused))
-    if "flair" not in sequences:
-        problem = problem or no_flair([*sequences.values(), *others], by_claim.get("mask"))
-        sequences = sequences or ({"flair": others[0]} if others else {})
-    return Examination(name, sequences, by_claim.get("mask"), problem)
+        return Examination(name, {"post": sequences["post"]}, truth, problem, left_out(unused))
+    problem = problem or no_flair([*sequences.values(), *others], truth)
+    return Examination(name, sequences or ({"flair": others[0]} if others else {}), truth, problem)
+
+
+def nifti_roles(sources: Sequence[Source], files: Sequence[StoredFile]) -> dict[str, Role | Literal["mask"]]:
+    """By the names of NIfTI files what each is, where they say enough."""
+    roles: dict[str, Role | Literal["mask"]] = {}
+    for examination in nifti_examinations(sources, channel_names(files)):
+        if not examination.problem:
+            roles |= {source.files[0].name: role for role, source in examination.sequences.items()}
+        if examination.truth:
+            roles[examination.truth.files[0].name] = MASK
+    return roles

@@ -61,8 +61,8 @@ class Examination:
         """Equal keys mean equal voxels."""
         return tuple(f"{role} {file.digest}" for role, source in self.sequences.items() for file in source.files)
 
-    def at_ones_word(self) -> Examination:
-        """The same where a person says what it shows: what the name of its only sequence says counts no longer."""
+    def ignoring_stated_sequence(self) -> Examination:
+        """The same for a person who says what it shows: what the file's name or header states counts no longer."""
         return replace(self, problem="", sequences={"flair": self.main}) if len(self.sequences) == 1 else self
 
     def volume(self, decoder: Decoder = LOCAL) -> Volume:

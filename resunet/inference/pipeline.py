@@ -17,7 +17,7 @@ from resunet.data.transforms import FloatImage, has_light_background, normalise
 from resunet.errors import InputError, NoContrastError
 from resunet.inference.drawings import LEFT_OUT, without_drawings
 from resunet.inference.framing import FRAME, Framing
-from resunet.inference.gate import stops
+from resunet.inference.gate import is_below_gate
 from resunet.inference.postprocessing import to_mask
 from resunet.inference.runtime import Precision
 from resunet.inference.stages import Judgement, Stage1, Stage2
@@ -42,7 +42,7 @@ class Prediction:
         uncertainty: (H, W) float32, standard deviation over test-time augmentations, or None.
         ood_score: above 0 for a picture unlike those that stage 1 was trained on, infinite on a light background, which
             none of those has; NaN where that cannot be said.
-        certain: p_tumour from which stage 1 on its own says that the slice shows a tumour.
+        stage_1_threshold: p_tumour from which stage 1 on its own says that the slice shows a tumour.
         kinds: calibrated probability of each kind of tumour, from a network that tells them; empty elsewhere.
         looked_at: the sequence that the networks know, where it is not FLAIR.
         seconds: time by step.
@@ -57,7 +57,7 @@ class Prediction:
     grad_cam: FloatImage
     uncertainty: FloatImage | None = None
     ood_score: float = math.nan
-    certain: float = math.inf
+    stage_1_threshold: float = math.inf
     kinds: Mapping[str, float] = field(default_factory=dict)
     looked_at: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Prediction:
     @property
     def gated(self) -> bool:
         """Whether stage 1 stopped this slice."""
-        return bool(stops(self.gate, self.p_tumour))
+        return bool(is_below_gate(self.p_tumour, self.gate))
 
     @property
     def is_unlike_training(self) -> bool:
@@ -130,7 +130,7 @@ class TumourPipeline:
             self.stage_1.save_memory()
 
     @property
-    def certain(self) -> float:
+    def stage_1_threshold(self) -> float:
         """p_tumour from which stage 1 on its own says that there is a tumour; infinite without stage 1."""
         return self.stage_1.threshold if self.stage_1 else math.inf
 
@@ -170,7 +170,7 @@ class TumourPipeline:
         seconds = {"prepare": prepared - started, "stage_1": classified - prepared}
         probability = uncertainty = None
         kinds: dict[str, float] = {}
-        if segment_all or not stops(self.gate, judgement.p_tumour):
+        if segment_all or not is_below_gate(judgement.p_tumour, self.gate):
             maps = self.stage_2(seen, tta)
             probability = framing.put_back(maps.mean)
             if maps.kinds is not None:
@@ -186,7 +186,7 @@ class TumourPipeline:
             grad_cam=framing.put_back(judgement.grad_cam),
             uncertainty=uncertainty,
             ood_score=math.inf if has_light_background(image) else judgement.ood_score,
-            certain=self.certain,
+            stage_1_threshold=self.stage_1_threshold,
             kinds=kinds,
             looked_at=self.looked_at,
             seconds=seconds,

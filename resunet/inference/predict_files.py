@@ -166,7 +166,7 @@ def _predict(examinations: Sequence[Examination], out: Path, model: str | None, 
                 continue
             started = time.perf_counter()
             if choices.asked:
-                examination = examination.at_ones_word()
+                examination = examination.ignoring_stated_sequence()
             read: Callable[[], Volume | Scan] = examination.volume if examination.is_volume else examination.scan
             reading = readers.submit(read)  # while the models load
             pipelines.load(model or (VOLUME_MODEL if examination.is_volume else FLAGSHIP))
@@ -295,7 +295,7 @@ def _segment(
     else:
         triage = triage_volume(read, examination.main.reading.sequence, choices.asked)
     triage = triage.with_model(model)
-    if not triage.model:
+    if not triage.is_judged:
         return {"verdict": str(not_judged(triage.reason)).rstrip("."), "p_tumour": None, "notes": list(triage.notes)}
     pipeline = pipelines.load(triage.model)
     if isinstance(read, Scan):

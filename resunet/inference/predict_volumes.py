@@ -11,7 +11,7 @@ import numpy as np
 
 from resunet.errors import InputError
 from resunet.files import encode_mask, write_together
-from resunet.inference.gate import stops
+from resunet.inference.gate import is_below_gate
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.verdict import MANY, headline_of_volume
 from resunet.inference.volume_pipeline import VolumePrediction, predict_volume
@@ -28,9 +28,9 @@ def content_of(prediction: VolumePrediction, mask: np.ndarray[Any, np.dtype[np.b
     voxels = int(mask.sum())
     millilitres = prediction.volume.millilitres
     return {
-        "verdict": headline_of_volume(mask, prediction.p_tumour, prediction.certain),
+        "verdict": headline_of_volume(mask, prediction.p_tumour, prediction.stage_1_threshold),
         "p_tumour": None if math.isnan(highest) else round(highest, 6),
-        "gated": bool(judged.size) and bool(stops(prediction.gate, judged).all()),
+        "gated": bool(judged.size) and bool(is_below_gate(judged, prediction.gate).all()),
         "tumour_pixels": voxels,
         "volume_ml": round(voxels * millilitres, 3) if millilitres else None,
         "slices": len(mask),

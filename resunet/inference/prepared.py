@@ -48,6 +48,6 @@ def read_prepared(path: Path, pipeline: TumourPipeline, volume: Volume) -> Volum
             pipeline.gate,
             pipeline.threshold,
             pipeline.clean_up,
-            pipeline.certain,
+            pipeline.stage_1_threshold,
             tuple(kept["notes"].tolist()),
         )

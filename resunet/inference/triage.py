@@ -64,6 +64,11 @@ class Triage:
     notes: tuple[str, ...] = ()
     is_asked: bool = False
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether a model knows what it is; elsewhere the verdict is "Not judged"."""
+        return bool(self.model)
+
     def with_model(self, model: str | None) -> Triage:
         """The same for a model that a person chose: judged where it knows the sequence, or does not say which it knows."""
         if model is None:
@@ -71,8 +76,8 @@ class Triage:
         knows = find_model(model).config().data_set.sequence
         if not knows:  # a model of somebody's own data, which may show anything
             return replace(self, model=model, reason="")
-        if not self.model or knows == self.sequence:
-            return replace(self, model=model if self.model else "")
+        if not self.is_judged or knows == self.sequence:
+            return replace(self, model=model if self.is_judged else "")
         other = f"this is {SEQUENCE_WORDS[self.sequence]}" if self.sequence else "this is no such slice"
         return replace(
             self, model="", reason=f"{other}, and {find_model(model).config().display_name} knows {SEQUENCE_WORDS[knows]}"
@@ -111,7 +116,7 @@ def triage_slices(
         InputError: the recogniser is not there.
     """
     triage = _decide([look_at(image) for image in _middle(slices)], stated, plane, asked, "slice", (FLAGSHIP, T1CE_MODEL))
-    is_blank = not triage.model and not any(normalise(image).any() for image in _middle(slices))
+    is_blank = not triage.is_judged and not any(normalise(image).any() for image in _middle(slices))
     return Triage(FLAGSHIP, "flair") if is_blank else triage  # which says that there is nothing to judge
 
 

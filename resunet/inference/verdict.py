@@ -47,7 +47,7 @@ def not_judged(reason: str) -> Verdict:
 def verdict(prediction: Prediction, spacing: tuple[float, float] | None = None) -> Verdict:
     """Whether a tumour was found, how sure stage 1 is, and how large it is: in mm² with the file's spacing."""
     area = int(prediction.mask.sum())
-    headline = headline_of(area, prediction.mask.shape, prediction.p_tumour, prediction.certain)
+    headline = headline_of(area, prediction.mask.shape, prediction.p_tumour, prediction.stage_1_threshold)
     flags = (UNLIKE,) if prediction.is_unlike_training else ()
     start = _looked_at(prediction)
     if area:
@@ -72,25 +72,25 @@ def _looked_at(prediction: Prediction) -> str:
     return "Stage 2 alone" if math.isnan(prediction.p_tumour) else f"P(tumour) {percent(prediction.p_tumour)}"
 
 
-def headline_of(area: int, shape: tuple[int, ...], p_tumour: float, certain: float) -> str:
+def headline_of(area: int, shape: tuple[int, ...], p_tumour: float, stage_1_threshold: float) -> str:
     """The headline for a slice, in the words that stand everywhere.
 
     Args:
         area: pixels of the mask.
         shape: rows and columns of the slice.
         p_tumour: of stage 1; NaN without it.
-        certain: p_tumour from which stage 1 on its own says that there is a tumour.
+        stage_1_threshold: p_tumour from which stage 1 on its own says that there is a tumour.
     """
     if not area:
-        return UNCLEAR if p_tumour >= certain else NOT_FOUND
+        return UNCLEAR if p_tumour >= stage_1_threshold else NOT_FOUND
     return UNCLEAR if p_tumour < EVEN and area < SMALL_IN_SLICE * max(shape) ** 2 else FOUND
 
 
-def headline_of_volume(mask: BoolMask, p_tumour: FloatImage, certain: float) -> str:
+def headline_of_volume(mask: BoolMask, p_tumour: FloatImage, stage_1_threshold: float) -> str:
     """The headline for a volume's axial mask (D, H, W) and stage 1's p_tumour (D,), NaN where it was not run."""
     areas = mask.sum(axis=(1, 2))
     if not areas.any():
-        return UNCLEAR if np.any(p_tumour >= certain) else NOT_FOUND
+        return UNCLEAR if np.any(p_tumour >= stage_1_threshold) else NOT_FOUND
     is_large = areas.max() >= SMALL_IN_VOLUME * max(mask.shape[1:]) ** 2
     outlined = p_tumour[(areas > 0) & np.isfinite(p_tumour)]
     return FOUND if is_large and (not outlined.size or outlined.max() >= EVEN) else UNCLEAR
@@ -108,15 +108,15 @@ class ScanSummary:
     scan: Scan
     _predictions: list[_Figures] = field(default_factory=list)
     _notes: dict[str, None] = field(default_factory=dict)
-    _not_judged: int = 0
+    _without_contrast: int = 0
 
     def add(self, prediction: Prediction | None) -> None:
         """The next slice; None for one without contrast."""
         if prediction is None:
-            self._not_judged += 1
+            self._without_contrast += 1
             return
         area = int(np.count_nonzero(prediction.mask))
-        headline = headline_of(area, prediction.mask.shape, prediction.p_tumour, prediction.certain)
+        headline = headline_of(area, prediction.mask.shape, prediction.p_tumour, prediction.stage_1_threshold)
         kinds = prediction.kinds if area else {}
         self._predictions.append(
             _Figures(headline, prediction.p_tumour, prediction.gated, area, prediction.is_unlike_training, kinds)
@@ -133,8 +133,8 @@ class ScanSummary:
             raise NoContrastError(f"{self.scan.name} holds nothing with contrast to judge; give one that shows tissue.")
         headlines, p_tumour, gated, areas, unlike, kinds = zip(*self._predictions, strict=True)
         notes = list(dict.fromkeys((*self.scan.notes, *self._notes)))
-        if self._not_judged:
-            notes.append(f"{self._not_judged} of {len(self.scan.slices)} slices have no contrast and were not judged.")
+        if self._without_contrast:
+            notes.append(f"{self._without_contrast} of {len(self.scan.slices)} slices have no contrast and were not judged.")
         spacing = self.scan.spacing
         return {
             "verdict": next(headline for headline in (FOUND, UNCLEAR, NOT_FOUND) if headline in headlines),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from resunet.data.transforms import FloatImage, normalise
 from resunet.errors import NoContrastError
 from resunet.inference.framing import CUT, Framing
-from resunet.inference.gate import stops
+from resunet.inference.gate import is_below_gate
 from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.postprocessing import to_mask
 from resunet.model_folder import CleanUp
@@ -41,7 +41,7 @@ class VolumePrediction:
         gate: p_tumour below which a slice counts as empty.
         threshold: pixels of at least this probability are tumour.
         clean_up: which components of a slice stay.
-        certain: p_tumour from which stage 1 on its own says that a slice shows a tumour.
+        stage_1_threshold: p_tumour from which stage 1 on its own says that a slice shows a tumour.
         notes: sentences about what was done to the input.
     """
 
@@ -52,7 +52,7 @@ class VolumePrediction:
     gate: float
     threshold: float
     clean_up: CleanUp
-    certain: float = math.inf
+    stage_1_threshold: float = math.inf
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -67,7 +67,9 @@ class VolumePrediction:
         empty = np.zeros(self.probability.shape[1:], bool)
         return np.stack(
             [
-                empty if stops(self.gate, p_tumour) else to_mask(plane.astype(np.float32), self.threshold, self.clean_up)
+                empty
+                if is_below_gate(p_tumour, self.gate)
+                else to_mask(plane.astype(np.float32), self.threshold, self.clean_up)
                 for plane, p_tumour in planes
             ]
         )
@@ -119,7 +121,7 @@ def predict_volume(
         pipeline.gate,
         pipeline.threshold,
         pipeline.clean_up,
-        pipeline.certain,
+        pipeline.stage_1_threshold,
         tuple(notes),
     )
 

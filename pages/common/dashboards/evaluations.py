@@ -16,10 +16,10 @@ from resunet.model_folder import SUMMARY, ModelConfig, ModelFolder
 KEPT_EVALUATIONS = 128
 SESSION_KEY = "uploaded_evaluations"
 SAMPLES_SET = "samples"
-MAIN_SETS = ("test", CROSS_VALIDATED, EXTERNAL)
-NAMES = {  # in the order in which they are offered
-    "test": "Test",
+MAIN_SETS = (CROSS_VALIDATED, "test", EXTERNAL)
+NAMES = {  # in the order in which they are offered; every screen begins with the first that its model has
     CROSS_VALIDATED: "Cross-validated",
+    "test": "Test",
     EXTERNAL: "External slices",
     "test_tta": "Test, with test-time augmentation",
     "val": "Validation",

@@ -33,7 +33,7 @@ def choose_evaluation(task: str | None = None, with_samples: bool = False) -> Ev
         model = _choose("Model", models, models[0], "model", loaders.display_name)
     names = evaluations.names(model)
     with right:
-        start = "test" if "test" in names else names[0]
+        start = names[0]
         if with_samples and loaders.model_config(model).channels == 3:
             names.append(evaluations.SAMPLES_SET)
             start = _set_with_pictures(names, start)

@@ -60,7 +60,7 @@ def show(case: ShownSlice) -> None:
     try:
         asked = predictions.asked_of(case.digest)
         triage = predictions.triage(case.digest, case.number, case.image, case.stated, case.plane, asked)
-        if not triage.model:
+        if not triage.is_judged:
             picture = overlay.render(case.image, UNJUDGED_PICTURE)
             show_not_judged(triage, case.digest, picture, case.title, case.notes)
             return

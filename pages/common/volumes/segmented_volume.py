@@ -63,7 +63,7 @@ def judge(examination: Examination, model: str = VOLUME_MODEL) -> JudgedVolume:
         volume = examination.volume(predictions.volume_decoder())
         check_modality(volume)
         triage = triage_volume(volume, examination.main.reading.sequence, asked)
-        if not triage.model:
+        if not triage.is_judged:
             return JudgedVolume(triage)
         triage = triage if triage.model != VOLUME_MODEL else replace(triage, model=model)
         prediction = _predict(examination, volume, triage.model)

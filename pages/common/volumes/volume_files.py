@@ -15,15 +15,26 @@ from pages.common.uploads import ImageFile
 from resunet.data.archive import files_in
 from resunet.data.samples import load_volumes
 from resunet.errors import InputError
-from resunet.examination import SIGNATURE, Examination, Source, find_sources, of_series, truth_of_slices
+from resunet.examination import (
+    MASK,
+    SIGNATURE,
+    Examination,
+    Source,
+    examination_of,
+    find_sources,
+    nifti_roles,
+    of_series,
+    sort_examinations,
+    truth_of_slices,
+)
 from resunet.reading.formats.dicom import looks_like_dicom
 from resunet.reading.names import may_be_image, stem_of
 from resunet.reading.sequences import ROLES, SEQUENCE_WORDS
 from resunet.reading.stored_file import StoredFile
 
-TRUTH, UNUSED = "truth", "left out"
-CHOICES = (*ROLES, TRUTH, UNUSED)
-LABELS = {**SEQUENCE_WORDS, TRUTH: "Mask of the truth", UNUSED: "Left out"}
+UNUSED = "left out"
+CHOICES = (*ROLES, MASK, UNUSED)
+LABELS = {**SEQUENCE_WORDS, MASK: "Mask of the truth", UNUSED: "Left out"}
 ZIP = b"PK\3\4"
 EXPECTED = "give NIfTI files, the DICOM files of one examination, or the numbered slices of one patient"
 DROPPED = "volume_dropped"  # in the session: the digests of what was dropped in, and its sources
@@ -64,8 +75,9 @@ def choose_examination(row: DeltaGenerator) -> Chosen | None:
             st.button(label, key=f"open_{name}", on_click=lambda name=name: st.session_state.update({SAMPLE: name}))
     if (name := st.session_state.get(SAMPLE)) is None:
         return None
-    sources = find_sources([StoredFile.in_memory(file, content) for file, content in load_volumes()[name].items()])
-    return Chosen(_of_roles(sources, [_guess(source) for source in sources]), is_sample=True)
+    files = [StoredFile.in_memory(file, content) for file, content in load_volumes()[name].items()]
+    (examination,) = sort_examinations(files)
+    return Chosen(examination, is_sample=True)
 
 
 def _dropped(files: Sequence[ImageFile]) -> Dropped:
@@ -102,7 +114,7 @@ def _sorted_out(dropped: Dropped) -> Examination:
     kinds = {kind: [source for source in dropped.sources if source.kind == kind] for kind in ("nifti", "dicom", "slices")}
     pictures = [source for source in dropped.sources if source.kind == "picture"]
     if kinds["nifti"] and not (kinds["dicom"] or kinds["slices"] or pictures):
-        return _choose_roles(kinds["nifti"])
+        return _choose_roles(kinds["nifti"], dropped.files)
     if kinds["dicom"] and not kinds["nifti"]:  # what lies beside them, as a DICOMDIR or a readme, is none of the images
         return _choose_series(kinds["dicom"])
     if kinds["slices"] and not kinds["nifti"]:
@@ -115,35 +127,29 @@ def _sorted_out(dropped: Dropped) -> Examination:
     raise InputError(f"{odd[0].files[0].path.name} is no NIfTI file and belongs to no series; {EXPECTED}.")
 
 
-def _choose_roles(sources: list[Source]) -> Examination:
+def _choose_roles(sources: list[Source], files: list[StoredFile]) -> Examination:
     """What each NIfTI file is, as its name says or the person. Raises InputError."""
     if len(sources) == 1:
-        return _of_roles(sources, ["flair"])
-    chosen = []
+        return Examination(sources[0].reading.case or stem_of(sources[0].name), {"flair": sources[0]})
+    known = nifti_roles(sources, files)
+    by_role: dict[str, Source] = {}
+    others = []
     for number, (column, source) in enumerate(zip(st.columns(len(sources)), sources, strict=True)):
-        start = CHOICES.index(_guess(source))
+        start = CHOICES.index(known.get(source.files[0].name, UNUSED))
         label = escape_markdown(source.name)
         key = f"role_{number}_{source.files[0].digest}"
-        chosen.append(column.selectbox(label, CHOICES, start, format_func=LABELS.__getitem__, key=key))
-    return _of_roles(sources, chosen)
-
-
-def _of_roles(sources: list[Source], chosen: list[str]) -> Examination:
-    for role in (*ROLES, TRUTH):
-        if chosen.count(role) > 1:
+        role = column.selectbox(label, CHOICES, start, format_func=LABELS.__getitem__, key=key)
+        if role == UNUSED:
+            others.append(source)
+        elif role in by_role:
             raise InputError(f'Two files are marked {LABELS[role]}; set one to "{LABELS[UNUSED]}".')
-    by_role = dict(zip(chosen, sources, strict=True))
-    if "flair" not in by_role:
-        raise InputError("None of the files is the FLAIR, which the networks need; choose it above.")
-    flair = by_role["flair"]
-    name = flair.reading.case or stem_of(flair.name)
-    return Examination(name, {role: by_role[role] for role in ROLES if role in by_role}, by_role.get(TRUTH))
-
-
-def _guess(source: Source) -> str:
-    if source.reading.is_mask:
-        return TRUTH
-    return source.reading.sequence if source.reading.sequence in ROLES else UNUSED
+        else:
+            by_role[role] = source
+    sequences = {role: by_role[role] for role in ROLES if role in by_role}
+    main = sequences.get("flair") or sequences.get("post")
+    if main is None:
+        raise InputError("None of the files is FLAIR or contrast-enhanced T1, which the networks know; choose it above.")
+    return examination_of(main.reading.case or stem_of(main.name), sequences, by_role.get(MASK), others)
 
 
 def _choose_series(series: list[Source]) -> Examination:

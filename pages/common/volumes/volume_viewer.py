@@ -115,12 +115,12 @@ def _slices(examination: Examination, prediction: VolumePrediction, parts: dict[
     st.image(picture, alt=f"Axial slice {number} with what was outlined")
 
 
-def along_the_head(table: pd.DataFrame, certain: float) -> None:
+def along_the_head(table: pd.DataFrame, stage_1_threshold: float) -> None:
     """The chart by slice, a click on which moves the viewer's crosshair there. Redrawn alone."""
 
     @st.fragment
     def draw() -> None:
-        event: Any = chart(by_slice(table, certain), "volume_slices", "Along the head", selectable=True)
+        event: Any = chart(by_slice(table, stage_1_threshold), "volume_slices", "Along the head", selectable=True)
         points = event["selection"]["points"]
         slice_ = int(points[0]["x"]) if points else None
         data = {"slice": slice_, "depth": len(table), "click": str(points)}
