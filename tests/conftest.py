@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page
+from streamlit.testing.v1 import AppTest
 
+from resunet.catalogue import FLAGSHIP
 from resunet.cli.main import main
 from resunet.data import lgg
 from resunet.data.samples import load_samples
 from resunet.data.splits import read_split
 from resunet.evaluation.measure import Settings, summarise
+from resunet.inference.pipeline import TumourPipeline
 from resunet.model_folder import CleanUp, ModelConfig, ModelFolder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -32,6 +36,25 @@ PATIENTS = {"train": 4, "val": 2, "test": 2}
 def patients_of(split: str, table: pd.DataFrame) -> list[str]:
     """Patients of 'train', 'val' or 'test', sorted."""
     return sorted(table.loc[table["split"] == split, "patient"])
+
+
+def open_app(screen: str = "overview", **address: str) -> AppTest:
+    """One screen of the app, by the name of its file, at an address."""
+    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=90)
+    if screen == "single_image":  # AppTest finds a screen whose address is spelt otherwise only once the app has run
+        app = app.switch_page("pages/demo/about.py").run()
+    for key, value in address.items():
+        app.query_params[key] = value
+    (path,) = REPOSITORY.glob(f"pages/*/{screen}.py")
+    app = (app if screen == "overview" else app.switch_page(str(path.relative_to(REPOSITORY)))).run()
+    assert not app.exception
+    return app
+
+
+@cache
+def bundled(model: str = FLAGSHIP) -> TumourPipeline:
+    """A bundled model behind its stage 1, loaded once for all tests of this process."""
+    return TumourPipeline.load(model)
 
 
 def write_kaggle(root: Path) -> Path:

@@ -15,19 +15,10 @@ from resunet.catalogue import FLAGSHIP, STAGE_1, VOLUME_MODEL, find_model, list_
 from resunet.cli.parser import build_parser
 from resunet.evaluation.aggregate import gate_slices, summarise_classification, summarise_segmentation
 from resunet.evaluation.evaluation import Evaluation
-from tests.conftest import REPOSITORY
+from tests.conftest import open_app
 from tests.test_app import copied_weights, fresh_caches, plain_text, text_of  # noqa: F401 (fixtures)
 
 SCREENS = ("metrics", "comparison", "cases", "training")
-
-
-def open_screen(name: str, **address: str) -> AppTest:
-    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60).run()
-    for key, value in address.items():
-        app.query_params[key] = value
-    app = app.switch_page(f"pages/evaluation/{name}.py").run()
-    assert not app.exception
-    return app
 
 
 def shown(app: AppTest) -> dict[str, str]:
@@ -36,7 +27,7 @@ def shown(app: AppTest) -> dict[str, str]:
 
 def test_metrics_equal_the_summary_of_the_folder():
     figures = find_model(FLAGSHIP).summary("test")["metrics"]
-    cards = shown(open_screen("metrics", evaluation="test"))
+    cards = shown(open_app("metrics", evaluation="test"))
     for name, label in (("volume_dice_mean", "Volume Dice, mean"), ("recall", "Recall"), ("hd95_px", "HD95, pixels")):
         assert cards[f"{label}, both stages"] == f"{figures[f'gated_{name}']['value']:.3f}"
 
@@ -44,7 +35,7 @@ def test_metrics_equal_the_summary_of_the_folder():
 @pytest.mark.parametrize("evaluation", ["cross_validated", "external"])
 def test_every_screen_shows_the_other_sets_as_their_files_say(evaluation: str):
     summary = find_model(FLAGSHIP).summary(evaluation)
-    app = open_screen("metrics", evaluation=evaluation)
+    app = open_app("metrics", evaluation=evaluation)
     gated, both = ("", "") if summary["gate"] is None else ("gated_", ", both stages")
     cards, figures = shown(app), summary["metrics"]
     for name, label in (("volume_dice_mean", "Volume Dice, mean"), ("recall", "Recall"), ("hd95_px", "HD95, pixels")):
@@ -52,9 +43,9 @@ def test_every_screen_shows_the_other_sets_as_their_files_say(evaluation: str):
     assert f"{summary['n_patients']} patients" in app.selectbox(key="evaluation").options[2 * (evaluation == "external")]
     slices = find_model(FLAGSHIP).slices(evaluation)
     worst = slices.loc[(slices["fp"] + slices["fn"]).idxmax()]
-    app = open_screen("cases", evaluation=evaluation)
+    app = open_app("cases", evaluation=evaluation)
     assert plain_text(app.subheader[0].value) == f"{worst['patient']}, slice {worst['slice']}"
-    table = open_screen("comparison", evaluation=evaluation).dataframe[0].value.set_index("Model")
+    table = open_app("comparison", evaluation=evaluation).dataframe[0].value.set_index("Model")
     value = figures["volume_dice_mean"]
     assert table.loc["ResUNet-Lite", "Volume Dice, mean"] == f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
 
@@ -67,7 +58,7 @@ def test_every_command_on_screen_is_one_that_the_command_line_knows():
 
 
 def test_model_and_set_go_along_from_screen_to_screen():
-    app = open_screen("metrics")
+    app = open_app("metrics")
     app.selectbox(key="model").set_value(VOLUME_MODEL).run()
     app.selectbox(key="evaluation").set_value("external").run()
     app = app.switch_page("pages/evaluation/comparison.py").run()
@@ -83,13 +74,13 @@ def test_model_and_set_go_along_from_screen_to_screen():
 
 def test_one_set_and_one_number_on_the_screens_that_a_visitor_opens_first():
     mean = f"{find_model(FLAGSHIP).summary('cross_validated')['metrics']['volume_dice_mean']['value']:.3f}"
-    overview = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60).run()
+    overview = open_app()
     assert overview.segmented_control(key="evaluation").value == "cross_validated"
-    assert shown(overview)["ResUNet-Lite, mean volume Dice"] == shown(open_screen("metrics"))["Volume Dice, mean"] == mean
+    assert shown(overview)["ResUNet-Lite, mean volume Dice"] == shown(open_app("metrics"))["Volume Dice, mean"] == mean
 
 
 def test_undefined_figures_are_dashes():
-    app = open_screen("metrics", model=STAGE_1, evaluation="external")
+    app = open_app("metrics", model=STAGE_1, evaluation="external")
     cards = shown(app)
     sensitivity = find_model(STAGE_1).summary("external")["metrics"]["sensitivity"]["value"]
     assert (cards["AUROC"], cards["Specificity"], cards["Sensitivity"]) == ("–", "–", f"{sensitivity:.3f}")
@@ -97,7 +88,7 @@ def test_undefined_figures_are_dashes():
 
 
 def test_classifier_metrics_equal_the_summary_of_the_folder():
-    app = open_screen("metrics")
+    app = open_app("metrics")
     app.selectbox(key="model").set_value(STAGE_1).run()
     figures, cards = find_model(STAGE_1).summary("test")["metrics"], shown(app)
     assert cards["Accuracy"] == f"{figures['accuracy']['value']:.3f}" and cards["AUROC"] == f"{figures['auroc']['value']:.3f}"
@@ -109,7 +100,7 @@ def test_classifier_metrics_equal_the_summary_of_the_folder():
 
 
 def test_threshold_and_gate_recompute_every_figure_from_the_sweep():
-    app = open_screen("metrics", evaluation="test")
+    app = open_app("metrics", evaluation="test")
     app.select_slider(key="explore_threshold").set_value(0.3).run()
     app.slider(key="explore_gate").set_value(0.2).run()
     folder = find_model(FLAGSHIP)
@@ -121,7 +112,7 @@ def test_threshold_and_gate_recompute_every_figure_from_the_sweep():
 
 
 def test_another_model_begins_at_its_own_threshold():
-    app = open_screen("metrics", evaluation="test")
+    app = open_app("metrics", evaluation="test")
     app.select_slider(key="explore_threshold").set_value(0.3).run()
     app.selectbox(key="model").set_value("unet").run()
     figures = find_model("unet").summary("test")["metrics"]
@@ -130,7 +121,7 @@ def test_another_model_begins_at_its_own_threshold():
 
 
 def test_filters_act_on_the_cards_and_say_how_much_is_left():
-    app = open_screen("metrics", evaluation="test")
+    app = open_app("metrics", evaluation="test")
     app.multiselect(key="sites").set_value(["CS"]).run()
     slices = find_model(FLAGSHIP).slices("test")
     left = slices[slices["patient"].str.startswith("TCGA_CS")]
@@ -147,7 +138,7 @@ def test_filters_act_on_the_cards_and_say_how_much_is_left():
 def test_a_case_opens_from_its_address_and_steps_to_its_neighbours():
     slices = find_model(FLAGSHIP).slices("test")
     row = slices[slices["tumour_pixels"] > 0].iloc[5]
-    app = open_screen("cases", evaluation="test", patient=row["patient"], slice=str(row["slice"]))
+    app = open_app("cases", evaluation="test", patient=row["patient"], slice=str(row["slice"]))
     assert plain_text(app.subheader[0].value) == f"{row['patient']}, slice {row['slice']}"
     assert any(f"{row['tp']:,} found, {row['fn']:,} missed" in caption.value for caption in app.caption)
     assert "is not part of this repository" in app.info[0].value
@@ -158,14 +149,14 @@ def test_a_case_opens_from_its_address_and_steps_to_its_neighbours():
 def test_cases_start_with_the_worst_and_an_unknown_address_says_so():
     slices = find_model(FLAGSHIP).slices("test")
     worst = slices.loc[(slices["fp"] + slices["fn"]).idxmax()]
-    heading = open_screen("cases", evaluation="test").subheader[0].value
+    heading = open_app("cases", evaluation="test").subheader[0].value
     assert plain_text(heading) == f"{worst['patient']}, slice {worst['slice']}"
-    lost = open_screen("cases", evaluation="test", patient="nobody", slice="1")
+    lost = open_app("cases", evaluation="test", patient="nobody", slice="1")
     assert "This slice is not part of ResUNet-Lite, Test" in lost.warning[0].value
 
 
 def test_the_replay_plays_one_run_or_several():
-    app = open_screen("training")
+    app = open_app("training")
     assert app.multiselect(key="runs").value == ["resunet", FLAGSHIP] and len(app.get("plotly_chart")) == 1
     assert app.subheader[0].value == "Two networks learn the same slices"
     assert not [toggle for toggle in app.toggle if toggle.key == "live_watch"]  # nothing is in training
@@ -179,23 +170,23 @@ def test_the_replay_plays_one_run_or_several():
 
 
 def test_comparison_holds_every_model_and_what_others_report():
-    app = open_screen("comparison")
+    app = open_app("comparison")
     table = app.dataframe[0].value.set_index("Model")
     figure = find_model(FLAGSHIP).summary("test")["metrics"]["recall"]
     assert table.loc["ResUNet-Lite", "Recall"] == f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
     against = table["Against ResUNet-Lite"]
     assert against["ResUNet-Lite"] == "–"
     assert set(against.drop("ResUNet-Lite")) <= {"better", "worse", "no significant difference"}
-    confusions = open_screen("comparison", tab="Split scheme").dataframe[1].value.set_index("classifier")
+    confusions = open_app("comparison", tab="Split scheme").dataframe[1].value.set_index("classifier")
     accuracy = find_model(STAGE_1).summary("test")["metrics"]["accuracy"]["value"]
     assert confusions.loc["Patients kept apart", "accuracy"] == pytest.approx(accuracy, abs=1e-12)
     assert confusions.loc["Reported by the paper", "tp"] == 220
-    others = open_screen("comparison", tab="Reported elsewhere").dataframe[-1].value
+    others = open_app("comparison", tab="Reported elsewhere").dataframe[-1].value
     assert 0.98 in set(others["value"]) and others["source"].notna().all()
 
 
 def test_ablations_stand_together_below_the_models():
-    app = open_screen("comparison")
+    app = open_app("comparison")
     alone = app.dataframe[0].value
     assert "Group" not in alone
     app.toggle(key="ablations").set_value(True).run()
@@ -208,7 +199,7 @@ def test_ablations_stand_together_below_the_models():
 
 
 def test_milliseconds_are_those_of_the_configurations_and_say_where_they_were_taken():
-    app = open_screen("comparison")
+    app = open_app("comparison")
     app.segmented_control(key="cost").set_value("latency").run()
     _, dots = json.loads(app.get("plotly_chart")[1].proto.spec)["data"]
     taken = dict(zip(dots["customdata"], dots["x"], strict=True))
@@ -233,7 +224,7 @@ def test_milliseconds_are_those_of_the_configurations_and_say_where_they_were_ta
     ],
 )
 def test_an_address_opens_a_tab_and_only_that_one_is_drawn(name: str, tab: str, charts: list[str]):
-    app = open_screen(name, tab=tab)
+    app = open_app(name, tab=tab)
     assert [button.key.removesuffix("_csv") for button in app.get("download_button") if button.key] == charts
     assert len(app.get("plotly_chart")) == len(charts) and not app.info and not app.error
 
@@ -242,22 +233,22 @@ def test_an_address_opens_a_tab_and_only_that_one_is_drawn(name: str, tab: str, 
 def test_with_no_weights_every_screen_says_what_to_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(catalogue, "WEIGHTS", tmp_path)
     monkeypatch.setattr("resunet.model_folder.REPOSITORY", tmp_path)
-    app = open_screen(name)
+    app = open_app(name)
     assert len(app.info) + len(app.get("plotly_chart")) >= 1 and not app.error
 
 
-@pytest.mark.parametrize("name", SCREENS)
-def test_missing_files_leave_the_screens_standing(name: str, copied_weights: Path):  # noqa: F811
+def test_missing_files_leave_the_screens_standing(copied_weights: Path):  # noqa: F811
     for config in copied_weights.rglob("config.json"):
         folder = config.parent
         shutil.rmtree(folder / "evaluation")
         (folder / "snapshots.npz").unlink(missing_ok=True)
-    app = open_screen(name)
-    assert app.info and not app.error
+    for name in SCREENS:
+        app = open_app(name)
+        assert app.info and not app.error
 
 
 def test_without_the_data_cases_open_on_the_samples_with_their_heads():
-    app = open_screen("cases")
+    app = open_app("cases")
     assert plain_text(app.subheader[0].value).startswith("cavity") and not app.info
     assert len(app.get("image")) == 2 and shown(app)["Dice"] == "0.762"
     app.button(key="step_Next").click().run()
@@ -267,7 +258,7 @@ def test_without_the_data_cases_open_on_the_samples_with_their_heads():
 
 
 def test_a_model_that_tells_kinds_alone_has_its_figures_and_its_confusion():
-    app = open_screen("metrics", model="resnet50_t1ce", evaluation="test")
+    app = open_app("metrics", model="resnet50_t1ce", evaluation="test")
     figures = find_model("resnet50_t1ce").summary("test")["metrics"]
     assert f"{figures['kind_accuracy']['value']:.3f}" in shown(app).values() and len(app.get("plotly_chart")) == 1
 
@@ -275,14 +266,14 @@ def test_a_model_that_tells_kinds_alone_has_its_figures_and_its_confusion():
 def test_a_damaged_table_is_named(copied_weights: Path):  # noqa: F811
     (copied_weights / FLAGSHIP / "evaluation" / "test" / "slices.csv").write_bytes(b'"\x00\xff,,\n"broken')
     for name in ("metrics", "cases"):
-        app = open_screen(name, evaluation="test")
+        app = open_app(name, evaluation="test")
         assert "slices.csv cannot be read" in plain_text(app.error[0].value)
     (copied_weights / "resunet" / "history.csv").write_text("")
-    assert "history.csv cannot be read" in plain_text(open_screen("training").error[0].value)
+    assert "history.csv cannot be read" in plain_text(open_app("training").error[0].value)
 
 
 def test_cases_are_a_table_or_pictures():
-    app = open_screen("cases", evaluation="test")
+    app = open_app("cases", evaluation="test")
     assert "wrong" in app.dataframe[0].value.columns
     app.segmented_control(key="case_view").set_value("Pictures").run()
     assert not app.exception and not app.dataframe and len(app.get("image")) == 1 + 16  # the case's own mask, and the page
@@ -291,6 +282,6 @@ def test_cases_are_a_table_or_pictures():
 
 
 def test_another_model_stands_beside_the_case():
-    app = open_screen("cases", evaluation="test")
+    app = open_app("cases", evaluation="test")
     app.selectbox(key="beside").set_value("unet").run()
     assert not app.exception and "**U-Net**: Dice" in text_of(app)

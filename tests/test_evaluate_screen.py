@@ -16,8 +16,8 @@ from resunet.data.archive import MAX_FILE, read_archive
 from resunet.data.samples import SAMPLES as SAMPLES_FOLDER
 from resunet.data.samples import T1CE, load_samples
 from resunet.errors import InputError
+from tests.conftest import open_app
 from tests.test_app import fresh_caches, plain_text  # noqa: F401 (fixture)
-from tests.test_dashboards import open_screen
 
 SAMPLES = load_samples()[:6]
 
@@ -138,7 +138,7 @@ def test_a_damaged_member_is_named():
 
 @pytest.fixture
 def screen() -> Iterator[AppTest]:
-    yield open_screen("evaluate")
+    yield open_app("evaluate")
 
 
 def upload(app: AppTest, content: bytes) -> AppTest:
@@ -254,9 +254,9 @@ def test_a_bad_archive_gets_one_sentence_on_the_screen(screen: AppTest, content:
 
 
 def test_folders_of_the_machine_are_offered_only_where_allowed(kaggle: Path, monkeypatch: pytest.MonkeyPatch):
-    assert not open_screen("evaluate").text_input
+    assert not open_app("evaluate").text_input
     monkeypatch.setenv("RESUNET_FOLDERS", "1")
-    app = open_screen("evaluate")
+    app = open_app("evaluate")
     app.text_input(key="upload_folder").set_value(str(kaggle)).run()
     assert not app.exception and any("slices of" in caption.value for caption in app.caption)
     app.text_input(key="upload_folder").set_value("/nowhere").run()

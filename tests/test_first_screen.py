@@ -8,17 +8,15 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
-from streamlit.testing.v1 import AppTest
 
 from benchmarks.browser import LANDMARKS, SLOW, wait_until_drawn
 from pages.common import predictions
 from pages.common.uploads import ImageFile
 from resunet.data.samples import load_samples
-from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.verdict import verdict
 from resunet.reports.case_report import report
 from resunet.reports.slideshow_file import case_slide
-from tests.conftest import REPOSITORY
+from tests.conftest import bundled, open_app
 
 SIZES = [(1280, 720), (1440, 900), (1920, 1080), (390, 844)]
 SCHEMES = ["light", pytest.param("dark", marks=pytest.mark.slow)]
@@ -90,7 +88,7 @@ def test_the_threshold_layers_zoom_and_link_act_in_the_browser(address: str, bro
     page.get_by_role("slider", name="Threshold").focus()
     for _ in range(30):
         page.keyboard.press("ArrowLeft")
-    pipeline = TumourPipeline.load()
+    pipeline = bundled()
     expect(page.locator("[data-name=value]")).to_have_text(f"{pipeline.threshold - 0.3:.2f}")  # drawn with the next frame
     assert figures.inner_text() != before
     outlined = int(figures.inner_text().split(" pixels")[0].replace(",", ""))
@@ -275,7 +273,7 @@ def test_every_place_says_the_same_about_every_sample_and_a_patient(command: Com
         files[-1].write_bytes(content)
     done = command("predict", *files, "--out", tmp_path / "out")
     lines = {Path(line["file"]).stem: line["verdict"] for line in map(json.loads, done.stdout.splitlines())}
-    pipeline, samples = TumourPipeline.load(), {sample.name: sample for sample in load_samples()}
+    pipeline, samples = bundled(), {sample.name: sample for sample in load_samples()}
     for name, content in pictures.items():
         file = ImageFile(f"{name}{suffixes[name]}", content, name)
         scan = predictions.decode(file)
@@ -295,8 +293,7 @@ def test_every_place_says_the_same_about_every_sample_and_a_patient(command: Com
 
 
 def test_the_app_opens_with_a_sample_that_is_outlined():
-    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=90).run()
-    app = app.switch_page("pages/demo/about.py").run()
+    app = open_app("about")
     assert (
         not app.exception and any("flow" in block.body for block in app.get("html")) and "@inproceedings" in app.code[0].value
     )

@@ -20,10 +20,10 @@ from pydicom.uid import (
 
 from resunet.data.transforms import normalise
 from resunet.errors import InputError
-from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.triage import check_modality
 from resunet.reading.formats.pixels import PALETTE, PRINT_COLOURS, TRANSPARENT, TURNED, turn_upright
 from resunet.reading.readers import read_scan
+from tests.conftest import bundled
 from tests.hostile import SAMPLE, dicom, npy, picture
 
 COLOUR = SAMPLE.image[40:216, 50:206]
@@ -272,7 +272,7 @@ def test_other_samples_get_a_sentence_that_names_them(content: bytes, words: str
 
 
 def test_the_mask_is_the_same_through_all_formats():
-    pipeline, deep = TumourPipeline.load(), stretched(COLOUR, np.uint16)
+    pipeline, deep = bundled(), stretched(COLOUR, np.uint16)
     contents = {
         "png": picture(Image.fromarray(COLOUR), "PNG"),
         "png 16": cv2.imencode(".png", deep[..., ::-1])[1].tobytes(),

@@ -12,7 +12,8 @@ from resunet.errors import InputError
 from resunet.game.room import MOST_PLAYERS, MOST_ROOMS, SECONDS, Room, Rooms
 from resunet.game.scoring import MOST_POINTS, checked_outline, filled, outlines_of, score
 from resunet.reports.case_report import score_slice
-from tests.test_app import fresh_caches, open_screen  # noqa: F401 (fixture)
+from tests.conftest import open_app
+from tests.test_app import fresh_caches  # noqa: F401 (fixture)
 
 SQUARE = checked_outline([[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]])
 NOTHING = checked_outline([])
@@ -96,7 +97,7 @@ def test_rooms_are_limited_and_end():
 
 
 def test_a_room_that_is_not_open_gets_a_sentence():
-    app = open_screen("play")
+    app = open_app("play")
     app.query_params["room"] = "NONE1"
     app.run()
     assert not app.exception and "This room is not open" in app.error[0].value

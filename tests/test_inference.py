@@ -28,7 +28,7 @@ from resunet.model_folder import ModelFolder
 from resunet.models import load_network
 from resunet.reading.scan import ONE_CHANNEL, checked_scan
 from resunet.reports.case_report import report, score_slice
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, bundled
 
 SAMPLES = {sample.name: sample for sample in load_samples()}
 LARGE = SAMPLES["large_1"]
@@ -36,7 +36,7 @@ LARGE = SAMPLES["large_1"]
 
 @pytest.fixture(scope="module")
 def pipeline() -> TumourPipeline:
-    return TumourPipeline.load()
+    return bundled()
 
 
 def test_a_plain_tumour_is_found_and_outlined(pipeline: TumourPipeline):
@@ -361,7 +361,7 @@ def test_a_volume_in_windows_gives_the_networks_maps_of_the_whole():
 
 
 def test_the_verdict_gives_square_millimetres_where_the_file_says_how_large_pixels_are():
-    prediction = TumourPipeline.load().predict(LARGE.image)
+    prediction = bundled().predict(LARGE.image)
     area = int(prediction.mask.sum())
     assert f"{area:,} pixels, " in verdict(prediction).figures
     assert f"{area:,} pixels ({area * 0.45:,.0f} mm²), " in verdict(prediction, (0.5, 0.9)).figures

@@ -7,6 +7,7 @@ import numpy as np
 from resunet.data.samples import load_samples
 from resunet.reports.one_page import one_page
 from resunet.reports.volume_report import shown_slices
+from tests.conftest import bundled
 
 PICTURE = np.zeros((8, 8, 3), np.uint8)
 
@@ -34,9 +35,8 @@ def test_the_slices_shown_are_the_widest_and_its_neighbours():
 def test_a_slices_page_is_offered_and_holds_its_figures():
     from pages.common.slices.shown_slice import ShownSlice
     from pages.common.slices.slice_panel import printed_page
-    from resunet.inference.pipeline import TumourPipeline
 
     sample = next(sample for sample in load_samples() if sample.name == "large_1")
-    prediction = TumourPipeline.load().predict(sample.image)
+    prediction = bundled().predict(sample.image)
     page = printed_page(ShownSlice("A sample", sample.digest, 0, sample.image, sample.mask), prediction, "resunet_lite")
     assert f"{int(prediction.mask.sum()):,} pixels" in page and "ResUNet-Lite" in page and "Dice 0.969" in page

@@ -16,18 +16,18 @@ from resunet.data.sources import open_splits
 from resunet.errors import InputError
 from resunet.evaluation.fit_detector import fit_detector, textures
 from resunet.inference.out_of_distribution import OutOfDistributionDetector
-from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.stages import Stage1
 from resunet.inference.verdict import ASKED, UNLIKE
 from resunet.model_folder import DETECTOR, ModelFolder
-from tests.test_app import fresh_caches, open_screen  # noqa: F401 (fixture)
+from tests.conftest import bundled, open_app
+from tests.test_app import fresh_caches  # noqa: F401 (fixture)
 
 SAMPLES = [sample.image for sample in load_samples()]
 LARGE = next(sample for sample in load_samples() if sample.name == "large_1")
 
 
 def test_the_bundled_samples_get_no_badge_and_other_pictures_do():
-    pipeline, rng = TumourPipeline.load(), np.random.default_rng(7)
+    pipeline, rng = bundled(), np.random.default_rng(7)
     assert not any(pipeline.predict(image).is_unlike_training for image in SAMPLES[::2])
     for kind in ("ct_like", "speckle", "leaves"):
         flags = [pipeline.predict(KINDS[kind](SAMPLES[0], rng)).is_unlike_training for _ in range(8)]
@@ -36,13 +36,13 @@ def test_the_bundled_samples_get_no_badge_and_other_pictures_do():
 
 def test_an_inverted_slice_on_its_light_background_gets_the_badge():
     even = np.where(LARGE.image.max(axis=2, keepdims=True) < 25, 0, LARGE.image)
-    assert not TumourPipeline.load().predict(even).is_unlike_training
-    assert TumourPipeline.load().predict(255 - even).is_unlike_training
+    assert not bundled().predict(even).is_unlike_training
+    assert bundled().predict(255 - even).is_unlike_training
 
 
 def test_a_slice_of_a_few_grey_levels_is_not_judged():
     coarse = (LARGE.image // 64) * 64
-    assert np.isnan(TumourPipeline.load().predict(coarse).ood_score)
+    assert np.isnan(bundled().predict(coarse).ood_score)
 
 
 @pytest.mark.slow
@@ -79,7 +79,7 @@ def speckled() -> bytes:
 
 
 def test_a_picture_that_is_judged_all_the_same_stays_marked():
-    app = open_screen("single_image")
+    app = open_app("single_image")
     app.segmented_control(key="source").set_value("Upload").run()
     app.file_uploader[0].set_value([("speckle.png", speckled(), "image/png"), ("one.png", LARGE.png, "image/png")]).run()
     assert not app.exception

@@ -16,8 +16,8 @@ from pages.common import uploads
 from resunet.data.samples import load_samples
 from resunet.errors import InputError
 from tests import test_dashboards, test_evaluate_screen
-from tests.conftest import REPOSITORY
-from tests.test_app import fresh_caches, open_screen, upload  # noqa: F401 (fixture)
+from tests.conftest import REPOSITORY, open_app
+from tests.test_app import fresh_caches, upload  # noqa: F401 (fixture)
 
 SCREENS = ["metrics", "comparison", "cases", "evaluate", "training"]
 SAMPLE = load_samples()[0]
@@ -61,16 +61,16 @@ def test_the_watch_sees_what_it_should(tmp_path: Path):
 
 
 def test_a_visit_writes_nothing_and_calls_nobody(monkeypatch: pytest.MonkeyPatch):
-    open_screen()  # what is imported or compiled once is not a visit
+    open_app()  # what is imported or compiled once is not a visit
     with watched() as seen:
-        app = upload(open_screen("single_image"), ("secret-name.png", SAMPLE.png), ("other.png", b"nonsense"))
+        app = upload(open_app("single_image"), ("secret-name.png", SAMPLE.png), ("other.png", b"nonsense"))
         assert "secret-name.png" in str(app.dataframe[0].value)
         archive = test_evaluate_screen.zipped(test_evaluate_screen.two_folders())
-        app = test_evaluate_screen.upload(test_dashboards.open_screen("evaluate"), archive)
+        app = test_evaluate_screen.upload(test_dashboards.open_app("evaluate"), archive)
         app.button(key="evaluate_start").click().run()
         assert app.success
         for screen in SCREENS:
-            assert not test_dashboards.open_screen(screen).exception
+            assert not test_dashboards.open_app(screen).exception
     escape_formula = (os.devnull, "/dev/null", "/proc/")
     assert not {path for path in seen if not path.startswith(escape_formula) and "__pycache__" not in path}
 
@@ -101,7 +101,7 @@ def test_too_much_at_once_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(uploads, "TOGETHER", 0.01)
     with pytest.raises(InputError, match=r"hold 0 MB together; give at most 0.01 MB"):
         uploads.check_together(0.02)
-    app = upload(open_screen("single_image"), ("a.png", SAMPLE.png))
+    app = upload(open_app("single_image"), ("a.png", SAMPLE.png))
     assert "give at most" in app.error[0].value
 
 
@@ -112,8 +112,8 @@ def test_the_server_accepts_no_more_than_the_screens_say():
 
 
 def test_threads_end_with_the_visit():
-    open_screen("single_image")
+    open_app("single_image")
     before = threading.active_count()
     for _ in range(5):
-        open_screen("single_image")
+        open_app("single_image")
     assert threading.active_count() <= before + 2

@@ -14,7 +14,6 @@ from PIL import Image
 from resunet.catalogue import FLAGSHIP, find_model
 from resunet.data.samples import load_samples
 from resunet.evaluation.evaluation import Evaluation
-from resunet.inference.pipeline import TumourPipeline
 from resunet.reports.slideshow_file import (
     Slide,
     case_slide,
@@ -24,7 +23,8 @@ from resunet.reports.slideshow_file import (
     last_slide,
     slideshow_html,
 )
-from tests.test_app import fresh_caches, open_screen  # noqa: F401 (fixture)
+from tests.conftest import bundled, open_app
+from tests.test_app import fresh_caches  # noqa: F401 (fixture)
 
 
 def slides_in(page: str) -> list[dict]:
@@ -50,7 +50,7 @@ def test_findings_are_the_summary():
 @pytest.mark.parametrize("name", ["large_1", "none_1"])
 def test_a_case_is_told_in_two_steps(name: str):
     sample = next(sample for sample in load_samples() if sample.name == name)
-    prediction = TumourPipeline.load().predict(np.asarray(sample.image))
+    prediction = bundled().predict(np.asarray(sample.image))
     question, answer = case_slide(sample.image, sample.mask, prediction, "It is simulated.").steps
     assert all(step.picture.startswith("data:image/jpeg;base64,") for step in (question, answer))
     assert question.caption == "A slice goes in. It is simulated."
@@ -74,14 +74,14 @@ def test_the_head_is_cut_open_and_closed_again():
 
 
 def test_the_screen_offers_the_slideshow_as_a_file():
-    app = open_screen("slideshow")
+    app = open_app("slideshow")
     assert len(app.get("iframe")) == 1
     assert [button.label for button in app.get("download_button")] == ["Download the show (HTML)"]
 
 
 def test_real_slices_join_the_show_where_they_are_here(kaggle: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LGG_DATA", str(kaggle))
-    app = open_screen("slideshow")
+    app = open_app("slideshow")
     (frame,) = app.get("iframe")
     captions = [step[2] for slide in slides_in(frame.proto.srcdoc) for step in slide["steps"]]
     assert sum("held out from training" in caption for caption in captions) == 2

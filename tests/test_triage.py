@@ -19,7 +19,6 @@ from resunet.data.samples import SAMPLES as SAMPLES_FOLDER
 from resunet.data.samples import T1CE, load_samples
 from resunet.inference import triage
 from resunet.inference.drawings import LEFT_OUT, without_drawings
-from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.recogniser import CONTENTS, SIDE, Recogniser, Sighting, as_seen, load_recogniser
 from resunet.inference.triage import CROP, triage_slice, triage_volume
 from resunet.inference.verdict import (
@@ -37,6 +36,7 @@ from resunet.inference.verdict import (
 )
 from resunet.reading.scan import PLANES, checked_scan
 from resunet.reading.volume_scan import Volume
+from tests.conftest import bundled
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SAMPLES = {sample.name: sample for sample in load_samples()}
@@ -177,7 +177,7 @@ def test_drawings_in_colour_change_no_verdict(colour: tuple[int, int, int]):
     clean, has_drawings = without_drawings(drawn)
     assert has_drawings and (np.ptp(clean, axis=2) == 0).all()
     assert np.abs(clean[..., 0].astype(float) - grey[..., 0]).mean() < 2
-    pipeline = TumourPipeline.load()
+    pipeline = bundled()
     plain, marked = pipeline.predict(grey), pipeline.predict(drawn)
     assert verdict(plain).headline == verdict(marked).headline and LEFT_OUT in marked.notes
 
@@ -212,11 +212,11 @@ def test_headlines_of_volumes_by_hand():
 
 def test_the_verdict_names_the_sequence_and_the_kind():
     sample = ENHANCED["meningioma_convexity_axial"]
-    prediction = TumourPipeline.load(T1CE_MODEL).predict(sample.image)
+    prediction = bundled(T1CE_MODEL).predict(sample.image)
     said = verdict(prediction)
     assert said.headline == FOUND and said.figures.startswith("On contrast-enhanced T1; most like a meningioma, ")
     assert sum(prediction.kinds.values()) == pytest.approx(1, abs=1e-5)
-    assert TumourPipeline.load(T1CE_MODEL).predict(sample.image[..., 0]).notes == ()  # one channel is what it knows
+    assert bundled(T1CE_MODEL).predict(sample.image[..., 0]).notes == ()  # one channel is what it knows
     summary = ScanSummary(checked_scan("a", sample.image[None]))
     summary.add(prediction)
     assert max(summary.content()["kinds"], key=summary.content()["kinds"].get) == "meningioma"

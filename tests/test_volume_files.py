@@ -18,7 +18,7 @@ from resunet.errors import InputError
 from resunet.reading.sandbox import SandboxedDecoder
 from resunet.reading.scan import Scan
 from resunet.reading.stack import stacked
-from tests.conftest import REPOSITORY
+from tests.conftest import open_app
 from tests.test_evaluate_screen import plain_text, zipped
 from tests.test_series import series
 from tests.test_volume_screen import against_the_truth
@@ -46,8 +46,7 @@ def patient(tmp_path: Path) -> Path:
 
 
 def dropped(files: dict[str, bytes]) -> AppTest:
-    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=90).run()
-    app = app.switch_page("pages/demo/volume.py").run()
+    app = open_app("volume")
     app.file_uploader[0].set_value([(name, content, "") for name, content in files.items()]).run()
     return app
 
@@ -105,8 +104,7 @@ def test_a_patients_folder_with_its_masks_is_scored(patient: Path):
 
 @pytest.mark.slow
 def test_a_sample_is_opened_without_any_file():
-    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=90).run()
-    app = app.switch_page("pages/demo/volume.py").run()
+    app = open_app("volume")
     app.button(key="open_tumour").click().run()
     assert not app.exception and app.header[0].value == "Tumour found"
     assert float(against_the_truth(app)["Dice"]) > 0.9
@@ -118,8 +116,7 @@ def test_a_sample_is_opened_without_any_file():
 
 @pytest.mark.slow
 def test_a_healthy_sample_is_opened_without_any_file():
-    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=90).run()
-    app = app.switch_page("pages/demo/volume.py").run()
+    app = open_app("volume")
     app.button(key="open_healthy").click().run()
     assert app.header[0].value == "No tumour found"
 

@@ -23,7 +23,6 @@ from resunet.data.transforms import normalise
 from resunet.errors import InputError
 from resunet.examination import sort_examinations
 from resunet.inference.framing import CUT, FILLED, Window, window_of
-from resunet.inference.pipeline import TumourPipeline
 from resunet.inference.predict_files import Choices, predict_case
 from resunet.inference.predict_volumes import segment_case
 from resunet.inference.stages import ProbabilityMap, Stage2
@@ -36,6 +35,7 @@ from resunet.reading.readers import read_volume
 from resunet.reading.scan import NO_SPACING, ONE_CHANNEL
 from resunet.reading.stored_file import StoredFile
 from resunet.reading.volume_scan import Volume
+from tests.conftest import bundled
 
 LARGE = next(sample for sample in load_samples() if sample.name == "large_1")
 ORIENTATIONS = [
@@ -191,7 +191,7 @@ def test_a_small_head_in_a_large_picture_is_outlined_as_in_a_frame_of_its_size()
     sample = next(sample for sample in load_samples() if sample.name == "small_2")
     far = np.zeros((512, 512, 3), np.uint8)
     far[128:384, 128:384] = sample.image
-    pipeline = TumourPipeline.load()
+    pipeline = bundled()
     near_mask, prediction = pipeline.predict(sample.image).mask, pipeline.predict(far)
     assert CUT in prediction.notes and CUT not in pipeline.predict(sample.image).notes
     overlap = 2 * (near_mask & prediction.mask[128:384, 128:384]).sum() / (near_mask.sum() + prediction.mask.sum())
@@ -230,7 +230,7 @@ def head() -> np.ndarray:
 
 
 def test_the_networks_give_the_same_mask_however_the_axes_run(head: np.ndarray, tmp_path: Path):
-    pipeline, masks = TumourPipeline.load(VOLUME_MODEL), []
+    pipeline, masks = bundled(VOLUME_MODEL), []
     for axes, signs in (((0, 1, 2), (1, 1, 1)), ((2, 0, 1), (-1, 1, -1)), ((1, 2, 0), (-1, -1, 1))):
         stored, affine = turned(head, axes, signs, (1.0, 1.0, 5.0))
         volume = assemble("a", {"flair": read_volume(nifti(tmp_path / "a.nii", stored, affine))})
@@ -312,7 +312,7 @@ def test_a_mask_has_the_axes_of_its_file(tmp_path: Path):
 @pytest.mark.skipif("not os.environ.get('LGG_DATA')", reason="needs the LGG set")
 def test_patients_as_volumes_are_outlined_as_evaluate_does(monkeypatch: pytest.MonkeyPatch):
     """Every test patient: windows give what all slices at once give, and a volume the pixels that the evaluation counted."""
-    pipeline = TumourPipeline.load(VOLUME_MODEL)
+    pipeline = bundled(VOLUME_MODEL)
     counted = find_model(VOLUME_MODEL).slices("test").set_index(["patient", "slice"])
     for patient, records in by_patient(open_splits().test).items():
         slices = np.stack([record.image() for record in records]).astype(np.float32)
@@ -364,5 +364,5 @@ def test_slices_on_both_sides_of_a_missing_one_are_no_neighbours(tmp_path: Path,
         return original(self, images, count, tta)
 
     monkeypatch.setattr(Stage2, "volume", counting)
-    predict_volume(TumourPipeline.load(VOLUME_MODEL), volume)
+    predict_volume(bundled(VOLUME_MODEL), volume)
     assert runs == [1, 3, 1]
