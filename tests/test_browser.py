@@ -136,7 +136,7 @@ def test_a_point_of_a_chart_leads_to_its_case_and_back(address: str, page: Page)
             opened.wait_for(timeout=5000)
             break
     expect(opened).to_be_visible(timeout=SLOW)
-    assert "/cases" in page.url and "patient=TCGA_" in page.url and "evaluation=test" in page.url
+    assert "/cases" in page.url and "patient=TCGA_" in page.url and "evaluation=cross_validated" in page.url
     page.go_back()
     expect(page.get_by_role("heading", name="Metrics")).to_be_visible(timeout=SLOW)
 
