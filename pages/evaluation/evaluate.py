@@ -6,13 +6,14 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
 import streamlit as st
 
-from pages.common import loaders, models, predictions, session, uploads
+from pages.common import loaders, predictions, session, uploads
 from pages.common.dashboards import evaluate_volumes, evaluations, selection
 from pages.common.downloads import download
 from pages.common.messages import counted, escape_markdown, show_error
@@ -22,7 +23,6 @@ from resunet.data.slices import Slice, by_patient, read_pair
 from resunet.data.sources import all_slices
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import UPLOADED, Evaluation
-from resunet.evaluation.measure import measure_segmentation, settings_of, summarise
 from resunet.examination import LAYOUT, Examination, measurable_volumes, nifti_below
 from resunet.files import encode_mask
 from resunet.inference.triage import triage_slice
@@ -133,9 +133,6 @@ def trained_on(model: str, records: Sequence[Slice]) -> list[str]:
 
 def evaluate(model: str, records: Sequence[Slice]) -> Evaluation:
     """Run the model over the slices with a progress bar. Pressing Cancel reruns the page, which ends this at the next slice."""
-    stage_2 = models.stage_2(model)
-    stage_1 = models.pipeline().stage_1 if stage_2.config.gate else None  # a model without a gate was tuned without it
-    settings = settings_of(UPLOADED, stage_2, stage_1)
     bar = st.progress(0.0, text=f"0 of {len(records):,} slices")
     started = time.monotonic()
 
@@ -150,19 +147,8 @@ def evaluate(model: str, records: Sequence[Slice]) -> Evaluation:
         bar.progress(done / len(records), text=f"{done:,} of {len(records):,} slices, about {left:,.0f} s left")
 
     st.button("Cancel", key="evaluate_cancel")
-    measured = measure_segmentation(stage_2, stage_1, records, settings, on_progress)
-    summary = summarise(measured.slices, model, settings)
-    return Evaluation(
-        model,
-        stage_2.config.display_name,
-        UPLOADED,
-        (UPLOADED, uuid4().hex),
-        summary,
-        measured.slices,
-        measured=measured,
-        records=records,
-        training_patients=trained_on(model, records),
-    )
+    measured = evaluations.measure(model, (UPLOADED, uuid4().hex), records, on_progress)
+    return replace(measured, training_patients=trained_on(model, records))
 
 
 def result(evaluation: Evaluation) -> None:

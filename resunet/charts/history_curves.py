@@ -47,14 +47,7 @@ def curves_of(histories: Mapping[str, pd.DataFrame], smoothing: float = 0.0) -> 
 
 def smooth(values: npt.NDArray[np.float64], weight: float) -> npt.NDArray[np.float64]:
     """Exponential running average without the bias to its first value; weight 0 changes nothing."""
-    result = np.empty_like(values)
-    total = 0.0
-    mass = 0.0
-    for index, value in enumerate(values):
-        total = weight * total + (1 - weight) * value
-        mass = weight * mass + (1 - weight)
-        result[index] = total / mass
-    return result
+    return np.asarray(pd.Series(values).ewm(alpha=1 - weight).mean(), np.float64)
 
 
 def best_epoch(history: pd.DataFrame) -> int:

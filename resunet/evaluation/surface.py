@@ -33,7 +33,7 @@ def surface_scores(
     """
     if not predicted.any() or not target.any():
         return SurfaceScores(float("nan"), float("nan"))
-    window = _window(predicted | target)
+    (window,) = ndimage.find_objects((predicted | target).astype(np.uint8))
     first, second = _outline(predicted[window]), _outline(target[window])
     # float64 exact distances; both maps live on the masks' common bounding box only.
     to_second = ndimage.distance_transform_edt(~second, sides)[first]
@@ -41,11 +41,6 @@ def surface_scores(
     hd95 = max(float(np.percentile(to_second, 95)), float(np.percentile(to_first, 95)))
     close = np.count_nonzero(to_second <= tolerance) + np.count_nonzero(to_first <= tolerance)
     return SurfaceScores(hd95, close / (to_second.size + to_first.size))
-
-
-def _window(mask: BoolMask) -> tuple[slice, ...]:
-    places = (np.flatnonzero(mask.any(axis=tuple({*range(mask.ndim)} - {axis}))) for axis in range(mask.ndim))
-    return tuple(slice(place[0], place[-1] + 1) for place in places)
 
 
 def _outline(mask: BoolMask) -> BoolMask:

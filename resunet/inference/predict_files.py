@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -158,7 +159,7 @@ def _is_image(file: StoredFile) -> bool:
 
 def _predict(examinations: Sequence[Examination], out: Path, model: str | None, choices: Choices) -> Iterator[dict[str, Any]]:
     outputs = Outputs(examinations, out, choices)
-    pipelines = Pipelines(choices)
+    load = cache(partial(load_pipeline, choices=choices))  # a model when it is first needed
     examinations = Shard.of_launcher().of(examinations)
     with ThreadPoolExecutor(1) as readers:
         for examination in examinations:
@@ -169,10 +170,10 @@ def _predict(examinations: Sequence[Examination], out: Path, model: str | None, 
                 examination = examination.ignoring_stated_sequence()
             read: Callable[[], Volume | Scan] = examination.volume if examination.is_volume else examination.scan
             reading = readers.submit(read)  # while the models load
-            pipelines.load(model or (VOLUME_MODEL if examination.is_volume else FLAGSHIP))
+            load(model or (VOLUME_MODEL if examination.is_volume else FLAGSHIP))
             names = [file.name for file in examination.files]
             try:
-                content = _segment(pipelines, model, reading.result(), examination, outputs, choices)
+                content = _segment(load, model, reading.result(), examination, outputs, choices)
             except InputError as error:
                 yield {"file": names[0], "error": str(error)}
             except OSError as error:
@@ -182,20 +183,6 @@ def _predict(examinations: Sequence[Examination], out: Path, model: str | None, 
             else:
                 files = {"files": names} if len(names) > 1 else {}
                 yield {"file": names[0], **files, **content, "seconds": round(time.perf_counter() - started, 4)}
-
-
-@dataclass
-class Pipelines:
-    """The models that are used, each loaded when it is first needed."""
-
-    choices: Choices
-    _loaded: dict[str, TumourPipeline] = field(init=False, default_factory=dict)
-
-    def load(self, model: str) -> TumourPipeline:
-        """Both stages of a model. Raises InputError."""
-        if model not in self._loaded:
-            self._loaded[model] = load_pipeline(model, self.choices)
-        return self._loaded[model]
 
 
 def load_pipeline(model: str, choices: Choices) -> TumourPipeline:
@@ -282,7 +269,7 @@ class Outputs:
 
 
 def _segment(
-    pipelines: Pipelines,
+    load: Callable[[str], TumourPipeline],
     model: str | None,
     read: Volume | Scan,
     examination: Examination,
@@ -297,7 +284,7 @@ def _segment(
     triage = triage.with_model(model)
     if not triage.is_judged:
         return {"verdict": str(not_judged(triage.reason)).rstrip("."), "p_tumour": None, "notes": list(triage.notes)}
-    pipeline = pipelines.load(triage.model)
+    pipeline = load(triage.model)
     if isinstance(read, Scan):
         content = _segment_scan(pipeline, read, examination, outputs, choices.tta)
     else:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import streamlit as st
 
-from pages.common import loaders
+from pages.common import loaders, models
+from resunet.data.slices import Slice
 from resunet.errors import InputError
 from resunet.evaluation.cross_validation import CROSS_VALIDATED
 from resunet.evaluation.evaluation import EXTERNAL, NO_TUMOUR, NO_TUMOUR_VAL, POST_CONTRAST, UPLOADED, Evaluation
+from resunet.evaluation.measure import measure_segmentation, settings_of, summarise
 from resunet.model_folder import SUMMARY, ModelConfig, ModelFolder
 
 KEPT_EVALUATIONS = 128
@@ -111,6 +113,17 @@ def of_all(models: list[str], name: str) -> dict[str, Evaluation]:
     """One evaluation of each model that has it."""
     measured = {model: find(model, name) for model in models}
     return {model: evaluation for model, evaluation in measured.items() if evaluation is not None}
+
+
+def measure(
+    model: str, key: tuple[str, ...], records: Sequence[Slice], on_progress: Callable[[int], None] | None = None
+) -> Evaluation:
+    """A model, with stage 1 where it was tuned with it, on slices that are here; `key` begins with the name of their set."""
+    pipeline = models.pipeline_of(model)
+    settings = settings_of(key[0], pipeline.stage_2, pipeline.stage_1)
+    measured = measure_segmentation(pipeline.stage_2, pipeline.stage_1, records, settings, on_progress)
+    summary, name = summarise(measured.slices, model, settings), pipeline.stage_2.config.display_name
+    return Evaluation(model, name, key[0], key, summary, measured.slices, measured=measured, records=records)
 
 
 def uploaded() -> dict[str, Evaluation]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.common import loaders, models
+from pages.common.dashboards import evaluations
 from pages.common.dashboards.evaluations import SAMPLES_SET
 from resunet.data.samples import SAMPLES, load_samples
 from resunet.data.slices import SliceRecord
 from resunet.evaluation.evaluation import Evaluation
-from resunet.evaluation.measure import measure_segmentation, settings_of, summarise
 
 
 def find(model: str) -> Evaluation | None:
@@ -23,12 +23,4 @@ def _measured(model: str, revision: str) -> Evaluation:
         SliceRecord(sample.name, 1, SAMPLES / "images" / f"{sample.name}.png", SAMPLES / "masks" / f"{sample.name}.png")
         for sample in load_samples()  # none is another's neighbour
     ]
-    stage_2 = models.stage_2(model)
-    stage_1 = models.pipeline().stage_1 if stage_2.config.gate else None
-    settings = settings_of(SAMPLES_SET, stage_2, stage_1)
-    measured = measure_segmentation(stage_2, stage_1, records, settings)
-    summary = summarise(measured.slices, model, settings)
-    name = stage_2.config.display_name
-    return Evaluation(
-        model, name, SAMPLES_SET, (SAMPLES_SET, model, revision), summary, measured.slices, measured=measured, records=records
-    )
+    return evaluations.measure(model, (SAMPLES_SET, model, revision), records)

@@ -3,9 +3,10 @@ const COLOURS = { truth: "#56b4e9", network: "#e69f00", player: "#ffffff" };
 const FADES = [["truth", 200], ["network", 1000], ["player", 1800]];  // milliseconds after which each begins to appear
 const FADE = 700, MOST_POINTS = 400;
 
-class Board {
+class Board extends Component {
   constructor(root) {
-    Object.assign(this, { root, phase: "cover", points: [], drawing: false });
+    super(root);
+    Object.assign(this, { phase: "cover", points: [], drawing: false });
     this.canvas = root.querySelector("canvas");
     this.context = this.canvas.getContext("2d");
     for (const [name, act] of Object.entries({
@@ -16,8 +17,6 @@ class Board {
     for (const name of ["pointerup", "pointercancel"]) this.canvas.addEventListener(name, () => { this.drawing = false; });
     new ResizeObserver(() => this.draw()).observe(this.canvas);
   }
-
-  find(name) { return this.root.querySelector(`[data-name=${name}]`); }
 
   async show(data) {
     const before = this.data;
@@ -64,21 +63,19 @@ class Board {
   }
 
   reveal() {
-    const { last, readers, total, done } = this.data;
+    const { last, readers, total } = this.data;
     this.phase = "reveal";
     this.since = performance.now();
     this.label(`Round ${last.number + 1} of ${total}`);
     const numbers = [["You", last.you, COLOURS.player], ["Network", last.network_dice, COLOURS.network], ...(last.is_empty ? [] : [["Two readers", readers, COLOURS.truth]])];
     this.find("numbers").replaceChildren(...numbers.map(([who, value, colour], index) => {
-      const place = Object.assign(document.createElement("div"), { className: "number" });
+      const place = made("div", { className: "number" });
       place.style.setProperty("--colour", colour);
       place.style.animationDelay = `${[1.8, 1.0, 2.4][index]}s`;
-      place.append(Object.assign(document.createElement("b"), { textContent: value.toFixed(2) }), Object.assign(document.createElement("span"), { textContent: who }));
+      place.append(made("b", { textContent: value.toFixed(2) }), made("span", { textContent: who }));
       return place;
     }));
     this.find("says").textContent = last.says;
-    this.find("next").textContent = "Next slice";
-    this.find("next").dataset.end = String(done >= total);
     this.buttons();
     this.fade();
   }
@@ -140,13 +137,6 @@ class Board {
       context.stroke();
     }
   }
-}
-
-async function picture(source) {
-  const image = new Image();
-  image.src = source;
-  await image.decode();
-  return image;
 }
 
 export default function ({ data, parentElement, setTriggerValue }) {

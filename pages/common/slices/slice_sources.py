@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import pandas as pd
@@ -16,8 +15,8 @@ from resunet.catalogue import FLAGSHIP
 from resunet.charts.chart_files import escape_formula
 from resunet.data.membership import find_patient
 from resunet.data.samples import Sample
-from resunet.data.slices import SliceRecord
 from resunet.data.splits import site, site_name
+from resunet.files import file_sha256
 from resunet.reading.scan import FORMATS
 
 KIND_LABELS = {
@@ -197,9 +196,4 @@ def choose_patient() -> ShownSlice:
     record = records[numbers.index(number)]
     title = f"{patient}, slice {number}"
     link = {"patient": patient, "slice": str(number)}
-    return ShownSlice(title, _record_digest(record), 0, record.image(), record.mask(), patient=patient, link=link)
-
-
-@st.cache_data(max_entries=1024, show_spinner=False)
-def _record_digest(record: SliceRecord) -> str:
-    return hashlib.sha256(record.image_path.read_bytes()).hexdigest()
+    return ShownSlice(title, file_sha256(record.image_path), 0, record.image(), record.mask(), patient=patient, link=link)

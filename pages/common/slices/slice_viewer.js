@@ -15,26 +15,23 @@ const inferno = (share) => {
 // The pixels of a PNG; each channel as bytes.
 async function pixels(source) {
   if (!source) return null;
-  const image = new Image();
-  image.src = source;
-  await image.decode();
-  const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
+  const image = await picture(source);
+  const canvas = made("canvas", { width: image.width, height: image.height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(image, 0, 0);
   return context.getImageData(0, 0, image.width, image.height);
 }
 
-class Viewer {
+class Viewer extends Component {
   constructor(root) {
-    Object.assign(this, { root, layer: "outline", channel: 1, opacity: 0.8, swipe: null, level: 0.5, width: 1 });
+    super(root);
+    Object.assign(this, { layer: "outline", channel: 1, opacity: 0.8, swipe: null, level: 0.5, width: 1 });
     this.canvas = root.querySelector("canvas");
     this.context = this.canvas.getContext("2d");
     this.pointers = new Map();
     this.listen();
     new ResizeObserver(() => this.draw()).observe(this.canvas);
   }
-
-  find(name) { return this.root.querySelector(`[data-name=${name}]`); }
 
   async show(data) {
     this.tell = data.tell;
@@ -64,7 +61,7 @@ class Viewer {
   buttons(group, names, words, choose) {
     const place = this.find(group);
     place.replaceChildren(...names.map((name) => {
-      const button = Object.assign(document.createElement("button"), { type: "button", textContent: words[name] });
+      const button = made("button", { type: "button", textContent: words[name] });
       button.dataset.value = name;
       button.onclick = () => { choose(name); this.change(); };
       return button;
@@ -124,7 +121,7 @@ class Viewer {
   }
 
   bitmap(picture) {
-    const canvas = Object.assign(document.createElement("canvas"), { width: picture.width, height: picture.height });
+    const canvas = made("canvas", { width: picture.width, height: picture.height });
     canvas.getContext("2d").putImageData(picture, 0, 0);
     return canvas;
   }
@@ -154,14 +151,14 @@ class Viewer {
     const place = this.find("legend"), top = this.layer === "uncertainty" ? "0.25" : this.layer === "grad_cam" ? "most" : "1";
     if (parts) {
       place.replaceChildren(...parts.map(([words, colour]) => {
-        const item = Object.assign(document.createElement("span"), { className: "key", textContent: words });
+        const item = made("span", { className: "key", textContent: words });
         item.style.setProperty("--colour", `rgb(${colour})`);
         return item;
       }));
       return;
     }
     const stops = INFERNO.map((colour) => `rgb(${colour})`).join(",");
-    const bar = Object.assign(document.createElement("i"), { className: "bar" });
+    const bar = made("i", { className: "bar" });
     bar.style.background = `linear-gradient(to right, ${stops})`;
     place.replaceChildren("0 ", bar, ` ${top}`);
   }

@@ -1,25 +1,24 @@
 // One giant number that falls when patients are kept apart and when it is averaged over them.
 const ROLL = 900;  // milliseconds
 
-class Falling {
+class Falling extends Component {
   constructor(root) {
-    Object.assign(this, { root, shown: null, set: 0 });
+    super(root);
+    Object.assign(this, { shown: null, set: 0 });
     for (const name of ["apart", "patients"]) this.find(name).addEventListener("change", () => this.change());
   }
-
-  find(name) { return this.root.querySelector(`[data-name=${name}]`); }
 
   begin(data) {
     if (this.data) return;
     this.data = data;
     this.find("pair").replaceChildren(...data.pair.map(([source, stamp]) => {
       const figure = document.createElement("figure");
-      figure.append(Object.assign(new Image(), { src: source, alt: `A slice, stamped ${stamp}` }), Object.assign(document.createElement("figcaption"), { textContent: stamp }));
+      figure.append(made("img", { src: source, alt: `A slice, stamped ${stamp}` }), made("figcaption", { textContent: stamp }));
       return figure;
     }));
     this.find("sets").hidden = data.sets.length < 2;
     this.find("sets").replaceChildren(...data.sets.map(({ name }, index) => {
-      const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
+      const button = made("button", { type: "button", textContent: name });
       button.onclick = () => { this.set = index; this.change(); };
       return button;
     }));

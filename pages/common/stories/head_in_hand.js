@@ -2,9 +2,9 @@
 const RISE = 3200;  // milliseconds from foot to top, once, before anybody touches it
 const REST = 0.55;  // share of the way at which it comes to rest
 
-class Head {
+class Head extends Component {
   constructor(root) {
-    this.root = root;
+    super(root);
     this.canvas = root.querySelector("canvas");
     this.slider = root.querySelector("input");
     this.slider.addEventListener("input", () => { this.touched = true; this.show(Number(this.slider.value)); });
@@ -12,16 +12,12 @@ class Head {
     this.canvas.addEventListener("pointermove", (event) => { if (event.buttons) this.cut(event); });
   }
 
-  find(name) { return this.root.querySelector(`[data-name=${name}]`); }
-
   async begin(data) {
     if (this.data) return;
     this.data = data;
     this.count = data.area_cm2.length;
     this.slider.max = this.count - 1;
-    this.sprite = new Image();
-    this.sprite.src = data.sprite;
-    await this.sprite.decode();
+    this.sprite = await picture(data.sprite);
     this.canvas.width = this.canvas.height = data.size;
     this.find("all").setAttribute("d", this.path(this.count));
     const started = performance.now(), calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -50,6 +46,7 @@ class Head {
   }
 
   show(level) {
+    if (!this.sprite) return;
     const { size, columns, volume_ml: volume } = this.data;
     this.canvas.getContext("2d").drawImage(this.sprite, level % columns * size, Math.floor(level / columns) * size, size, size, 0, 0, size, size);
     this.slider.value = level;

@@ -1,15 +1,14 @@
 // Networks learn the same slices, epoch by epoch, while their curves draw themselves.
 const SECONDS = 10, ORANGE = "#e69f00", BLUE = "#56b4e9";
 
-class Race {
+class Race extends Component {
   constructor(root) {
-    Object.assign(this, { root, share: 0 });
+    super(root);
+    Object.assign(this, { share: 0 });
     this.slider = root.querySelector("input");
     this.slider.addEventListener("input", () => { this.show(this.slider.value / 1000); this.stop(); });
     this.find("play").onclick = () => (this.playing ? this.stop() : this.play());
   }
-
-  find(name) { return this.root.querySelector(`[data-name=${name}]`); }
 
   async begin(data) {
     const runners = data.runners.map(({ name, epochs }) => `${name} ${epochs}`).join();
@@ -21,7 +20,7 @@ class Race {
     this.find("heads").classList.toggle("alone", data.runners.length === 1);
     this.pictures = await Promise.all(data.slices.map(({ image }) => picture(image)));
     this.boards = data.runners.map((runner) => {
-      const section = Object.assign(document.createElement("section"), { className: "runner" });
+      const section = made("section", { className: "runner" });
       section.style.setProperty("--colour", runner.colour);
       const row = document.createElement("div");
       const boards = data.slices.map(({ name }) => {
@@ -33,7 +32,7 @@ class Race {
         row.append(figure);
         return { figure, canvas, words };
       });
-      boards.heading = Object.assign(document.createElement("h3"), { textContent: runner.name });
+      boards.heading = made("h3", { textContent: runner.name });
       section.append(boards.heading, row);
       this.find("heads").append(section);
       return boards;
@@ -108,13 +107,6 @@ function draw(canvas, image, truth, outlines) {
       context.stroke();
     }
   }
-}
-
-async function picture(source) {
-  const image = new Image();
-  image.src = source;
-  await image.decode();
-  return image;
 }
 
 export default function ({ data, parentElement }) {
