@@ -31,7 +31,7 @@ def show(chosen: Chosen, model: str, original: VolumePrediction, is_asked: bool)
     """Everything about one volume; moving the threshold redraws this part of the page only."""
     examination = chosen.examination
     headline = st.container(gap="xsmall")
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns([3, 2] if volume_viewer.is_wide() else 2, gap="medium")
     with right:
         figures = st.container()
         threshold = st.slider(
@@ -141,10 +141,10 @@ def example() -> None:
         st.caption(head.caption)
 
 
-st.title("Volume", anchor=False)
+heading, zone = st.columns([1, 5], vertical_alignment="center")  # beside one another, so that the head is in the first screen
+heading.title("Volume", anchor=False)
 try:
     models.pipeline()
-    zone = st.container()
     row = st.container(horizontal=True, vertical_alignment="center")
     with zone:
         chosen = choose_examination(row)

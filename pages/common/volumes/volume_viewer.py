@@ -69,6 +69,11 @@ def show(examination: Examination, prediction: VolumePrediction, mask: BoolMask,
     st.caption("Orange: outlined." if truth is None else "Green: hit, blue: missed, magenta: false positive.")
 
 
+def is_wide() -> bool:
+    """Whether the view that is chosen fills a wide column, as no plane alone does."""
+    return st.session_state.get("volume_view") in ("In space", "All")
+
+
 def _planes(examination: Examination, prediction: VolumePrediction, parts: dict[str, BoolMask]) -> None:
     place = st.container()  # above its buttons, so that the head is in the first screen
     view = st.segmented_control(
