@@ -183,6 +183,23 @@ def test_the_slideshow_plays_by_itself_and_pauses_on_a_key(address: str, page: P
 
 
 @pytest.mark.slow
+def test_a_volumes_plane_is_whole_in_the_first_screen(address: str, page: Page):
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(f"{address}/volume")
+    page.get_by_role("button", name="With a tumour").click(timeout=SLOW)
+    plane = page.locator(".st-key-volume_planes iframe")
+    expect(plane).to_be_visible(timeout=SLOW)
+    for view in ("Axial", "Coronal", "Sagittal"):
+        page.get_by_role("radio", name=view).click()
+        expect(page.get_by_role("radio", name=view)).to_be_checked(timeout=SLOW)
+        page.wait_for_timeout(3000)
+        page.get_by_test_id("stMain").evaluate("node => node.scrollTo(0, 0)")
+        box, column = plane.bounding_box(), page.get_by_test_id("stColumn").filter(has=plane).last.bounding_box()
+        assert box is not None and column is not None
+        assert box["y"] + box["height"] <= 720 and box["width"] <= column["width"] + 1
+
+
+@pytest.mark.slow
 def test_a_charts_data_opens_as_a_table_that_matches(address: str, page: Page, tmp_path: Path):
     page.goto(f"{address}/metrics")
     card = page.get_by_test_id("stMetric").filter(has_text="Volume Dice, mean")

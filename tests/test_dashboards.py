@@ -158,7 +158,7 @@ def test_cases_start_with_the_worst_and_an_unknown_address_says_so():
 def test_the_replay_plays_one_run_or_several():
     app = open_app("training")
     assert app.multiselect(key="runs").value == ["resunet", FLAGSHIP] and len(app.get("plotly_chart")) == 1
-    assert app.subheader[0].value == "Two networks learn the same slices"
+    assert app.subheader[0].value == "ResUNet-Lite learns more than ResUNet: Dice 0.89 against 0.85 on validation patients"
     assert not [toggle for toggle in app.toggle if toggle.key == "live_watch"]  # nothing is in training
     app.multiselect(key="runs").set_value([FLAGSHIP, STAGE_1]).run()
     assert not app.exception and len(app.get("plotly_chart")) == 1

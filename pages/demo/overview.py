@@ -61,9 +61,10 @@ SEGMENTERS = (FLAGSHIP, VOLUME_MODEL)
 STAGE_1_FIGURES = {"test": ("accuracy", "auroc"), EXTERNAL: ("sensitivity",)}
 
 
-def welcome() -> None:
-    """What this is, in two sentences, and the way in."""
+def welcome() -> DeltaGenerator:
+    """What this is, in two sentences, and the way in; returns the place for what it reaches."""
     st.title("Brain-tumour segmentation in two stages", anchor=False)
+    reached = st.container()
     st.markdown(
         "A slice of a brain MRI goes in. One network (ResNet-50) says whether it shows a tumour; if so, another (ResUNet-Lite) "
         "outlines it. The head is simulated; the figures below it are of patients that the networks have not seen."
@@ -72,6 +73,7 @@ def welcome() -> None:
         st.switch_page("pages/demo/single_image.py")
     if st.button("Guide", icon=":material/explore:", key="tour"):
         tour()
+    return reached
 
 
 @st.dialog("Guide")
@@ -111,10 +113,10 @@ def finding(name: str) -> None:
     if evaluation is None:
         return
     dice = figures_of(evaluation)["volume_dice_mean"]
-    readers = f" Two human readers, as reported for such data, agree by {REPORTED_READERS:.2f}." if name != EXTERNAL else ""
+    readers = f"; two human readers are reported to agree by {REPORTED_READERS:.2f}" if name != EXTERNAL else ""
     st.markdown(
-        f"##### On {dice['n']:,} {WHO[name]} that it never saw, its outlines overlap the experts' by {dice['value']:.2f} "
-        f"(Dice: 1 = identical outlines, 0 = no overlap).{readers}"
+        f"##### On {dice['n']:,} {WHO[name]} that it never saw, its outlines overlap the experts' by {dice['value']:.2f}"
+        f"{readers}. (Dice: 1 is identical, 0 no overlap.)"
     )
 
 
@@ -231,7 +233,7 @@ def provenance() -> None:
 
 introduction, head = st.columns([2, 3], gap="medium")
 with introduction:
-    welcome()
+    first_of_all = welcome()
 with head:
     head_in_hand.show()
 try:
@@ -239,7 +241,10 @@ try:
     offered = [name for name in evaluations.MAIN_SETS if name in evaluations.names(FLAGSHIP)]
     if offered:
         shown = selection.choose_set(FLAGSHIP, offered, offered[0], buttons=True)
-        finding(shown)
+        with first_of_all:
+            finding(offered[0])
+        if shown != offered[0]:
+            finding(shown)
         headlines(shown)
     else:
         st.info(f"Nothing is evaluated yet. Run: {evaluations.command(FLAGSHIP, 'test')}")

@@ -21,9 +21,11 @@ from resunet.reports.slideshow_file import (
     head_slide,
     last_slide,
     slideshow_html,
+    title_slide,
 )
 
 TITLE = "The slideshow"
+OPENING = "typical_1"  # a sample
 CASES = ("large_2", "none_1", "small_3")  # samples
 REAL_CASES = 2  # patients, where their slices are here
 SIMULATED = "This one is simulated."
@@ -47,7 +49,7 @@ def html(revision: str, measured: dict[str, Evaluation], address: str, patients:
     if len(measured) > 1:
         findings.append(comparison_slide(measured))
     slides = [
-        Slide("Is there a tumour, and where?", "A ResNet-50 decides whether an MRI slice shows one; a ResUNet outlines it."),
+        title_slide(samples[OPENING].image),
         *map(case, CASES),
         *map(real_case, patients),
         head_slide(),

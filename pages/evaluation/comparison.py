@@ -152,7 +152,7 @@ def standing(measured: Measured, reference: str) -> None:
     chart(
         computed(charts.ladder, measured, against, reference),
         "ladder",
-        f"Strong blue: {name}. Light blue: no clear difference. Grey: clearly worse",
+        f"Strong blue: {name}. Light blue: no clear difference. Grey: clearly worse, patient by patient, though bars overlap",
     )
 
 

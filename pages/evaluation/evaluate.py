@@ -17,13 +17,13 @@ from pages.common import loaders, predictions, session, uploads
 from pages.common.dashboards import evaluate_volumes, evaluations, selection
 from pages.common.downloads import download
 from pages.common.messages import counted, escape_markdown, show_error
-from resunet.data.archive import LAYOUTS, MAX_SLICES, files_in, read_archive
+from resunet.data.archive import MAX_SLICES, files_in, read_archive
 from resunet.data.membership import find_patient
 from resunet.data.slices import Slice, by_patient, read_pair
 from resunet.data.sources import all_slices
 from resunet.errors import InputError
 from resunet.evaluation.evaluation import UPLOADED, Evaluation
-from resunet.examination import LAYOUT, Examination, measurable_volumes, nifti_below
+from resunet.examination import Examination, measurable_volumes, nifti_below
 from resunet.files import encode_mask
 from resunet.inference.triage import triage_slice
 
@@ -34,6 +34,15 @@ COUNTS = "evaluate_counts"  # in the session: what tells the data from others, a
 REASONS = "evaluate_reasons"  # in the session: what tells data and model from others, and why slices would not be judged
 LOOKS = 40  # patients of whom one slice is looked at
 FOLDERS = "RESUNET_FOLDERS"  # set where the visitor may name folders of this machine: never on a public server
+
+EXPECTED = (  # what a zip file may hold: an example, and what else
+    (
+        "Slices",
+        "images/smith_1.png\nmasks/smith_1.png",
+        "Or a folder per patient: smith/smith\\_1.tif beside smith\\_1\\_mask.tif.",
+    ),
+    ("Volumes", "smith_flair.nii.gz\nsmith_mask.nii.gz", "With smith\\_t1 and smith\\_t1ce where there are any."),
+)
 
 
 class ChosenData(NamedTuple):
@@ -49,9 +58,11 @@ class ChosenData(NamedTuple):
 def choose_data() -> ChosenData | None:
     """A zip file, or a folder where that is allowed. Raises InputError."""
     upload = st.file_uploader("A zip file of images and masks", max_upload_size=uploads.ARCHIVE, key="upload_zip")
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"Slices: {escape_markdown(LAYOUTS)}. Volumes: {escape_markdown(LAYOUT)}.")
-        download("Example (zip)", example_archive, "example.zip")
+    for column, (kind, files, more) in zip(st.columns(2), EXPECTED, strict=True):
+        column.markdown(f"**{kind}**")
+        column.code(files, language=None)
+        column.caption(more)
+    download("Example (zip)", example_archive, "example.zip")
     if os.environ.get(FOLDERS):
         named = st.text_input("Or a folder on this machine", key="upload_folder", placeholder="/path/to/data")
         if named:

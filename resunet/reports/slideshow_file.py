@@ -70,6 +70,12 @@ def slideshow_html(slides: Sequence[Slide]) -> str:
     return TEMPLATE.read_text(encoding="utf-8").replace("/*SLIDES*/[]", data)
 
 
+def title_slide(image: Array) -> Slide:
+    """What it is about, with a slice (H, W, 3)."""
+    text = "A ResNet-50 decides whether an MRI slice shows one; a ResUNet outlines it."
+    return Slide("", steps=(Step(jpeg_uri(render(image, PICTURE)), "Is there a tumour, and where?", text),))
+
+
 def case_slide(image: Array, mask: BoolMask, prediction: Prediction, origin: str, why: str = "") -> Slide:
     """A slice (H, W, 3) and then its verdict, with both outlines and their Dice where its mask (H, W) shows a tumour.
 

@@ -28,8 +28,10 @@ class Board extends Component {
   }
 
   cover() {
-    this.phase = "cover";
+    Object.assign(this, { phase: "cover", shown: this.upcoming });  // blurred by the cover
+    this.draw();
     this.find("words").textContent = this.data.rules;
+    this.find("says").textContent = `The network has outlined them already. Two human readers agree by ${this.data.readers.toFixed(2)}.`;
     this.label(`Round 1 of ${this.data.total}`);
     this.buttons();
   }

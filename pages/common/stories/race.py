@@ -23,7 +23,7 @@ RACE = component_of(__file__)
 RUNNERS = 2  # that race
 KEPT = 24  # pairs; one holds some hundred kB
 SLICES = {"large_1": "A large tumour", "small_5": "A small one", "faint_1": "A faint one"}
-LEARNT, FLAT = 0.5, 0.004  # Dice; how far an outline is simplified, as a share of its length
+LEARNT, ALIKE, FLAT = 0.5, 0.01, 0.004  # two Dice; how far an outline is simplified, as a share of its length
 
 
 class Runner(NamedTuple):
@@ -59,6 +59,15 @@ def race_data(runners: tuple[Runner, ...]) -> dict[str, Any] | None:
             "end": _ending(list(SLICES.values())[hardest], [dice[hardest] for dice in last]),
         },
     }
+
+
+def _message(best: dict[str, float]) -> str:
+    """Who learns more, by the best Dice of each network on validation patients."""
+    if len(best) == 1:
+        return f"{next(iter(best))} learns three slices"
+    (first, high), (second, low) = sorted(best.items(), key=lambda item: -item[1])
+    how = "as much as" if high - low < ALIKE else "more than"
+    return f"{first} learns {how} {second}: Dice {high:.2f} against {low:.2f} on validation patients"
 
 
 def _ending(slice_name: str, dice: list[float]) -> str:
@@ -108,7 +117,5 @@ def show(runs: Mapping[str, ModelFolder], label_of: Callable[[str], str]) -> Non
     if data is None:
         st.info("No pictures of these runs: a classifier outlines nothing, and a volume model needs neighbouring slices.")
         return
-    names = [course["name"] for course in data["runners"]]
-    message = "Two networks learn the same slices" if len(names) > 1 else f"{names[0]} learns three slices"
-    st.subheader(message, anchor=False)
+    st.subheader(_message({course["name"]: float(np.nanmax(course["curve"])) for course in data["runners"]}), anchor=False)
     RACE(data=data, key="race")
