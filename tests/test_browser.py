@@ -123,6 +123,7 @@ def test_a_shared_case_opens_on_a_fresh_server(page: Page):
         expect(page.get_by_role("heading", name="TCGA_CS_4944_20010208, slice 10")).to_be_visible(timeout=SLOW)
 
 
+@pytest.mark.slow
 def test_a_point_of_a_chart_leads_to_its_case_and_back(address: str, page: Page):
     page.goto(f"{address}/metrics")
     page.get_by_role("tab", name="Tumour size").click(timeout=SLOW)

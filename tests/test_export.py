@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from resunet.catalogue import FLAGSHIP, STAGE_1, find_model, list_models
+from resunet.catalogue import FLAGSHIP, STAGE_1, T1CE_MODEL, VOLUME_MODEL, find_model, list_models
 from resunet.data.samples import SAMPLES, T1CE, load_samples
 from resunet.data.slices import load
 from resunet.data.sources import open_splits
@@ -31,7 +31,7 @@ from tests.test_models import lively
 KINDS = ("meningioma", "glioma", "pituitary tumour")
 ALONE = [name for name in list_models() if name not in (STAGE_1, "cnn_unet")]  # the ensemble runs its members
 
-
+IN_APP = (FLAGSHIP, VOLUME_MODEL, T1CE_MODEL)
 BUNDLED = ("resnet50", "resunet", "resunet_lite", "resunet_lite_3d", "resunet_lite_kind")
 EACH = [pytest.param(name, marks=[] if name in BUNDLED else pytest.mark.slow) for name in MODELS]
 
@@ -116,7 +116,7 @@ def test_exporting_again_gives_the_bundled_graph(tmp_path: Path):
     assert (copy.path / GRAPH_FILE).read_bytes() == (bundled.path / GRAPH_FILE).read_bytes()
 
 
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in IN_APP else pytest.mark.slow) for name in ALONE])
 def test_bundled_masks_agree_with_pytorch(name: str, kaggle: Path):
     assert agreement(name, kaggle) >= 0.999
 

@@ -151,6 +151,7 @@ def test_a_screen_is_accessible_fits_every_width_and_asks_nobody_outside(address
     assert not [text for text in wrong if f"/{screen}/_stcore/" not in text]
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_presenters_switch_makes_what_counts_larger_and_stays(address: str, browser: Browser):
     page = opened(browser, address, "metrics", (1920, 1080))
@@ -169,6 +170,7 @@ def test_the_presenters_switch_makes_what_counts_larger_and_stays(address: str, 
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_on_a_phone_the_networks_run_down_and_the_menu_closes_once_a_screen_is_chosen(address: str, browser: Browser):
     page = opened(browser, address, "about", (390, 844))
@@ -204,6 +206,7 @@ def test_the_samples_are_one_stop_of_the_tab_key_and_arrows_go_between_them(addr
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_menu_switches_to_dark_and_every_word_stays_legible(address: str, browser: Browser):
     page = opened(browser, address, "", (1280, 720))
@@ -219,6 +222,7 @@ def test_the_menu_switches_to_dark_and_every_word_stays_legible(address: str, br
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_table_is_whole_on_a_phone(address: str, browser: Browser):
     page = opened(browser, address, "comparison", (390, 844))
