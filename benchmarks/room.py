@@ -14,7 +14,6 @@ import asyncio
 import random
 import time
 
-import numpy as np
 import psutil
 from playwright.async_api import Browser, Page, async_playwright, expect
 
@@ -100,10 +99,7 @@ async def measure(players: int, minutes: float) -> None:
             here = await stage.get_by_text(f"{players} here").count()
             await browser.close()
         memory = psutil.Process(server.process.pid).memory_info().rss / 1e6
-    print("| what | times | median s | 95 % s | longest s |\n| --- | --- | --- | --- | --- |")
-    for what, seconds in sorted(record.seconds.items()):
-        median, high = np.percentile(seconds, (50, 95))
-        print(f"| {what} | {len(seconds)} | {median:.2f} | {high:.2f} | {max(seconds):.2f} |")
+    record.print_table()
     print(f"\n{players} players, {minutes:g} minutes: {len(record.errors)} errors, {record.lost} lost scores; {memory:.0f} MB")
     print(f"the speaker's screen: {drawn}, everybody counted: {bool(here)}")
     for error in sorted(set(record.errors)):

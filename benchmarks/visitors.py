@@ -60,6 +60,13 @@ class Record:
     errors: list[str] = field(default_factory=list)
     lost: int = 0
 
+    def print_table(self) -> None:
+        """How long each action took."""
+        print("| action | times | median s | 95 % s | longest s |\n| --- | --- | --- | --- | --- |")
+        for what, seconds in sorted(self.seconds.items()):
+            median, high = np.percentile(seconds, (50, 95))
+            print(f"| {what} | {len(seconds)} | {median:.2f} | {high:.2f} | {max(seconds):.2f} |")
+
 
 class Visitor:
     """One browser tab's side of the protocol."""
@@ -356,10 +363,7 @@ def main() -> None:
         time.sleep(LET_GO)
         assert server.is_ready()
         left = psutil.Process(server.process.pid).memory_info().rss / 1e6
-    print("| action | times | median s | 95 % s | longest s |\n| --- | --- | --- | --- | --- |")
-    for what, seconds in sorted(record.seconds.items()):
-        median, high = np.percentile(seconds, (50, 95))
-        print(f"| {what} | {len(seconds)} | {median:.2f} | {high:.2f} | {max(seconds):.2f} |")
+    record.print_table()
     print(
         f"\n{options.visitors} visitors, {options.minutes:g} minutes: {len(record.errors)} errors, {record.lost} lost answers"
     )

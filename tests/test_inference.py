@@ -235,7 +235,12 @@ pipeline.save_memory()
 after = pipeline.predict(image)
 assert held - anonymous() > 60, (held, anonymous())
 assert after.p_tumour == before.p_tumour and np.array_equal(after.grad_cam, before.grad_cam)
-tempfile.TemporaryFile = full
+kept, tempfile.TemporaryFile = tempfile.TemporaryFile, full
+pipeline.save_memory()
+assert pipeline.predict(image).p_tumour == before.p_tumour
+def refused(*arguments): raise RuntimeError("the blob is of another version")
+from resunet.inference import runtime
+tempfile.TemporaryFile, runtime._tensor = kept, refused
 pipeline.save_memory()
 assert pipeline.predict(image).p_tumour == before.p_tumour
 """

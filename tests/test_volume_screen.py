@@ -106,6 +106,9 @@ def test_what_cannot_be_used_gets_one_sentence(case: list[Path], tmp_path: Path)
     app = uploaded(flair, post)
     app.selectbox[1].set_value("flair").run()
     assert "Two files are marked FLAIR" in app.error[0].value
+    again = flair.with_name("q_flair.nii.gz")
+    again.write_bytes(flair.read_bytes())
+    assert "Two files are marked FLAIR" in uploaded(flair, again).error[0].value
     app = uploaded(post, truth)
     assert not app.error and [box.value for box in app.selectbox][:2] == ["post", "mask"]  # as the command line takes them
     app.selectbox[0].set_value("pre").run()

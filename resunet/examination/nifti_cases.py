@@ -153,8 +153,10 @@ def examination_of(
 
 
 def nifti_roles(sources: Sequence[Source], files: Sequence[StoredFile]) -> dict[str, Role | Literal["mask"]]:
-    """By the names of NIfTI files what each is, where they say enough."""
-    roles: dict[str, Role | Literal["mask"]] = {}
+    """By the names of NIfTI files what each is, where they say enough; two may claim to be the same."""
+    roles: dict[str, Role | Literal["mask"]] = {
+        source.files[0].name: role for source in sources for role in ROLES if source.reading.sequence == role
+    }
     for examination in nifti_examinations(sources, channel_names(files)):
         if not examination.problem:
             roles |= {source.files[0].name: role for role, source in examination.sequences.items()}

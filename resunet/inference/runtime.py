@@ -104,14 +104,15 @@ class Network:
         OpenVINO computes with weights that it has arranged for the processor, but keeps those it read, too: 94 MB of
         ResNet-50. In a file, they take no memory until somebody reads them.
         """
-        with suppress(OSError), tempfile.TemporaryFile() as file, FORWARD_PASSES.hold():
+        with suppress(OSError, RuntimeError), tempfile.TemporaryFile() as file, FORWARD_PASSES.hold():
             file.write(self._request.get_compiled_model().export_model().getbuffer())
             file.flush()
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
             constants = _tensor(mapped)
+            self._slices = 0  # so that the next call compiles anew if this fails
             del self._request  # first, so that the new one takes the place of the old one
             self._request = core().import_model(constants, "CPU", self._settings).create_infer_request()
-            self._constants = constants  # for as long as the network
+            self._constants, self._slices = constants, 1  # for as long as the network
             if hasattr(mapped, "madvise"):  # not on Windows
                 mapped.madvise(mmap.MADV_DONTNEED)
 
